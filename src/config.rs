@@ -1,0 +1,267 @@
+//! The configuration: every option, its default and its sentence. Reading files and the environment is here;
+//! acting on an option is not.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set, from `wellspring.toml`, `WELLSPRING_SECTION__NAME` or the command line.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where and how it serves.
+    pub server: Server,
+    /// Where data is kept.
+    pub store: Store,
+    /// The stream between sourcing and provisioning.
+    pub stream: Stream,
+    /// What sources may send.
+    pub sourcing: Sourcing,
+    /// How plugins run.
+    pub provisioning: Provisioning,
+    /// What one GraphQL request may ask for.
+    pub graphql: Graphql,
+    /// Live subscriptions.
+    pub subscriptions: Subscriptions,
+    /// Who is believed.
+    pub auth: Auth,
+    /// Where policies are.
+    pub policy: Policy,
+    /// Limits of shape inference.
+    pub shape: Shape,
+    /// What is logged.
+    pub log: Log,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// Where and how it serves.
+    Server {
+        /// Address to listen on; port 0 takes a free one.
+        listen: String = "127.0.0.1:8080".into(),
+        /// Roles of this node: `api`, `relay`, `worker`.
+        roles: Vec<String> = vec!["api".into(), "relay".into(), "worker".into()],
+        /// The longest a request may take, in milliseconds.
+        request_timeout_ms: u64 = 30_000,
+        /// How long open requests may finish after a stop signal, in milliseconds.
+        shutdown_grace_ms: u64 = 10_000,
+        /// The most requests in work at once; more are answered `BACKPRESSURE`.
+        requests_max: usize = 1_024,
+        /// The most open connections.
+        connections_max: usize = 8_192,
+    }
+}
+
+section! {
+    /// Where data is kept.
+    Store {
+        /// Directory of the embedded database, the signing key and the policies.
+        data: PathBuf = PathBuf::from("./wellspring-data"),
+        /// `sqlite://…` or `postgres://…`; none is the embedded SQLite file in the data directory.
+        database_url: Option<String> = None,
+        /// The most PostgreSQL connections of this node.
+        connections_max: u32 = 16,
+        /// The longest one statement may take, in milliseconds.
+        statement_timeout_ms: u64 = 15_000,
+        /// The longest wait for a free connection, in milliseconds.
+        acquire_timeout_ms: u64 = 5_000,
+        /// The most SQLite reader connections.
+        readers_max: usize = 8,
+        /// How many partitions order the keys of a new database; 0 is 1 on SQLite and 8 on PostgreSQL.
+        partitions: u32 = 0,
+        /// How many changes of a collection are kept for subscriptions that resume.
+        changes_kept_max: i64 = 1_000_000,
+    }
+}
+
+section! {
+    /// The stream between sourcing and provisioning.
+    Stream {
+        /// `redis://…`; none is the log in the database.
+        redis_url: Option<String> = None,
+        /// The most entries in one step of relay or worker.
+        batch_max: usize = 200,
+        /// How long a node owns a partition without renewing, in milliseconds.
+        lease_ms: u64 = 10_000,
+        /// How often an idle loop looks without a wake-up, in milliseconds.
+        poll_ms: u64 = 1_000,
+        /// The longest pause between tries while the stream's service is away, in milliseconds.
+        backoff_max_ms: u64 = 2_000,
+    }
+}
+
+section! {
+    /// What sources may send.
+    Sourcing {
+        /// The largest record, in bytes.
+        record_bytes_max: usize = 8 * 1024 * 1024,
+        /// How deep a record may nest.
+        depth_max: usize = 100,
+        /// The most values (keys and items) in one record.
+        values_max: usize = 1_000_000,
+        /// The largest batch body, in bytes.
+        batch_bytes_max: usize = 1024 * 1024 * 1024,
+        /// The most records in one `sourceMany`.
+        many_max: usize = 1_000,
+        /// The most records in one commit.
+        commit_records_max: usize = 1_000,
+        /// The most bytes of documents in one commit.
+        commit_bytes_max: usize = 16 * 1024 * 1024,
+        /// The most records waiting for a commit; more are answered `BACKPRESSURE`.
+        queue_max: usize = 4_096,
+        /// The most records that may wait to be provisioned; more are answered `BACKPRESSURE`.
+        backlog_max: i64 = 10_000_000,
+        /// The most rejected records that a batch answer lists.
+        rejected_listed_max: usize = 1_000,
+        /// The most receipts that a batch answer lists.
+        receipts_listed_max: usize = 10_000,
+    }
+}
+
+section! {
+    /// How plugins run.
+    Provisioning {
+        /// How often a plugin is tried before its record is parked.
+        attempts_max: u32 = 3,
+        /// How many plugins may stand between a record and its source.
+        hops_max: i32 = 16,
+        /// Plugins beside the built-in `materialize`.
+        masks: Vec<MaskPlugin> = Vec::new(),
+    }
+}
+
+/// A `mask` plugin: it emits a masked copy of each matching record as a record of another collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskPlugin {
+    /// Its name; part of the ledger, never reuse one for something else.
+    pub name: String,
+    /// Records of this category.
+    pub category: String,
+    /// Records of this subcategory.
+    pub subcategory: String,
+    /// The copy's subcategory.
+    pub to_subcategory: String,
+    /// JSON pointers of the fields to mask; `/*` stands for list items.
+    pub fields: Vec<String>,
+    /// `null`, `hash`, or `keep_last:4`, `keep_first:2`.
+    pub mask: String,
+}
+
+section! {
+    /// What one GraphQL request may ask for.
+    Graphql {
+        /// The largest request body, in bytes.
+        body_bytes_max: usize = 1024 * 1024,
+        /// How deep selections may nest.
+        depth_max: usize = 20,
+        /// How deep brackets of any kind may nest in a document.
+        nesting_max: usize = 64,
+        /// The most fields after fragments are expanded.
+        fields_max: usize = 5_000,
+        /// The most root fields, aliases counted.
+        root_fields_max: usize = 50,
+        /// The most aliases.
+        aliases_max: usize = 200,
+        /// The most cost: rows asked for times fields selected, summed over the document.
+        cost_max: u64 = 500_000,
+        /// The most tokens a document may have.
+        tokens_max: usize = 20_000,
+        /// Rows of a page when none are asked for.
+        page_default: usize = 50,
+        /// The most rows of a page.
+        page_max: usize = 1_000,
+        /// The most groups of an aggregate.
+        groups_max: usize = 10_000,
+        /// The most validated schema slices kept.
+        slices_max: usize = 256,
+        /// The most compiled documents kept.
+        documents_max: usize = 1_024,
+    }
+}
+
+section! {
+    /// Live subscriptions.
+    Subscriptions {
+        /// The most open subscriptions of this node.
+        open_max: usize = 10_000,
+        /// The most operations on one socket.
+        per_socket_max: usize = 100,
+        /// Changes buffered for a subscriber that reads slowly before it is told to resume.
+        buffer_max: usize = 1_024,
+        /// How long a socket may wait with `connection_init`, in milliseconds.
+        init_timeout_ms: u64 = 10_000,
+        /// How often an idle socket or event stream gets a sign of life, in milliseconds.
+        keepalive_ms: u64 = 15_000,
+        /// The largest message from a client, in bytes.
+        message_bytes_max: usize = 1024 * 1024,
+        /// The most changes read from the log in one step.
+        tail_batch_max: usize = 500,
+    }
+}
+
+section! {
+    /// Who is believed.
+    Auth {
+        /// File of the HS256 signing key; none is `signing.key` in the data directory.
+        key_file: Option<PathBuf> = None,
+        /// Clock skew forgiven in `exp` and `nbf`, in seconds.
+        leeway_s: u64 = 30,
+        /// The longest life of a token that is accepted, in seconds.
+        ttl_max_s: u64 = 31_536_000,
+    }
+}
+
+section! {
+    /// Where policies are.
+    Policy {
+        /// Directory of `*.polar` files; none is `policies` in the data directory if it exists, else the embedded base.
+        directory: Option<PathBuf> = None,
+        /// The largest policy text in sum, in bytes.
+        bytes_max: usize = 256 * 1024,
+        /// How deep brackets may nest in a policy.
+        nesting_max: usize = 64,
+        /// The most steps that compiling one row filter may take.
+        steps_max: usize = 200_000,
+        /// The most compiled scopes kept.
+        scopes_max: usize = 1_024,
+    }
+}
+
+section! {
+    /// Limits of shape inference.
+    Shape {
+        /// The most locations of a collection; what is beyond folds into `_rest`.
+        locations_max: usize = 5_000,
+        /// The most columns of a collection.
+        columns_max: usize = 400,
+        /// How deep fields are published; what is deeper is `JSON`.
+        depth_max: usize = 12,
+        /// The longest key that gets a field, in bytes.
+        key_bytes_max: usize = 256,
+    }
+}
+
+section! {
+    /// What is logged.
+    Log {
+        /// A tracing filter, such as `info` or `wellspring=debug`.
+        filter: String = "info".into(),
+        /// `json` or `text`.
+        format: String = "text".into(),
+    }
+}

@@ -1,0 +1,3 @@
+//! The binary: nothing but a call of the library.
+
+fn main() {}

@@ -1,0 +1,171 @@
+//! Queries as data: selection, filter, order, page and mask, resolved against a collection's published shape.
+//!
+//! Pure. The same [`Filter`] becomes SQL in the store and a check in memory here, so that lists, lookups and events
+//! cannot disagree. Logic is two-valued: a comparison with a null field is false, `Not` is the plain opposite.
+
+use std::sync::Arc;
+
+use crate::{
+    record::Json,
+    shape::{Published, Scalar},
+};
+
+/// A typed, queryable data set as one moment's shape has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collection {
+    /// The store's number of it; tables are named by it.
+    pub id: i64,
+    /// What is fed into it.
+    pub category: String,
+    /// What is fed into it.
+    pub subcategory: String,
+    /// Name of the query field, such as `orderClothing`.
+    pub field_name: String,
+    /// Name of the GraphQL type and of the Polar class, such as `OrderClothing`.
+    pub type_name: String,
+    /// The build that is served.
+    pub generation: i64,
+    /// The published shape.
+    pub shape: Arc<Published>,
+}
+
+/// One field of a GraphQL selection, fragments merged, arguments coerced, `@skip`/`@include` applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selected {
+    /// The key in the response.
+    pub response_key: String,
+    /// The field's name; `__typename` included.
+    pub name: String,
+    /// Arguments by name; variables and defaults are put in.
+    pub arguments: Vec<(String, Json)>,
+    /// The selection below it.
+    pub children: Vec<Selected>,
+}
+
+/// A column that filters and orders can name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnRef {
+    /// A published scalar or list, column `f<id>`.
+    Field(u32),
+    /// Whether a nested object is there, column `p<id>`.
+    Presence(u32),
+    /// `_record.key`, column `key` (text).
+    Key,
+    /// `_record.revision`, column `rev` (bigint).
+    Revision,
+    /// `_record.id`, column `record_id` (text form of the UUID).
+    RecordId,
+    /// `_record.sourceName`, column `source_name` (text).
+    SourceName,
+    /// `_record.sourceUid`, column `source_uid` (text).
+    SourceUid,
+    /// `_record.author`, column `author` (text).
+    Author,
+    /// `_record.ingestedAt`, column `ingested_at` (text in DateTime form).
+    IngestedAt,
+}
+
+/// A column together with what is needed to find and compare its value in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldRef {
+    /// Where it is in SQL.
+    pub column: ColumnRef,
+    /// Its type; for a list column the item's type.
+    pub scalar: Scalar,
+    /// Whether the column holds a list.
+    pub list: bool,
+    /// Published names from the row's root, `["_record", "sourceName"]` for the envelope.
+    pub path: Arc<[String]>,
+}
+
+/// A constant in a filter, of the column's own type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// For `Boolean`.
+    Bool(bool),
+    /// For `Int` and `BigInt`.
+    Int(i64),
+    /// For `Float`.
+    Float(f64),
+    /// For `String`, `DateTime`, `Date` and `UUID`, in stored form.
+    Text(String),
+}
+
+/// What a comparison compares.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// A column's value.
+    Field(FieldRef),
+    /// A constant.
+    Literal(Literal),
+}
+
+/// How two operands are compared. Text compares by code point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Equal; false when a side is null.
+    Eq,
+    /// Less; false when a side is null.
+    Lt,
+    /// Less or equal; false when a side is null.
+    Lte,
+    /// Greater; false when a side is null.
+    Gt,
+    /// Greater or equal; false when a side is null.
+    Gte,
+}
+
+/// A condition on one row. Two-valued: nothing is ever unknown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// Always or never.
+    Const(bool),
+    /// All of them.
+    And(Vec<Filter>),
+    /// At least one of them.
+    Or(Vec<Filter>),
+    /// The plain opposite.
+    Not(Box<Filter>),
+    /// A comparison of operands of one type class (number, text, boolean).
+    Compare(Operand, Comparison, Operand),
+    /// The field's value is one of these.
+    In(FieldRef, Vec<Literal>),
+    /// The field is null or absent.
+    IsNull(FieldRef),
+    /// SQL LIKE, case-sensitive, `%` and `_`, `\` escapes; text only.
+    Like(FieldRef, String),
+    /// Text that begins so.
+    StartsWith(FieldRef, String),
+    /// A list column of scalars has this item.
+    Contains(FieldRef, Literal),
+}
+
+/// How a value is replaced. On a type that cannot hold the result, null.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mask {
+    /// By null.
+    Null,
+    /// By an HMAC of it, 32 hex digits, the same for equal values within one database.
+    Hash,
+    /// By its first n characters and `…`.
+    KeepFirst(usize),
+    /// By `…` and its last n characters.
+    KeepLast(usize),
+    /// A number rounded to a multiple of this.
+    Round(f64),
+    /// A time truncated to `year`, `month`, `day` or `hour`.
+    Truncate(Unit),
+}
+
+/// Units of time that values are truncated to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// 1 January
+    Year,
+    /// First of the month
+    Month,
+    /// Midnight
+    Day,
+    /// Full hour
+    Hour,
+}

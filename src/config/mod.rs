@@ -34,11 +34,17 @@ pub struct Config {
 }
 
 macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty = $default:expr,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $sentence:literal])+ $field:ident: $ty:ty = $default:expr,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
+        pub struct $name { $($(#[doc = $sentence])+ pub $field: $ty,)* }
+
+        impl $name {
+            /// Every option with its sentence, in order.
+            pub const OPTIONS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($field), concat!($($sentence),+)),)*];
+        }
 
         impl Default for $name {
             fn default() -> Self {
@@ -85,6 +91,8 @@ section! {
         partitions: u32 = 0,
         /// How many changes of a collection are kept for subscriptions that resume.
         changes_kept_max: i64 = 1_000_000,
+        /// For fault tests: the named point at which the process ends itself; also `WELLSPRING_CRASH_AT`.
+        crash_at: Option<String> = None,
     }
 }
 

@@ -1,7 +1,14 @@
 //! The configuration: every option, its default and its sentence. Reading files and the environment is here;
 //! acting on an option is not.
 
-use std::path::PathBuf;
+mod check;
+mod load;
+mod print;
+
+pub use load::load;
+pub use print::print;
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +38,39 @@ pub struct Config {
     pub shape: Shape,
     /// What is logged.
     pub log: Log,
+}
+
+/// Every section with its options and their sentences, in the order of [`Config`].
+pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+    ("server", Server::OPTIONS),
+    ("store", Store::OPTIONS),
+    ("stream", Stream::OPTIONS),
+    ("sourcing", Sourcing::OPTIONS),
+    ("provisioning", Provisioning::OPTIONS),
+    ("graphql", Graphql::OPTIONS),
+    ("subscriptions", Subscriptions::OPTIONS),
+    ("auth", Auth::OPTIONS),
+    ("policy", Policy::OPTIONS),
+    ("shape", Shape::OPTIONS),
+    ("log", Log::OPTIONS),
+];
+
+impl Config {
+    /// The file of the signing key.
+    pub fn key_file(&self) -> PathBuf {
+        self.auth.key_file.clone().unwrap_or_else(|| self.store.data.join("signing.key"))
+    }
+
+    /// Whether this node has the role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.server.roles.iter().any(|r| r == role)
+    }
+
+    /// The directory that policies are read from, when one is configured or stands in the data directory.
+    pub fn policies(&self) -> Option<PathBuf> {
+        let usual = || Some(self.store.data.join("policies")).filter(|directory| Path::is_dir(directory));
+        self.policy.directory.clone().or_else(usual)
+    }
 }
 
 macro_rules! section {

@@ -1,0 +1,182 @@
+//! What one option alone cannot say: bounds and options that depend on each other.
+
+use super::Config;
+use crate::error::{Error, Result};
+
+/// Checks the configuration as a whole.
+///
+/// # Errors
+/// `BAD_REQUEST` that names the options and what to do.
+pub(super) fn check(config: &Config) -> Result<()> {
+    server(config)?;
+    store(config)?;
+    bounds(config)?;
+    masks(config)
+}
+
+fn refuse(message: String) -> Result<()> {
+    Err(Error::bad_request(message))
+}
+
+fn server(config: &Config) -> Result<()> {
+    let roles = &config.server.roles;
+    if roles.is_empty() {
+        return refuse("`server.roles` is empty; name at least one of `api`, `relay`, `worker`".into());
+    }
+    if let Some(role) = roles.iter().find(|role| !["api", "relay", "worker"].contains(&role.as_str())) {
+        return refuse(format!("`server.roles`: there is no role `{role}`; use `api`, `relay`, `worker`"));
+    }
+    let port = config.server.listen.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    if !matches!(port, Some(Ok(_))) {
+        return refuse(format!(
+            "`server.listen`: `{}` is not `address:port`, such as `127.0.0.1:8080`",
+            config.server.listen
+        ));
+    }
+    if !["json", "text"].contains(&config.log.format.as_str()) {
+        return refuse(format!("`log.format`: `{}` is neither `json` nor `text`", config.log.format));
+    }
+    Ok(())
+}
+
+fn store(config: &Config) -> Result<()> {
+    let url = config.store.database_url.as_deref();
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    if url.is_some_and(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
+        return refuse("`store.database_url` must begin with `sqlite://` or `postgres://`".into());
+    }
+    let embedded = url.is_none_or(|url| url.starts_with("sqlite:"));
+    if embedded && !["api", "relay", "worker"].iter().all(|role| config.has_role(role)) {
+        return refuse(
+            "`server.roles` needs all of `api`, `relay`, `worker` with SQLite, which one process owns; \
+             set `store.database_url` to a PostgreSQL database to split them"
+                .into(),
+        );
+    }
+    let redis = config.stream.redis_url.as_deref();
+    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    if redis.is_some_and(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
+        return refuse("`stream.redis_url` must begin with `redis://`, `rediss://` or `unix://`".into());
+    }
+    if config.stream.lease_ms < 2 * config.stream.poll_ms {
+        return refuse("`stream.lease_ms` must be at least twice `stream.poll_ms`".into());
+    }
+    Ok(())
+}
+
+fn bounds(config: &Config) -> Result<()> {
+    let pairs = [
+        ("graphql.page_default", config.graphql.page_default, "graphql.page_max", config.graphql.page_max),
+        (
+            "sourcing.commit_records_max",
+            config.sourcing.commit_records_max,
+            "sourcing.queue_max",
+            config.sourcing.queue_max,
+        ),
+        (
+            "sourcing.record_bytes_max",
+            config.sourcing.record_bytes_max,
+            "sourcing.batch_bytes_max",
+            config.sourcing.batch_bytes_max,
+        ),
+        ("graphql.depth_max", config.graphql.depth_max, "graphql.nesting_max", config.graphql.nesting_max),
+    ];
+    for (less, small, more, large) in pairs {
+        if small > large {
+            return refuse(format!("`{less}` ({small}) must not be more than `{more}` ({large})"));
+        }
+    }
+    let positive = [
+        ("server.request_timeout_ms", config.server.request_timeout_ms),
+        ("server.requests_max", config.server.requests_max as u64),
+        ("server.connections_max", config.server.connections_max as u64),
+        ("store.connections_max", u64::from(config.store.connections_max)),
+        ("store.readers_max", config.store.readers_max as u64),
+        ("stream.batch_max", config.stream.batch_max as u64),
+        ("stream.poll_ms", config.stream.poll_ms),
+        ("sourcing.commit_records_max", config.sourcing.commit_records_max as u64),
+        ("provisioning.attempts_max", u64::from(config.provisioning.attempts_max)),
+        ("graphql.page_default", config.graphql.page_default as u64),
+        ("subscriptions.init_timeout_ms", config.subscriptions.init_timeout_ms),
+        ("subscriptions.keepalive_ms", config.subscriptions.keepalive_ms),
+        ("subscriptions.buffer_max", config.subscriptions.buffer_max as u64),
+        ("subscriptions.tail_batch_max", config.subscriptions.tail_batch_max as u64),
+    ];
+    match positive.iter().find(|(_, value)| *value == 0) {
+        Some((option, _)) => refuse(format!("`{option}` must be at least 1")),
+        None => Ok(()),
+    }
+}
+
+fn masks(config: &Config) -> Result<()> {
+    let masks = &config.provisioning.masks;
+    for (at, mask) in masks.iter().enumerate() {
+        if masks.iter().take(at).any(|other| other.name == mask.name) || mask.name == "materialize" {
+            return refuse(format!("`provisioning.masks`: the name `{}` is taken", mask.name));
+        }
+        if mask.subcategory == mask.to_subcategory {
+            return refuse(format!(
+                "`provisioning.masks`: `{}` would feed itself; give `to_subcategory` another name",
+                mask.name
+            ));
+        }
+        let (kind, count) = mask
+            .mask
+            .split_once(':')
+            .map_or((mask.mask.as_str(), None), |(kind, count)| (kind, Some(count.parse::<usize>().is_ok())));
+        let known =
+            matches!((kind, count), ("null" | "hash", None) | ("keep_first" | "keep_last", Some(true)));
+        if !known {
+            return refuse(format!(
+                "`provisioning.masks`: `{}` is not a mask; use `null`, `hash`, `keep_first:2`, `keep_last:4`",
+                mask.mask
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        check(&config).err().map(|error| error.message().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_defaults_hold() {
+        assert_eq!(refused(|_| ()), "");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        assert!(refused(|c| c.server.roles.clear()).contains("server.roles"));
+        assert!(refused(|c| c.server.roles = vec!["api".into()]).contains("SQLite"));
+        assert!(refused(|c| c.server.roles.push("king".into())).contains("`king`"));
+        assert!(refused(|c| c.server.listen = "8080".into()).contains("address:port"));
+        assert!(refused(|c| c.store.database_url = Some("mysql://x".into())).contains("postgres://"));
+        assert!(refused(|c| c.graphql.page_default = 2_000).contains("`graphql.page_max` (1000)"));
+        assert!(refused(|c| c.graphql.page_default = 0).contains("at least 1"));
+        assert!(refused(|c| c.log.format = "xml".into()).contains("`xml`"));
+    }
+
+    #[test]
+    fn mask_plugins_are_checked() {
+        let mask = |name: &str, to: &str, mask: &str| super::super::MaskPlugin {
+            name: name.into(),
+            category: "a".into(),
+            subcategory: "b".into(),
+            to_subcategory: to.into(),
+            fields: vec!["/x".into()],
+            mask: mask.into(),
+        };
+        assert_eq!(refused(|c| c.provisioning.masks = vec![mask("m", "c", "keep_last:4")]), "");
+        assert!(refused(|c| c.provisioning.masks = vec![mask("m", "b", "hash")]).contains("feed itself"));
+        assert!(refused(|c| c.provisioning.masks = vec![mask("m", "c", "blur")]).contains("`blur`"));
+        let twice = vec![mask("m", "c", "hash"), mask("m", "d", "hash")];
+        assert!(refused(|c| c.provisioning.masks = twice).contains("taken"));
+    }
+}

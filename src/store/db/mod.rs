@@ -1,0 +1,238 @@
+//! Two databases behind one small interface: PostgreSQL through sqlx, SQLite through rusqlite.
+//!
+//! SQL is written once, with `$1, $2, …`; where the dialects differ, callers ask [`Db::dialect`]. Nothing here
+//! knows a table.
+
+mod failure;
+mod postgres;
+mod sqlite;
+mod value;
+
+pub use failure::is_unique_violation;
+pub use value::{Row, RowRef, Type, Value};
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::telemetry;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// A database; cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    driver: Driver,
+    crash_at: Option<String>,
+}
+
+enum Driver {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+impl Db {
+    /// Opens it; its schema is brought up to date by [`Store::open`](crate::store::Store::open).
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it cannot be reached, `CONFLICT` when another server owns the data directory.
+    pub async fn open(config: &config::Store) -> Result<Self> {
+        Self::open_as(config, false).await
+    }
+
+    /// Opens it for reading: locks nothing, creates nothing.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it cannot be reached.
+    pub async fn open_read_only(config: &config::Store) -> Result<Self> {
+        Self::open_as(config, true).await
+    }
+
+    async fn open_as(config: &config::Store, read_only: bool) -> Result<Self> {
+        let driver = match config.database_url.as_deref() {
+            Some(url) if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
+                Driver::Postgres(postgres::Postgres::open(url, config).await?)
+            }
+            url => {
+                let path = sqlite_path(url, &config.data)?;
+                Driver::Sqlite(sqlite::Sqlite::open(&path, config.readers_max, read_only)?)
+            }
+        };
+        Ok(Db(Arc::new(Inner { driver, crash_at: config.crash_at.clone() })))
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match &self.0.driver {
+            Driver::Sqlite(_) => Dialect::Sqlite,
+            Driver::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs one reading statement and returns its rows.
+    pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut each = |row: &RowRef<'_>| {
+            rows.push(row.to_row()?);
+            Ok(())
+        };
+        self.read(sql, params, &mut each).await?;
+        Ok(rows)
+    }
+
+    /// Runs one reading statement and hands each row to `each`, stopping at its first error.
+    ///
+    /// On SQLite it runs on the calling thread: for reads that take well under a millisecond.
+    pub async fn read(
+        &self,
+        sql: &str,
+        params: &[Value],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        match &self.0.driver {
+            Driver::Sqlite(sqlite) => sqlite.read(sql, params, false, each).await,
+            Driver::Postgres(postgres) => postgres.read(sql, params, each).await,
+        }
+    }
+
+    /// [`Db::read`] for a statement that may take longer: on SQLite the thread's other tasks move elsewhere meanwhile.
+    pub async fn read_large(
+        &self,
+        sql: &str,
+        params: &[Value],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        match &self.0.driver {
+            Driver::Sqlite(sqlite) => sqlite.read(sql, params, true, each).await,
+            Driver::Postgres(postgres) => postgres.read(sql, params, each).await,
+        }
+    }
+
+    /// Begins a writing transaction; on SQLite `BEGIN IMMEDIATE` on the only writer. Dropped = rolled back.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx(match &self.0.driver {
+            Driver::Sqlite(sqlite) => Open::Sqlite(sqlite.begin().await?),
+            Driver::Postgres(postgres) => Open::Postgres(postgres.begin().await?),
+        }))
+    }
+
+    /// Ends the process when the configured crash point is this one; for fault tests.
+    pub fn crash_point(&self, point: &str) {
+        telemetry::crash_point(self.0.crash_at.as_deref(), point);
+    }
+
+    /// A connection for schema changes; on SQLite a short-lived one of its own.
+    pub(super) async fn schema_connection(&self) -> Result<sea_orm::DatabaseConnection> {
+        match &self.0.driver {
+            Driver::Postgres(postgres) => Ok(postgres.orm().clone()),
+            Driver::Sqlite(sqlite) => {
+                let path = sqlite.path().to_owned();
+                let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
+                options.max_connections(1).sqlx_logging(false);
+                options.map_sqlx_sqlite_opts(move |options| options.in_memory(false).filename(&path));
+                sea_orm::Database::connect(options).await.map_err(Error::internal)
+            }
+        }
+    }
+
+    /// The pool whose connections can listen; `None` on SQLite.
+    pub(super) fn listening_pool(&self) -> Option<&sqlx::PgPool> {
+        match &self.0.driver {
+            Driver::Postgres(postgres) => Some(postgres.pool()),
+            Driver::Sqlite(_) => None,
+        }
+    }
+}
+
+fn sqlite_path(url: Option<&str>, data: &Path) -> Result<PathBuf> {
+    let Some(url) = url else { return Ok(data.join("wellspring.db")) };
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    match path.map(|path| path.split_once('?').map_or(path, |(path, _)| path)) {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => Err(Error::bad_request(
+            "`store.database_url` must begin with `postgres://` or `sqlite://` and name a file or server",
+        )),
+    }
+}
+
+/// A writing transaction.
+pub struct Tx(Open);
+
+enum Open {
+    Sqlite(sqlite::SqliteTx),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Tx {
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Open::Sqlite(_) => Dialect::Sqlite,
+            Open::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a statement and returns its rows.
+    pub async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        match &mut self.0 {
+            Open::Postgres(tx) => postgres::query(tx, sql, params).await,
+            Open::Sqlite(tx) => {
+                let mut rows = Vec::new();
+                tx.query(sql, params, &mut |row| {
+                    rows.push(row.to_row()?);
+                    Ok(())
+                })?;
+                Ok(rows)
+            }
+        }
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        match &mut self.0 {
+            Open::Sqlite(tx) => tx.execute(sql, params),
+            Open::Postgres(tx) => postgres::execute(tx, sql, params).await,
+        }
+    }
+
+    /// Inserts rows: one `unnest` statement on PostgreSQL, a prepared loop on SQLite. `suffix` is what follows, such as
+    /// `on conflict (key) do update set rev = excluded.rev where …`.
+    pub async fn insert_many(
+        &mut self,
+        table: &str,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+        suffix: &str,
+    ) -> Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        match &mut self.0 {
+            Open::Sqlite(tx) => tx.insert_many(table, columns, &rows, suffix),
+            Open::Postgres(tx) => postgres::insert_many(tx, table, columns, rows, suffix).await,
+        }
+    }
+
+    /// Makes it durable.
+    pub async fn commit(self) -> Result<()> {
+        match self.0 {
+            Open::Sqlite(tx) => tx.commit().await,
+            Open::Postgres(tx) => tx.commit().await.map_err(failure::postgres),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! PostgreSQL through sqlx's pool, which sea-orm opens so that migrations share it.
+//!
+//! Connections are not tested before use (that costs a round trip each); instead a statement whose connection turns
+//! out to be gone before it gave anything is run again on another, so that a restarted server needs no restart here.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use sqlx::{
+    Acquire as _, Arguments as _, AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres as Driver,
+    postgres::PgArguments,
+};
+
+use crate::config;
+use crate::error::{Error, Result};
+
+use super::{Row, RowRef, Type, Value, failure};
+
+/// Prepared statements kept per connection.
+const STATEMENTS_MAX: usize = 512;
+
+/// A PostgreSQL server.
+pub(super) struct Postgres {
+    orm: sea_orm::DatabaseConnection,
+    pool: PgPool,
+    /// How many stale connections may stand in the way of a live one.
+    tries_max: u32,
+}
+
+impl Postgres {
+    /// Connects.
+    pub(super) async fn open(url: &str, config: &config::Store) -> Result<Self> {
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options
+            .max_connections(config.connections_max.max(4))
+            .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
+            .idle_timeout(Duration::from_secs(600))
+            .max_lifetime(Duration::from_secs(3_600))
+            .test_before_acquire(false)
+            .sqlx_logging(false)
+            .set_application_name("wellspring");
+        let timeout = config.statement_timeout_ms.to_string();
+        options.map_sqlx_postgres_opts(move |options| {
+            options
+                .options([
+                    ("statement_timeout", timeout.as_str()),
+                    ("idle_in_transaction_session_timeout", "60000"),
+                    ("client_min_messages", "warning"),
+                ])
+                .statement_cache_capacity(STATEMENTS_MAX)
+        });
+        let cannot = "the database cannot be reached; check `store.database_url` and that the server runs";
+        let orm = sea_orm::Database::connect(options).await.map_err(|e| Error::unavailable(cannot, e))?;
+        let pool = orm.get_postgres_connection_pool().clone();
+        Ok(Postgres { orm, pool, tries_max: config.connections_max.max(4) + 1 })
+    }
+
+    /// For migrations.
+    pub(super) fn orm(&self) -> &sea_orm::DatabaseConnection {
+        &self.orm
+    }
+
+    /// For listening.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Runs a reading statement and hands its rows to `each`.
+    pub(super) async fn read(
+        &self,
+        sql: &str,
+        params: &[Value],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let mut connection = self.pool.acquire().await.map_err(failure::postgres)?;
+            let mut delivered = false;
+            let failed = match fetch(&mut connection, sql, params, &mut delivered, each).await {
+                Ok(()) => return Ok(()),
+                Err(Failed::Own(error)) => return Err(error),
+                Err(Failed::Driver(error)) => error,
+            };
+            tries += 1;
+            let lost = failure::is_connection_lost(&failed);
+            if delivered || tries > self.tries_max || !(lost || failure::is_stale_plan(&failed)) {
+                return Err(failure::postgres(failed));
+            }
+            if lost {
+                // What is left of it is thrown away here, or the pool would test it first.
+                drop(connection.detach());
+            } else {
+                connection.clear_cached_statements().await.map_err(failure::postgres)?;
+            }
+        }
+    }
+
+    /// Begins a transaction.
+    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, Driver>> {
+        let mut tries = 0;
+        loop {
+            let error = match self.pool.begin().await {
+                Ok(transaction) => return Ok(transaction),
+                Err(error) => error,
+            };
+            tries += 1;
+            if tries > self.tries_max || !failure::is_connection_lost(&error) {
+                return Err(failure::postgres(error));
+            }
+        }
+    }
+}
+
+enum Failed {
+    Driver(sqlx::Error),
+    Own(Error),
+}
+
+async fn fetch(
+    connection: &mut sqlx::PgConnection,
+    sql: &str,
+    params: &[Value],
+    delivered: &mut bool,
+    each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+) -> Result<(), Failed> {
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params).map_err(Failed::Own)?);
+    let mut rows = connection.fetch(query);
+    while let Some(row) = rows.try_next().await.map_err(Failed::Driver)? {
+        *delivered = true;
+        each(&RowRef::Postgres(&row)).map_err(Failed::Own)?;
+    }
+    Ok(())
+}
+
+/// Runs a statement in a transaction and returns its rows.
+pub(super) async fn query(
+    tx: &mut sqlx::Transaction<'static, Driver>,
+    sql: &str,
+    params: &[Value],
+) -> Result<Vec<Row>> {
+    let connection = tx.acquire().await.map_err(failure::postgres)?;
+    let mut rows = Vec::new();
+    let mut each = |row: &RowRef<'_>| {
+        rows.push(row.to_row()?);
+        Ok(())
+    };
+    match fetch(connection, sql, params, &mut false, &mut each).await {
+        Ok(()) => Ok(rows),
+        Err(Failed::Own(error)) => Err(error),
+        Err(Failed::Driver(error)) => Err(failure::postgres(error)),
+    }
+}
+
+/// Runs a statement in a transaction and returns how many rows it changed.
+pub(super) async fn execute(
+    tx: &mut sqlx::Transaction<'static, Driver>,
+    sql: &str,
+    params: &[Value],
+) -> Result<u64> {
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
+    let done = tx.execute(query).await.map_err(failure::postgres)?;
+    Ok(done.rows_affected())
+}
+
+/// Inserts all rows with one statement over arrays: one prepared text for any number of rows.
+pub(super) async fn insert_many(
+    tx: &mut sqlx::Transaction<'static, Driver>,
+    table: &str,
+    columns: &[(&str, Type)],
+    rows: Vec<Vec<Value>>,
+    suffix: &str,
+) -> Result<u64> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let arrays: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, (_, kind))| format!("${}::{}[]", index + 1, type_name(*kind)))
+        .collect();
+    let names = names.join(", ");
+    let sql = format!("insert into {table} ({names}) select * from unnest({}) {suffix}", arrays.join(", "));
+    let mut lists: Vec<List> = columns.iter().map(|(_, kind)| List::new(*kind, rows.len())).collect();
+    for row in rows {
+        for (list, value) in lists.iter_mut().zip(row) {
+            list.push(value)?;
+        }
+    }
+    let mut arguments = PgArguments::default();
+    for list in lists {
+        list.add_to(&mut arguments)?;
+    }
+    let done =
+        tx.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await.map_err(failure::postgres)?;
+    Ok(done.rows_affected())
+}
+
+fn type_name(kind: Type) -> &'static str {
+    match kind {
+        Type::Bool => "boolean",
+        Type::Int => "bigint",
+        Type::Float => "double precision",
+        Type::Text => "text",
+        Type::Bytes => "bytea",
+        Type::Uuid => "uuid",
+    }
+}
+
+fn arguments(params: &[Value]) -> Result<PgArguments> {
+    let mut arguments = PgArguments::default();
+    for value in params {
+        match value {
+            Value::Null(Type::Bool) => arguments.add(None::<bool>),
+            Value::Null(Type::Int) => arguments.add(None::<i64>),
+            Value::Null(Type::Float) => arguments.add(None::<f64>),
+            Value::Null(Type::Text) => arguments.add(None::<&str>),
+            Value::Null(Type::Bytes) => arguments.add(None::<&[u8]>),
+            Value::Null(Type::Uuid) => arguments.add(None::<uuid::Uuid>),
+            Value::Bool(bool) => arguments.add(*bool),
+            Value::Int(int) => arguments.add(*int),
+            Value::Float(float) => arguments.add(*float),
+            Value::Text(text) => arguments.add(text.as_str()),
+            Value::Bytes(bytes) => arguments.add(bytes.as_slice()),
+            Value::Uuid(uuid) => arguments.add(*uuid),
+        }
+        .map_err(Error::internal)?;
+    }
+    Ok(arguments)
+}
+
+/// One column of many rows.
+enum List {
+    Bool(Vec<Option<bool>>),
+    Int(Vec<Option<i64>>),
+    Float(Vec<Option<f64>>),
+    Text(Vec<Option<String>>),
+    Bytes(Vec<Option<Vec<u8>>>),
+    Uuid(Vec<Option<uuid::Uuid>>),
+}
+
+impl List {
+    fn new(kind: Type, capacity: usize) -> Self {
+        match kind {
+            Type::Bool => List::Bool(Vec::with_capacity(capacity)),
+            Type::Int => List::Int(Vec::with_capacity(capacity)),
+            Type::Float => List::Float(Vec::with_capacity(capacity)),
+            Type::Text => List::Text(Vec::with_capacity(capacity)),
+            Type::Bytes => List::Bytes(Vec::with_capacity(capacity)),
+            Type::Uuid => List::Uuid(Vec::with_capacity(capacity)),
+        }
+    }
+
+    fn push(&mut self, value: Value) -> Result<()> {
+        match (self, value) {
+            (List::Bool(list), Value::Bool(bool)) => list.push(Some(bool)),
+            (List::Int(list), Value::Int(int)) => list.push(Some(int)),
+            (List::Float(list), Value::Float(float)) => list.push(Some(float)),
+            #[expect(clippy::cast_precision_loss, reason = "the column is a float")]
+            (List::Float(list), Value::Int(int)) => list.push(Some(int as f64)),
+            (List::Text(list), Value::Text(text)) => list.push(Some(text)),
+            (List::Bytes(list), Value::Bytes(bytes)) => list.push(Some(bytes)),
+            (List::Uuid(list), Value::Uuid(uuid)) => list.push(Some(uuid)),
+            (List::Bool(list), Value::Null(_)) => list.push(None),
+            (List::Int(list), Value::Null(_)) => list.push(None),
+            (List::Float(list), Value::Null(_)) => list.push(None),
+            (List::Text(list), Value::Null(_)) => list.push(None),
+            (List::Bytes(list), Value::Null(_)) => list.push(None),
+            (List::Uuid(list), Value::Null(_)) => list.push(None),
+            _ => return Err(Error::internal("a value does not have its column's type")),
+        }
+        Ok(())
+    }
+
+    fn add_to(self, arguments: &mut PgArguments) -> Result<()> {
+        match self {
+            List::Bool(list) => arguments.add(list),
+            List::Int(list) => arguments.add(list),
+            List::Float(list) => arguments.add(list),
+            List::Text(list) => arguments.add(list),
+            List::Bytes(list) => arguments.add(list),
+            List::Uuid(list) => arguments.add(list),
+        }
+        .map_err(Error::internal)
+    }
+}

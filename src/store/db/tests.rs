@@ -1,0 +1,108 @@
+//! The database interface on SQLite; the same questions to PostgreSQL stand in the integration tests.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use uuid::Uuid;
+
+use super::*;
+
+async fn open() -> (tempfile::TempDir, Db) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(&config::Store { data: dir.path().into(), ..Default::default() }).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    tx.execute(
+        "create table t (id integer primary key, name text unique, n integer, f real, b blob, u blob)",
+        &[],
+    )
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    (dir, db)
+}
+
+const COLUMNS: &[(&str, Type)] =
+    &[("name", Type::Text), ("n", Type::Int), ("f", Type::Float), ("b", Type::Bytes), ("u", Type::Uuid)];
+
+fn row(name: &str, n: i64) -> Vec<Value> {
+    vec![name.into(), n.into(), Value::Float(0.5), Value::Bytes(vec![0, 255]), Uuid::from_u128(9).into()]
+}
+
+#[tokio::test]
+async fn values_come_back_as_they_went_in() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin().await.unwrap();
+    assert_eq!(tx.insert_many("t", COLUMNS, vec![row("a", i64::MIN), row("b", 2)], "").await.unwrap(), 2);
+    let seen = tx.query("select count(*) from t where n < $1", &[Value::Int(0)]).await.unwrap();
+    assert_eq!(seen.first().unwrap().i64(0).unwrap(), 1);
+    tx.commit().await.unwrap();
+
+    let rows = db.query("select name, n, f, b, u, null from t order by n", &[]).await.unwrap();
+    let first = rows.first().unwrap();
+    assert_eq!(first.text(0).unwrap(), "a");
+    assert_eq!(first.i64(1).unwrap(), i64::MIN);
+    assert_eq!(first.opt_f64(2).unwrap(), Some(0.5));
+    assert_eq!(first.bytes(3).unwrap(), [0, 255]);
+    assert_eq!(first.uuid(4).unwrap(), Uuid::from_u128(9));
+    assert_eq!(first.opt_i64(5).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_leaves_nothing() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin().await.unwrap();
+    tx.insert_many("t", COLUMNS, vec![row("a", 1)], "").await.unwrap();
+    drop(tx);
+    assert!(db.query("select 1 from t", &[]).await.unwrap().is_empty());
+    db.begin().await.unwrap().commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_unique_key_is_told_from_other_errors() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin().await.unwrap();
+    let twice = tx.insert_many("t", COLUMNS, vec![row("a", 1), row("a", 2)], "").await.unwrap_err();
+    assert!(is_unique_violation(&twice));
+    assert!(!is_unique_violation(&tx.query("select nonsense", &[]).await.unwrap_err()));
+    let upsert = "on conflict (name) do update set n = excluded.n where excluded.n > t.n";
+    tx.insert_many("t", COLUMNS, vec![row("b", 5), row("b", 4)], upsert).await.unwrap();
+    tx.commit().await.unwrap();
+    let rows = db.query("select n from t where name = $1", &["b".into()]).await.unwrap();
+    assert_eq!(rows.first().unwrap().i64(0).unwrap(), 5);
+}
+
+#[tokio::test]
+async fn readers_do_not_wait_for_the_writer() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin().await.unwrap();
+    tx.insert_many("t", COLUMNS, vec![row("a", 1)], "").await.unwrap();
+    assert!(db.query("select 1 from t", &[]).await.unwrap().is_empty());
+    tx.commit().await.unwrap();
+    let mut seen = Vec::new();
+    db.read_large("select name, u from t", &[], &mut |row| {
+        seen.push((row.text(0)?.unwrap().to_owned(), row.uuid(1)?));
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(seen, [("a".to_owned(), Some(Uuid::from_u128(9)))]);
+}
+
+#[tokio::test]
+async fn one_server_owns_a_data_directory() {
+    let (dir, db) = open().await;
+    let config = config::Store { data: dir.path().into(), ..Default::default() };
+    let second = Db::open(&config).await.err().unwrap();
+    assert_eq!(second.code(), crate::error::Code::Conflict);
+    let reader = Db::open_read_only(&config).await.unwrap();
+    assert!(reader.query("select 1 from t", &[]).await.unwrap().is_empty());
+    assert!(reader.begin().await.is_err());
+    drop(db);
+    Db::open(&config).await.unwrap();
+}
+
+#[tokio::test]
+async fn readers_cannot_write_and_like_is_case_sensitive() {
+    let (_dir, db) = open().await;
+    assert!(db.query("delete from t", &[]).await.is_err());
+    let rows = db.query("select 'A' like 'a'", &[]).await.unwrap();
+    assert_eq!(rows.first().unwrap().i64(0).unwrap(), 0);
+}

@@ -1,0 +1,450 @@
+//! Values that go into statements and come out of them, the same for both dialects.
+//!
+//! [`Row`] owns what it holds and is for the store's own small reads; [`RowRef`] borrows from the driver and is for
+//! rows that are written straight into an answer. Nothing here runs a statement.
+
+use sqlx::{Row as _, ValueRef as _, postgres::PgValueRef};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// SQL types of parameters and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// boolean / INTEGER
+    Bool,
+    /// bigint / INTEGER
+    Int,
+    /// double precision / REAL
+    Float,
+    /// text collate "C" / TEXT
+    Text,
+    /// bytea / BLOB
+    Bytes,
+    /// uuid / BLOB of 16 bytes
+    Uuid,
+}
+
+/// A bound parameter or a fetched value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// NULL of a type (PostgreSQL wants to know).
+    Null(Type),
+    /// Boolean; SQLite gives it back as `Int`, read it with [`Row::bool`].
+    Bool(bool),
+    /// 64-bit integer.
+    Int(i64),
+    /// Finite float.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Bytes; SQLite gives a UUID back as this, read it with [`Row::uuid`].
+    Bytes(Vec<u8>),
+    /// UUID.
+    Uuid(Uuid),
+}
+
+impl Value {
+    /// Text or the null of text.
+    pub fn opt_text(text: Option<impl Into<String>>) -> Self {
+        text.map_or(Value::Null(Type::Text), |text| Value::Text(text.into()))
+    }
+
+    /// An integer or the null of integers.
+    pub fn opt_int(int: Option<i64>) -> Self {
+        int.map_or(Value::Null(Type::Int), Value::Int)
+    }
+
+    /// A UUID or the null of UUIDs.
+    pub fn opt_uuid(uuid: Option<Uuid>) -> Self {
+        uuid.map_or(Value::Null(Type::Uuid), Value::Uuid)
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Value::Null(_) => "null",
+            Value::Bool(_) => "boolean",
+            Value::Int(_) => "integer",
+            Value::Float(_) => "float",
+            Value::Text(_) => "text",
+            Value::Bytes(_) => "bytes",
+            Value::Uuid(_) => "uuid",
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(int: i64) -> Self {
+        Value::Int(int)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(int: i32) -> Self {
+        Value::Int(i64::from(int))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(int: u32) -> Self {
+        Value::Int(i64::from(int))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(bool: bool) -> Self {
+        Value::Bool(bool)
+    }
+}
+
+impl From<Uuid> for Value {
+    fn from(uuid: Uuid) -> Self {
+        Value::Uuid(uuid)
+    }
+}
+
+fn odd(index: usize, want: &str, got: &str) -> Error {
+    Error::internal(format!("column {index} of a row holds {got} where {want} was expected"))
+}
+
+/// One fetched row.
+#[derive(Clone, Debug)]
+pub struct Row(pub Vec<Value>);
+
+impl Row {
+    fn get(&self, index: usize) -> Result<&Value> {
+        self.0.get(index).ok_or_else(|| odd(index, "a column", "nothing"))
+    }
+
+    /// Integer at `index`; an error when null or of another type.
+    pub fn i64(&self, index: usize) -> Result<i64> {
+        self.opt_i64(index)?.ok_or_else(|| odd(index, "an integer", "null"))
+    }
+
+    /// Boolean at `index`.
+    pub fn bool(&self, index: usize) -> Result<bool> {
+        match self.get(index)? {
+            Value::Bool(bool) => Ok(*bool),
+            Value::Int(int) => Ok(*int != 0),
+            other => Err(odd(index, "a boolean", other.kind())),
+        }
+    }
+
+    /// Float at `index`, `None` when null; reads integers too.
+    pub fn opt_f64(&self, index: usize) -> Result<Option<f64>> {
+        match self.get(index)? {
+            Value::Null(_) => Ok(None),
+            Value::Float(float) => Ok(Some(*float)),
+            #[expect(clippy::cast_precision_loss, reason = "a float is what was asked for")]
+            Value::Int(int) => Ok(Some(*int as f64)),
+            other => Err(odd(index, "a float", other.kind())),
+        }
+    }
+
+    /// Text at `index`.
+    pub fn text(&self, index: usize) -> Result<&str> {
+        self.opt_text(index)?.ok_or_else(|| odd(index, "text", "null"))
+    }
+
+    /// Text at `index`, `None` when null.
+    pub fn opt_text(&self, index: usize) -> Result<Option<&str>> {
+        match self.get(index)? {
+            Value::Null(_) => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            other => Err(odd(index, "text", other.kind())),
+        }
+    }
+
+    /// Integer at `index`, `None` when null.
+    pub fn opt_i64(&self, index: usize) -> Result<Option<i64>> {
+        match self.get(index)? {
+            Value::Null(_) => Ok(None),
+            Value::Int(int) => Ok(Some(*int)),
+            other => Err(odd(index, "an integer", other.kind())),
+        }
+    }
+
+    /// UUID at `index`.
+    pub fn uuid(&self, index: usize) -> Result<Uuid> {
+        self.opt_uuid(index)?.ok_or_else(|| odd(index, "a uuid", "null"))
+    }
+
+    /// UUID at `index`, `None` when null.
+    pub fn opt_uuid(&self, index: usize) -> Result<Option<Uuid>> {
+        match self.get(index)? {
+            Value::Null(_) => Ok(None),
+            Value::Uuid(uuid) => Ok(Some(*uuid)),
+            Value::Bytes(bytes) => {
+                Uuid::from_slice(bytes).map(Some).map_err(|_| odd(index, "a uuid", "other bytes"))
+            }
+            other => Err(odd(index, "a uuid", other.kind())),
+        }
+    }
+
+    /// Bytes at `index`.
+    pub fn bytes(&self, index: usize) -> Result<&[u8]> {
+        match self.get(index)? {
+            Value::Bytes(bytes) => Ok(bytes),
+            other => Err(odd(index, "bytes", other.kind())),
+        }
+    }
+}
+
+/// A row that is being read, borrowed from the driver: nothing is copied.
+pub enum RowRef<'a> {
+    /// From rusqlite.
+    Sqlite(&'a rusqlite::Row<'a>),
+    /// From sqlx.
+    Postgres(&'a sqlx::postgres::PgRow),
+}
+
+use rusqlite::types::ValueRef as Lite;
+
+impl<'a> RowRef<'a> {
+    fn lite(row: &'a rusqlite::Row<'a>, index: usize) -> Result<Lite<'a>> {
+        row.get_ref(index).map_err(Error::internal)
+    }
+
+    fn post(row: &'a sqlx::postgres::PgRow, index: usize) -> Result<Option<PgValueRef<'a>>> {
+        let value = row.try_get_raw(index).map_err(Error::internal)?;
+        Ok(if value.is_null() { None } else { Some(value) })
+    }
+
+    /// Text at `index`, `None` when null.
+    pub fn text(&self, index: usize) -> Result<Option<&'a str>> {
+        match self {
+            RowRef::Sqlite(row) => match Self::lite(row, index)? {
+                Lite::Null => Ok(None),
+                Lite::Text(text) => std::str::from_utf8(text).map(Some).map_err(Error::internal),
+                other => Err(odd(index, "text", &other.data_type().to_string())),
+            },
+            RowRef::Postgres(row) => {
+                let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                value.as_str().map(Some).map_err(Error::internal)
+            }
+        }
+    }
+
+    /// Bytes at `index`, `None` when null.
+    pub fn bytes(&self, index: usize) -> Result<Option<&'a [u8]>> {
+        match self {
+            RowRef::Sqlite(row) => match Self::lite(row, index)? {
+                Lite::Null => Ok(None),
+                Lite::Blob(bytes) | Lite::Text(bytes) => Ok(Some(bytes)),
+                other => Err(odd(index, "bytes", &other.data_type().to_string())),
+            },
+            RowRef::Postgres(row) => {
+                let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                value.as_bytes().map(Some).map_err(Error::internal)
+            }
+        }
+    }
+
+    /// Integer at `index`, `None` when null.
+    pub fn i64(&self, index: usize) -> Result<Option<i64>> {
+        match self {
+            RowRef::Sqlite(row) => match Self::lite(row, index)? {
+                Lite::Null => Ok(None),
+                Lite::Integer(int) => Ok(Some(int)),
+                other => Err(odd(index, "an integer", &other.data_type().to_string())),
+            },
+            RowRef::Postgres(row) => {
+                let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                match pg_value(&value)? {
+                    Value::Int(int) => Ok(Some(int)),
+                    other => Err(odd(index, "an integer", other.kind())),
+                }
+            }
+        }
+    }
+
+    /// Float at `index`, `None` when null; reads integers too.
+    #[expect(clippy::cast_precision_loss, reason = "a float is what was asked for")]
+    pub fn f64(&self, index: usize) -> Result<Option<f64>> {
+        match self {
+            RowRef::Sqlite(row) => match Self::lite(row, index)? {
+                Lite::Null => Ok(None),
+                Lite::Real(float) => Ok(Some(float)),
+                Lite::Integer(int) => Ok(Some(int as f64)),
+                other => Err(odd(index, "a float", &other.data_type().to_string())),
+            },
+            RowRef::Postgres(row) => {
+                let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                match pg_value(&value)? {
+                    Value::Float(float) => Ok(Some(float)),
+                    Value::Int(int) => Ok(Some(int as f64)),
+                    Value::Text(text) => {
+                        text.parse().map(Some).map_err(|_| odd(index, "a float", "other text"))
+                    }
+                    other => Err(odd(index, "a float", other.kind())),
+                }
+            }
+        }
+    }
+
+    /// Boolean at `index`, `None` when null.
+    pub fn bool(&self, index: usize) -> Result<Option<bool>> {
+        match self {
+            RowRef::Sqlite(row) => match Self::lite(row, index)? {
+                Lite::Null => Ok(None),
+                Lite::Integer(int) => Ok(Some(int != 0)),
+                other => Err(odd(index, "a boolean", &other.data_type().to_string())),
+            },
+            RowRef::Postgres(row) => {
+                let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                match pg_value(&value)? {
+                    Value::Bool(bool) => Ok(Some(bool)),
+                    other => Err(odd(index, "a boolean", other.kind())),
+                }
+            }
+        }
+    }
+
+    /// UUID at `index`, `None` when null.
+    pub fn uuid(&self, index: usize) -> Result<Option<Uuid>> {
+        let Some(bytes) = self.bytes(index)? else { return Ok(None) };
+        Uuid::from_slice(bytes).map(Some).map_err(|_| odd(index, "a uuid", "other bytes"))
+    }
+
+    /// All of it, copied.
+    pub fn to_row(&self) -> Result<Row> {
+        match self {
+            RowRef::Sqlite(row) => {
+                let count = row.as_ref().column_count();
+                (0..count).map(|index| lite_value(Self::lite(row, index)?)).collect::<Result<_>>().map(Row)
+            }
+            RowRef::Postgres(row) => (0..row.len())
+                .map(|index| match Self::post(row, index)? {
+                    None => Ok(Value::Null(Type::Text)),
+                    Some(value) => pg_value(&value),
+                })
+                .collect::<Result<_>>()
+                .map(Row),
+        }
+    }
+}
+
+fn lite_value(value: Lite<'_>) -> Result<Value> {
+    Ok(match value {
+        Lite::Null => Value::Null(Type::Text),
+        Lite::Integer(int) => Value::Int(int),
+        Lite::Real(float) => Value::Float(float),
+        Lite::Text(text) => Value::Text(std::str::from_utf8(text).map_err(Error::internal)?.to_owned()),
+        Lite::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    })
+}
+
+/// Decodes by the column's own type; sqlx asks for the binary format wherever parameters are bound.
+fn pg_value(value: &PgValueRef<'_>) -> Result<Value> {
+    use sqlx::{TypeInfo as _, ValueRef as _, postgres::PgValueFormat};
+    let info = value.type_info();
+    let bytes = value.as_bytes().map_err(Error::internal)?;
+    let oid = info.oid().map_or(0, |oid| oid.0);
+    if value.format() == PgValueFormat::Text {
+        return Ok(Value::Text(value.as_str().map_err(Error::internal)?.to_owned()));
+    }
+    let damaged = || Error::internal(format!("a value of type {} has {} bytes", info.name(), bytes.len()));
+    Ok(match oid {
+        16 => Value::Bool(bytes.first().is_some_and(|byte| *byte != 0)),
+        20 => Value::Int(i64::from_be_bytes(bytes.try_into().map_err(|_| damaged())?)),
+        21 => Value::Int(i16::from_be_bytes(bytes.try_into().map_err(|_| damaged())?).into()),
+        23 => Value::Int(i32::from_be_bytes(bytes.try_into().map_err(|_| damaged())?).into()),
+        26 => Value::Int(u32::from_be_bytes(bytes.try_into().map_err(|_| damaged())?).into()),
+        700 => Value::Float(f32::from_be_bytes(bytes.try_into().map_err(|_| damaged())?).into()),
+        701 => Value::Float(f64::from_be_bytes(bytes.try_into().map_err(|_| damaged())?)),
+        17 => Value::Bytes(bytes.to_vec()),
+        2950 => Value::Uuid(Uuid::from_slice(bytes).map_err(|_| damaged())?),
+        1700 => Value::Text(numeric_text(bytes).ok_or_else(damaged)?),
+        2278 => Value::Null(Type::Text),
+        18 | 19 | 25 | 114 | 705 | 1042 | 1043 => {
+            Value::Text(std::str::from_utf8(bytes).map_err(Error::internal)?.to_owned())
+        }
+        _ => return Err(Error::internal(format!("no decoder for columns of type {}", info.name()))),
+    })
+}
+
+/// PostgreSQL's binary numeric (base 10,000 digits) as decimal text.
+fn numeric_text(bytes: &[u8]) -> Option<String> {
+    let mut words = bytes.chunks_exact(2).map(|pair| <[u8; 2]>::try_from(pair).map_or(0, u16::from_be_bytes));
+    let count = words.next()?;
+    #[expect(clippy::cast_possible_wrap, reason = "the wire format is signed here")]
+    let weight = words.next()? as i16;
+    let sign = words.next()?;
+    let scale = usize::from(words.next()?);
+    if sign == 0xC000 {
+        return Some("NaN".to_owned());
+    }
+    let digits: Vec<u16> = words.take(usize::from(count)).collect();
+    let digit = |place: i32| -> u16 {
+        usize::try_from(i32::from(weight) - place).ok().and_then(|i| digits.get(i).copied()).unwrap_or(0)
+    };
+    let mut text = String::new();
+    if sign == 0x4000 {
+        text.push('-');
+    }
+    let mut whole: String =
+        (0..=i32::from(weight).max(0)).rev().map(|p| format!("{:04}", digit(p))).collect();
+    let zeros = whole.bytes().take_while(|byte| *byte == b'0').count().min(whole.len().saturating_sub(1));
+    text.push_str(&whole.split_off(zeros));
+    if scale > 0 {
+        let groups = i32::try_from(scale.div_ceil(4)).ok()?;
+        let mut part: String = (1..=groups).map(|p| format!("{:04}", digit(-p))).collect();
+        part.truncate(scale);
+        text.push('.');
+        text.push_str(&part);
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn numeric(words: &[u16]) -> String {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        numeric_text(&bytes).unwrap()
+    }
+
+    #[test]
+    fn numeric_becomes_its_decimal_text() {
+        assert_eq!(numeric(&[0, 0, 0, 0]), "0");
+        assert_eq!(numeric(&[1, 0, 0, 0, 7]), "7");
+        assert_eq!(numeric(&[2, 1, 0, 0, 12, 34]), "120034");
+        assert_eq!(numeric(&[1, 1, 0x4000, 0, 1]), "-10000");
+        assert_eq!(numeric(&[1, 0xFFFF, 0, 2, 2500]), "0.25");
+        assert_eq!(numeric(&[2, 0, 0, 5, 3, 1415]), "3.14150");
+        assert_eq!(numeric(&[1, 0xFFFE, 0, 6, 1200]), "0.000012");
+        assert_eq!(numeric(&[0, 0, 0xC000, 0]), "NaN");
+    }
+
+    #[test]
+    fn a_row_reads_each_dialects_form() {
+        let id = Uuid::from_u128(7);
+        let row = Row(vec![
+            Value::Int(1),
+            Value::Bytes(id.as_bytes().to_vec()),
+            Value::Uuid(id),
+            Value::Null(Type::Text),
+        ]);
+        assert!(row.bool(0).unwrap());
+        assert_eq!(row.uuid(1).unwrap(), id);
+        assert_eq!(row.uuid(2).unwrap(), id);
+        assert_eq!(row.opt_text(3).unwrap(), None);
+        assert_eq!(row.opt_i64(3).unwrap(), None);
+        assert!(row.text(3).is_err());
+        assert!(row.i64(9).is_err());
+    }
+}

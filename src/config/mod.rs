@@ -239,6 +239,14 @@ section! {
         slices_max: usize = 256,
         /// The most compiled documents kept.
         documents_max: usize = 1_024,
+        /// The most directives, fragments expanded.
+        directives_max: usize = 100,
+        /// The most errors that one answer lists.
+        errors_max: usize = 20,
+        /// The most root fields of one query that are answered at once.
+        roots_at_once_max: usize = 8,
+        /// The most lists of types, fields or values that one introspection may name.
+        introspection_lists_max: usize = 30,
     }
 }
 

@@ -1,6 +1,15 @@
 //! GraphQL: guard, schema slices, validation, our own executor. async-graphql parses, validates and introspects;
 //! collection fields are answered by publishing. Must not know SQL, Oso or HTTP.
 
+mod collection;
+mod guard;
+mod model;
+mod names;
+mod schema;
+mod sdl;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;

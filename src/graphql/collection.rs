@@ -1,0 +1,431 @@
+//! The types of one collection, as far as one actor may see it. A hidden field is nowhere; a masked one can be
+//! selected, but stands in no filter, order, group or aggregate. Must not know rows or policies beyond [`Shown`].
+
+use std::collections::BTreeMap;
+
+use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
+use super::names::{self, Names};
+use crate::query::Collection;
+use crate::record::Json;
+use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar};
+
+/// How a field is shown to the actor; the larger, the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Shown {
+    /// As it is, usable in conditions.
+    Visible,
+    /// Replaced or only in some rows; of no use in conditions.
+    Masked,
+    /// Not there.
+    Hidden,
+}
+
+/// Says how the field with this id is shown.
+pub(super) type Visibility<'a> = &'a dyn Fn(u32) -> Shown;
+
+/// Adds everything that `collection` brings to the schema. `reserved` says which type names belong to collections
+/// that are added before or after.
+pub(super) fn add(
+    model: &mut Model,
+    collection: &Collection,
+    shown: Visibility<'_>,
+    reserved: &dyn Fn(&str) -> bool,
+) {
+    let names = Names::of(collection);
+    let mut build = Build { model, names, shown, reserved, nested: BTreeMap::new(), groupable: Vec::new() };
+    let row = build.row(&collection.shape.fields, &origin(collection));
+    build.collect(&collection.shape.fields, &mut Vec::new(), Shown::Visible);
+    build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
+    build.order(&collection.shape.fields, names.ty, Shown::Visible, true);
+    build.connection(&row);
+    build.aggregate();
+    build.roots(collection);
+}
+
+fn origin(collection: &Collection) -> String {
+    format!("A row of `{}`/`{}`.", printable(&collection.category), printable(&collection.subcategory))
+}
+
+/// Text from sources, made fit for a description.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '"' | '\\' | '`') {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+struct Leaf {
+    /// Published names, joined by `_`.
+    name: String,
+    scalar: Scalar,
+    path: String,
+}
+
+struct Build<'a> {
+    model: &'a mut Model,
+    names: Names<'a>,
+    shown: Visibility<'a>,
+    reserved: &'a dyn Fn(&str) -> bool,
+    /// Types of nested objects by their field's id.
+    nested: BTreeMap<u32, String>,
+    groupable: Vec<Leaf>,
+}
+
+impl Build<'_> {
+    fn shown(&self, field: &Shaped, parent: Shown) -> Shown {
+        (self.shown)(field.id).max(parent)
+    }
+
+    fn derived(&self, suffix: &str) -> TypeRef {
+        TypeRef::named(self.names.derived(suffix))
+    }
+
+    /// A name that no type has yet; `wanted` in all but the oddest cases.
+    fn free(&self, wanted: String) -> String {
+        let taken = |name: &str| self.model.get(name).is_some() || (self.reserved)(name);
+        if !taken(&wanted) {
+            return wanted;
+        }
+        (2..).map(|n: u32| format!("{wanted}{n}")).find(|name| !taken(name)).unwrap_or(wanted)
+    }
+
+    /// The row's object type; returns a reference to it.
+    fn row(&mut self, fields: &[Shaped], description: &str) -> TypeRef {
+        let mut members = vec![Field::new(
+            "_record",
+            TypeRef::named("RecordMeta").required(),
+            "The envelope of the record that the row comes from.",
+        )];
+        let name = self.names.ty.to_owned();
+        members.splice(0..0, self.members(fields, &name, Shown::Visible));
+        self.model.insert(Type::new(name.clone(), description, Kind::Object(members)));
+        TypeRef::named(name)
+    }
+
+    fn members(&mut self, fields: &[Shaped], parent: &str, above: Shown) -> Vec<Field> {
+        let mut members = Vec::with_capacity(fields.len());
+        for field in fields {
+            let shown = self.shown(field, above);
+            if shown == Shown::Hidden {
+                continue;
+            }
+            if let Some(ty) = self.output(field.id, &field.kind, &names::nested(parent, &field.name), shown) {
+                members.push(Field::new(field.name.as_str(), ty, described(field, shown)));
+            }
+        }
+        members
+    }
+
+    /// The type of a field; none when nothing of it is shown.
+    fn output(&mut self, id: u32, kind: &ShapedKind, nested: &str, shown: Shown) -> Option<TypeRef> {
+        match kind {
+            ShapedKind::Scalar(scalar) => Some(TypeRef::named(scalar_name(*scalar))),
+            ShapedKind::List(item) => Some(self.output(id, item, nested, shown)?.list()),
+            ShapedKind::Object(fields) => {
+                let name = self.free(nested.to_owned());
+                let members = self.members(fields, &name, shown);
+                if members.is_empty() {
+                    return None;
+                }
+                let description = "A nested object of a row.";
+                self.model.insert(Type::new(name.as_str(), description, Kind::Object(members)));
+                self.nested.insert(id, name.clone());
+                Some(TypeRef::named(name))
+            }
+        }
+    }
+
+    /// The scalar leaves that can be grouped and aggregated.
+    fn collect(&mut self, fields: &[Shaped], above: &mut Vec<String>, parent: Shown) {
+        for field in fields {
+            let shown = self.shown(field, parent);
+            if shown != Shown::Visible {
+                continue;
+            }
+            above.push(field.name.clone());
+            match &field.kind {
+                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) => {}
+                ShapedKind::Scalar(scalar) => {
+                    let name = above.join("_");
+                    // `a_b` and `a { b }` would be one name: the first keeps it.
+                    if self.groupable.iter().all(|leaf| leaf.name != name) {
+                        self.groupable.push(Leaf { name, scalar: *scalar, path: printable(&field.path) });
+                    }
+                }
+                ShapedKind::Object(children) => self.collect(children, above, shown),
+            }
+            above.pop();
+        }
+    }
+
+    /// The filter of an object; none when nothing of it can be filtered.
+    fn filter(&mut self, fields: &[Shaped], ty: &str, above: Shown, root: bool) -> Option<TypeRef> {
+        let name = if root { self.names.derived("Filter") } else { self.free(format!("{ty}Filter")) };
+        let mut inputs = Vec::new();
+        for field in fields {
+            let shown = self.shown(field, above);
+            if shown != Shown::Visible {
+                continue;
+            }
+            let ty = match &field.kind {
+                ShapedKind::Scalar(Scalar::Json) => Some(TypeRef::named("PresenceFilter")),
+                ShapedKind::Scalar(scalar) => Some(TypeRef::named(format!("{}Filter", scalar_name(*scalar)))),
+                ShapedKind::List(item) => Some(TypeRef::named(match &**item {
+                    ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
+                        format!("{}ListFilter", scalar_name(*scalar))
+                    }
+                    _ => "PresenceFilter".to_owned(),
+                })),
+                ShapedKind::Object(children) => self
+                    .nested
+                    .get(&field.id)
+                    .cloned()
+                    .and_then(|ty| self.filter(children, &ty, shown, false)),
+            };
+            if let Some(ty) = ty {
+                inputs.push(Input::new(
+                    field.name.as_str(),
+                    ty,
+                    format!("Condition on `{}`.", printable(&field.path)),
+                ));
+            }
+        }
+        if root {
+            let this = || TypeRef::named(name.as_str());
+            inputs.extend([
+                Input::new(
+                    "_record",
+                    TypeRef::named("RecordMetaFilter"),
+                    "Condition on the record's envelope.",
+                ),
+                Input::new("and", this().required().list(), "All of these hold."),
+                Input::new("or", this().required().list(), "At least one of these holds."),
+                Input::new("not", this(), "This does not hold."),
+            ]);
+        }
+        self.input(name, "Conditions; all that are given must hold.", inputs)
+    }
+
+    /// The order of an object; none when nothing of it can be ordered.
+    fn order(&mut self, fields: &[Shaped], ty: &str, above: Shown, root: bool) -> Option<TypeRef> {
+        let mut inputs = Vec::new();
+        for field in fields {
+            let shown = self.shown(field, above);
+            if shown != Shown::Visible {
+                continue;
+            }
+            let ty = match &field.kind {
+                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) => None,
+                ShapedKind::Scalar(_) => Some(TypeRef::named("SortOrder")),
+                ShapedKind::Object(children) => {
+                    self.nested.get(&field.id).cloned().and_then(|ty| self.order(children, &ty, shown, false))
+                }
+            };
+            if let Some(ty) = ty {
+                inputs.push(Input::new(
+                    field.name.as_str(),
+                    ty,
+                    format!("Order by `{}`.", printable(&field.path)),
+                ));
+            }
+        }
+        if root {
+            let meta = TypeRef::named("RecordMetaOrder");
+            inputs.push(Input::new("_record", meta, "Order by the record's envelope."));
+        }
+        let name = if root { self.names.derived("Order") } else { self.free(format!("{ty}Order")) };
+        self.input(name, "What rows are ordered by; one field each.", inputs)
+    }
+
+    fn input(&mut self, name: String, description: &str, inputs: Vec<Input>) -> Option<TypeRef> {
+        if inputs.is_empty() {
+            return None;
+        }
+        self.model.insert(Type::new(name.as_str(), description, Kind::Input(inputs)));
+        Some(TypeRef::named(name))
+    }
+
+    fn object(&mut self, suffix: &str, description: &str, fields: Vec<Field>) {
+        self.model.insert(Type::new(self.names.derived(suffix), description, Kind::Object(fields)));
+    }
+
+    fn connection(&mut self, row: &TypeRef) {
+        let edges = self.derived("Edge").required().list().required();
+        self.object(
+            "Connection",
+            "A page of rows.",
+            vec![
+                Field::new("nodes", row.clone().required().list().required(), "The rows."),
+                Field::new("edges", edges, "The rows, each with its cursor."),
+                Field::new("pageInfo", TypeRef::named("PageInfo").required(), "Where the page stands."),
+                Field::new("totalCount", TypeRef::named("Int").required(), "How many rows there are in all."),
+            ],
+        );
+        self.object(
+            "Edge",
+            "A row with its cursor.",
+            vec![
+                Field::new("node", row.clone().required(), "The row."),
+                Field::new("cursor", TypeRef::named("String").required(), "For `after` and `before`."),
+            ],
+        );
+        self.object(
+            "Change",
+            "A change of a row.",
+            vec![
+                Field::new(
+                    "cursor",
+                    TypeRef::named("String").required(),
+                    "For `after`, to resume behind it.",
+                ),
+                Field::new("op", TypeRef::named("ChangeOp").required(), "What happened."),
+                Field::new("key", TypeRef::named("String"), "The row's key."),
+                Field::new("node", row.clone(), "The row as it is now."),
+                Field::new("before", row.clone(), "The row as it was before."),
+            ],
+        );
+    }
+
+    fn aggregate(&mut self) {
+        let count = "How many rows there are in the group.";
+        let mut fields = vec![Field::new("count", TypeRef::named("Int").required(), count)];
+        if !self.groupable.is_empty() {
+            let values = self.groupable.iter().map(|leaf| EnumValue {
+                name: leaf.name.as_str().into(),
+                description: Some(format!("`{}`", leaf.path)),
+            });
+            let values = Kind::Enum(values.collect());
+            self.model.insert(Type::new(self.names.derived("Field"), "What rows can be grouped by.", values));
+        }
+        for (name, suffix, what, ty) in FUNCTIONS {
+            let members: Vec<Field> = self
+                .groupable
+                .iter()
+                .filter_map(|leaf| {
+                    let ty = TypeRef::named(ty(leaf.scalar)?);
+                    Some(Field::new(leaf.name.as_str(), ty, format!("{what} `{}`.", leaf.path)))
+                })
+                .collect();
+            if !members.is_empty() {
+                fields.push(Field::new(name, self.derived(suffix), format!("{what} a field.")));
+                self.object(suffix, &format!("{what} each field."), members);
+            }
+        }
+        self.object("Aggregate", "Figures of one group of rows.", fields);
+    }
+
+    fn roots(&mut self, collection: &Collection) {
+        let row = TypeRef::named(self.names.ty);
+        let of = format!("`{}`/`{}`", printable(&collection.category), printable(&collection.subcategory));
+        let filter = Input::new("where", self.derived("Filter"), "Only rows for which this holds.");
+        let int = || TypeRef::named("Int");
+        let text = || TypeRef::named("String");
+        let list =
+            Field::new(self.names.field, self.derived("Connection").required(), format!("Rows of {of}."))
+                .argument(filter.clone())
+                .argument(Input::new("orderBy", self.derived("Order").required().list(), "In this order."))
+                .argument(Input::new("first", int(), "This many rows from the start."))
+                .argument(Input::new("after", text(), "From behind this cursor on."))
+                .argument(Input::new("last", int(), "This many rows from the end."))
+                .argument(Input::new("before", text(), "Up to before this cursor."));
+        let by_key = Field::new(self.names.by_key(), row, format!("One row of {of}."))
+            .argument(Input::new("sourceName", text(), "Needed when several sources have this uid."))
+            .argument(Input::new("sourceUid", text().required(), "The uid that the source gave."));
+        let figures = self.derived("Aggregate").required().list().required();
+        let mut aggregate = Field::new(self.names.aggregate_field(), figures, format!("Figures of {of}."))
+            .argument(filter.clone());
+        if !self.groupable.is_empty() {
+            let fields = self.derived("Field").required().list();
+            aggregate =
+                aggregate.argument(Input::new("groupBy", fields, "One group for each value of these."));
+        }
+        let snapshot =
+            Input::new("snapshot", TypeRef::named("Boolean"), "First all rows as they are, then changes.");
+        let changes =
+            Field::new(self.names.field, self.derived("Change").required(), format!("Changes of {of}."))
+                .argument(filter)
+                .argument(Input::new("after", text(), "From behind this cursor on."))
+                .argument(snapshot.or(Json::Bool(false)));
+        for field in [list, by_key, aggregate] {
+            self.model.add_field("Query", field);
+        }
+        self.model.add_field("Subscription", changes);
+    }
+}
+
+/// Name, suffix of its type, what it is, and the type that it gives for a scalar.
+type Function = (&'static str, &'static str, &'static str, fn(Scalar) -> Option<&'static str>);
+
+const FUNCTIONS: [Function; 6] = [
+    ("group", "Group", "The group's value of", |scalar| Some(scalar_name(scalar))),
+    ("countDistinct", "CountDistinct", "How many different values there are of", |_| Some("Int")),
+    ("sum", "Sum", "The sum of", |scalar| match scalar {
+        Scalar::Int | Scalar::BigInt => Some("BigInt"),
+        Scalar::Float => Some("Float"),
+        _ => None,
+    }),
+    ("avg", "Avg", "The mean of", |scalar| match scalar {
+        Scalar::Int | Scalar::BigInt | Scalar::Float => Some("Float"),
+        _ => None,
+    }),
+    ("min", "Min", "The least value of", ordered),
+    ("max", "Max", "The greatest value of", ordered),
+];
+
+fn ordered(scalar: Scalar) -> Option<&'static str> {
+    match scalar {
+        Scalar::Boolean | Scalar::Uuid | Scalar::Json => None,
+        other => Some(scalar_name(other)),
+    }
+}
+
+fn scalar_name(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::Boolean => "Boolean",
+        Scalar::Int => "Int",
+        Scalar::BigInt => "BigInt",
+        Scalar::Float => "Float",
+        Scalar::String => "String",
+        Scalar::DateTime => "DateTime",
+        Scalar::Date => "Date",
+        Scalar::Uuid => "UUID",
+        Scalar::Json => "JSON",
+    }
+}
+
+fn described(field: &Shaped, shown: Shown) -> String {
+    let path = printable(&field.path);
+    let masked = if shown == Shown::Masked { "; masked" } else { "" };
+    if field.tags.is_empty() {
+        return format!("`{path}`{masked}");
+    }
+    let tags: Vec<&str> = field.tags.iter().map(String::as_str).collect();
+    format!("`{path}` ({}){masked}", tags.join(", "))
+}
+
+/// Which fields are shown how, in a form that two equal schemas share and two different ones do not.
+pub(super) fn fingerprint(collection: &Collection, shown: Visibility<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&collection.id.to_le_bytes());
+    out.extend_from_slice(&collection.generation.to_le_bytes());
+    out.extend_from_slice(&collection.shape.version.to_le_bytes());
+    codes(&collection.shape.fields, shown, out);
+    out.push(u8::MAX);
+}
+
+fn codes(fields: &[Shaped], shown: Visibility<'_>, out: &mut Vec<u8>) {
+    for field in fields {
+        out.push(shown(field.id) as u8);
+        let mut kind = &field.kind;
+        while let ShapedKind::List(item) = kind {
+            kind = item;
+        }
+        if let ShapedKind::Object(children) = kind {
+            codes(children, shown, out);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Prints a schema model as SDL. The management part comes out as `schema.graphql` stands, which a test compares.
+
+use std::fmt::Write;
+
+use super::model::{Field, Input, Kind, Model, Type};
+use crate::record::Json;
+
+/// The whole schema as text.
+pub(super) fn print(model: &Model) -> String {
+    let mut out = String::new();
+    for ty in model.types() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        print_type(ty, &mut out);
+    }
+    out
+}
+
+fn print_type(ty: &Type, out: &mut String) {
+    describe(ty.description.as_deref(), "", out);
+    let name = &ty.name;
+    match &ty.kind {
+        Kind::Scalar => line(out, format_args!("scalar {name}")),
+        Kind::Enum(values) => {
+            line(out, format_args!("enum {name} {{"));
+            for value in values {
+                describe(value.description.as_deref(), "  ", out);
+                line(out, format_args!("  {}", value.name));
+            }
+            line(out, format_args!("}}"));
+        }
+        Kind::Object(fields) => {
+            line(out, format_args!("type {name} {{"));
+            fields.iter().for_each(|field| print_field(field, out));
+            line(out, format_args!("}}"));
+        }
+        Kind::Input(fields) => {
+            line(out, format_args!("input {name} {{"));
+            for field in fields {
+                describe(field.description.as_deref(), "  ", out);
+                line(out, format_args!("  {}", Declared(field)));
+            }
+            line(out, format_args!("}}"));
+        }
+    }
+}
+
+fn print_field(field: &Field, out: &mut String) {
+    describe(field.description.as_deref(), "  ", out);
+    let (name, ty) = (&field.name, &field.ty);
+    if field.arguments.is_empty() {
+        return line(out, format_args!("  {name}: {ty}"));
+    }
+    if field.arguments.iter().all(|argument| argument.description.is_none()) {
+        let arguments: Vec<String> =
+            field.arguments.iter().map(|argument| Declared(argument).to_string()).collect();
+        return line(out, format_args!("  {name}({}): {ty}", arguments.join(", ")));
+    }
+    line(out, format_args!("  {name}("));
+    let last = field.arguments.len().saturating_sub(1);
+    for (index, argument) in field.arguments.iter().enumerate() {
+        describe(argument.description.as_deref(), "    ", out);
+        let comma = if index == last { "" } else { "," };
+        line(out, format_args!("    {}{comma}", Declared(argument)));
+    }
+    line(out, format_args!("  ): {ty}"));
+}
+
+/// `name: Type = default`.
+struct Declared<'a>(&'a Input);
+
+impl std::fmt::Display for Declared<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.0.name, self.0.ty)?;
+        match &self.0.default {
+            Some(default) => write!(f, " = {}", default_text(default)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Defaults in our schemas are constants without structure.
+fn default_text(value: &Json) -> String {
+    match value {
+        Json::Bool(value) => value.to_string(),
+        Json::Number(text) => text.to_string(),
+        Json::String(text) => text.clone(),
+        Json::Null | Json::Array(_) | Json::Object(_) => "null".into(),
+    }
+}
+
+fn describe(description: Option<&str>, indent: &str, out: &mut String) {
+    if let Some(text) = description {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        line(out, format_args!("{indent}\"{text}\""));
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{text}");
+}

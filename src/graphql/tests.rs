@@ -1,0 +1,176 @@
+//! The schema part by part: SDL, collections, validation. Shared fixtures for the other tests of this module.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::collection::{self, Shown};
+use super::model::{self, Model};
+use super::names::Names;
+use super::schema::{Purpose, register};
+use super::sdl;
+use crate::query::Collection;
+use crate::shape::{Field, Kind, Published, Scalar};
+
+pub(super) fn field(id: u32, name: &str, kind: Kind) -> Field {
+    let (key, path) = (name.to_owned(), format!("/{name}"));
+    Field { id, key, path, name: name.into(), kind, tags: BTreeSet::new() }
+}
+
+pub(super) fn orders() -> Collection {
+    let customer =
+        vec![field(4, "name", Kind::Scalar(Scalar::String)), field(5, "email", Kind::Scalar(Scalar::String))];
+    let item =
+        vec![field(8, "sku", Kind::Scalar(Scalar::String)), field(9, "qty", Kind::Scalar(Scalar::Int))];
+    let fields = vec![
+        field(1, "status", Kind::Scalar(Scalar::String)),
+        field(2, "total", Kind::Scalar(Scalar::Float)),
+        field(3, "customer", Kind::Object(customer)),
+        field(6, "placedAt", Kind::Scalar(Scalar::DateTime)),
+        field(7, "items", Kind::List(Box::new(Kind::Object(item)))),
+        field(10, "labels", Kind::List(Box::new(Kind::Scalar(Scalar::String)))),
+    ];
+    Collection {
+        id: 7,
+        category: "order".into(),
+        subcategory: "clothing".into(),
+        field_name: "orderClothing".into(),
+        type_name: "OrderClothing".into(),
+        generation: 1,
+        shape: Arc::new(Published { version: 1, last_field_id: 10, fields }),
+    }
+}
+
+pub(super) fn model_of(collections: &[Collection], shown: &dyn Fn(u32) -> Shown) -> Model {
+    let mut model = Model::management().unwrap();
+    for collection in collections {
+        let reserved = |name: &str| collections.iter().any(|other| Names::of(other).is_type(name));
+        collection::add(&mut model, collection, shown, &reserved);
+    }
+    model
+}
+
+#[test]
+fn the_management_part_is_printed_as_it_is_written() {
+    let model = Model::management().unwrap();
+    let printed = sdl::print(&model);
+    for (line, written) in printed.lines().zip(model::SDL.lines()) {
+        assert_eq!(line, written);
+    }
+    assert_eq!(printed.len(), model::SDL.len());
+    // async-graphql has the same idea of it.
+    let schema = register(&model, Purpose::Introspect, 64).unwrap();
+    let exported = Model::from_sdl(&schema.sdl()).unwrap();
+    for ty in model.types() {
+        assert_eq!(exported.get(&ty.name), Some(ty));
+    }
+}
+
+#[test]
+fn everything_in_the_management_part_is_described() {
+    let model = Model::management().unwrap();
+    let roots = ["Query", "Mutation"];
+    for ty in model.types() {
+        assert!(ty.description.is_some() || roots.contains(&&*ty.name), "{}", ty.name);
+        if let model::Kind::Object(fields) = &ty.kind {
+            assert!(fields.iter().all(|field| field.description.is_some()), "{}", ty.name);
+        }
+        if let model::Kind::Input(fields) = &ty.kind {
+            assert!(fields.iter().all(|field| field.description.is_some()), "{}", ty.name);
+        }
+    }
+}
+
+#[test]
+fn a_collection_has_the_schema_that_is_promised() {
+    let model = model_of(&[orders()], &|_| Shown::Visible);
+    let printed = sdl::print(&model);
+    for line in [
+        "): OrderClothingConnection!",
+        "): OrderClothing\n",
+        "): [OrderClothingAggregate!]!",
+        "): OrderClothingChange!",
+        "    where: OrderClothingFilter,",
+        "    orderBy: [OrderClothingOrder!],",
+        "    groupBy: [OrderClothingField!]",
+        "    snapshot: Boolean = false",
+        "  customer: OrderClothingCustomer\n",
+        "  items: [OrderClothingItems]\n",
+        "  customer: OrderClothingCustomerFilter\n",
+        "  labels: StringListFilter\n",
+        "  items: PresenceFilter\n",
+        "  customer_name\n",
+        "  _record: RecordMeta!\n",
+        "  sum: OrderClothingSum\n",
+        "  and: [OrderClothingFilter!]\n",
+    ] {
+        assert!(printed.contains(line), "{line} is missing");
+    }
+    register(&model, Purpose::Validate, 64).unwrap();
+}
+
+#[test]
+fn hidden_fields_are_nowhere_and_masked_ones_in_no_condition() {
+    let model = model_of(&[orders()], &|id| match id {
+        1 => Shown::Hidden,
+        5 => Shown::Masked,
+        _ => Shown::Visible,
+    });
+    let printed = sdl::print(&model);
+    assert!(model.field("OrderClothing", "status").is_none());
+    assert!(!printed.contains("/status"));
+    assert!(model.field("OrderClothingCustomer", "email").is_some());
+    let model::Kind::Input(filter) = &model.get("OrderClothingCustomerFilter").unwrap().kind else {
+        unreachable!()
+    };
+    assert_eq!(filter.iter().map(|f| &*f.name).collect::<Vec<_>>(), ["name"]);
+    assert!(!printed.contains("customer_email"));
+    register(&model, Purpose::Validate, 64).unwrap();
+}
+
+#[test]
+fn a_hidden_parent_hides_its_children() {
+    let model = model_of(&[orders()], &|id| if id == 3 { Shown::Hidden } else { Shown::Visible });
+    assert!(model.get("OrderClothingCustomer").is_none());
+    assert!(!sdl::print(&model).contains("ustomer"));
+    let model = model_of(&[orders()], &|id| if id == 4 || id == 5 { Shown::Hidden } else { Shown::Visible });
+    assert!(model.field("OrderClothing", "customer").is_none());
+    let model = model_of(&[orders()], &|_| Shown::Hidden);
+    assert!(model.field("OrderClothing", "_record").is_some());
+    assert!(model.get("OrderClothingField").is_none());
+    register(&model, Purpose::Validate, 64).unwrap();
+}
+
+#[test]
+fn names_that_meet_are_numbered() {
+    let mut first = orders();
+    let inner = || Kind::Object(vec![field(20, "a", Kind::Scalar(Scalar::Int))]);
+    let twice = |a: u32, b: u32| vec![field(a, "pair", inner()), field(b, "Pair", inner())];
+    let mut fields = vec![field(11, "filter", inner()), field(12, "connection", inner())];
+    fields.extend(twice(13, 14));
+    first.shape = Arc::new(Published { version: 1, last_field_id: 20, fields });
+    let mut second = orders();
+    second.field_name = "orderClothingPair".into();
+    second.type_name = "OrderClothingPair".into();
+    let model = model_of(&[first, second], &|_| Shown::Visible);
+    let names: Vec<&str> = model.types().iter().map(|ty| &*ty.name).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    assert!(model.field("OrderClothingPair", "status").is_some());
+    assert!(model.get("OrderClothingFilter2").is_some());
+    register(&model, Purpose::Validate, 64).unwrap();
+}
+
+#[test]
+fn odd_keys_do_not_break_descriptions() {
+    let mut collection = orders();
+    let mut odd = field(11, "odd", Kind::Scalar(Scalar::Int));
+    odd.path = "/a\"\"\"b\\`\n\u{0}ü".into();
+    let shape = Arc::make_mut(&mut collection.shape);
+    shape.fields.push(odd);
+    let model = model_of(&[collection], &|_| Shown::Visible);
+    let schema = register(&model, Purpose::Introspect, 64).unwrap();
+    let printed = sdl::print(&model);
+    assert_eq!(sdl::print(&Model::from_sdl(&printed).unwrap()), printed);
+    assert!(Model::from_sdl(&schema.sdl()).unwrap().get("OrderClothing").is_some());
+}

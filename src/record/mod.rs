@@ -2,7 +2,7 @@
 
 mod json;
 
-pub use json::{Json, Limits, parse};
+pub use json::{Json, Limits, parse, write_float, write_string};
 
 use std::fmt;
 

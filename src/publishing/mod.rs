@@ -6,34 +6,29 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
-use crate::{
-    config,
-    error::Result,
-    policy::{self, Scope},
-    query::{Collection, Selected},
-    record::Actor,
-    store::Store,
-    telemetry::Clock,
-};
+pub use crate::query::Root;
 
-/// Which root field of a collection is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root {
-    /// `orderClothing(where, orderBy, first, after, last, before)`
-    List,
-    /// `orderClothingByKey(sourceName, sourceUid)`
-    ByKey,
-    /// `orderClothingAggregate(where, groupBy)`
-    Aggregate,
-}
+use crate::config;
+use crate::error::Result;
+use crate::policy::{self, Scope};
+use crate::query::{Collection, Selected};
+use crate::record::Actor;
+use crate::store::Store;
+use crate::telemetry::Clock;
 
 /// The publishing service; cheap to clone.
 #[derive(Clone)]
 pub struct Publishing;
 
 impl Publishing {
-    /// The service.
-    pub fn new(_store: Store, _policy: Arc<policy::Engine>, _config: &config::Config, _clock: Clock) -> Self {
+    /// The service. `secret` is the signing key: cursors are signed and values hashed with keys derived from it.
+    pub fn new(
+        _store: Store,
+        _policy: Arc<policy::Engine>,
+        _config: &config::Config,
+        _secret: &[u8],
+        _clock: Clock,
+    ) -> Self {
         todo!()
     }
 

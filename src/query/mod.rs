@@ -3,12 +3,17 @@
 //! Pure. The same [`Filter`] becomes SQL in the store and a check in memory here, so that lists, lookups and events
 //! cannot disagree. Logic is two-valued: a comparison with a null field is false, `Not` is the plain opposite.
 
-use std::sync::Arc;
+mod filter;
+mod resolve;
+pub mod write;
 
-use crate::{
-    record::Json,
-    shape::{Published, Scalar},
-};
+pub use filter::like;
+pub use resolve::{RECORD, walk};
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::record::Json;
+use crate::shape::{Published, Scalar};
 
 /// A typed, queryable data set as one moment's shape has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,4 +173,69 @@ pub enum Unit {
     Day,
     /// Full hour
     Hour,
+}
+
+/// Which root field of a collection is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Root {
+    /// `orderClothing(where, orderBy, first, after, last, before)`
+    List,
+    /// `orderClothingByKey(sourceName, sourceUid)`
+    ByKey,
+    /// `orderClothingAggregate(where, groupBy)`
+    Aggregate,
+    /// The subscription `orderClothing(where, after, snapshot)`
+    Changes,
+}
+
+/// What policy must know of something before it scopes it. Ids of the objects and lists that a field stands in are
+/// included.
+pub trait ColumnsUsed {
+    /// Fields that are compared, sorted, grouped or aggregated: each must be shown as it is, in every row.
+    fn compared(&self) -> &BTreeSet<u32>;
+    /// Fields whose values are shown.
+    fn shown(&self) -> &BTreeSet<u32>;
+}
+
+/// How one actor sees the fields of a collection; policy's scope, as far as this layer must know it.
+pub trait Rules {
+    /// Whether the field is not there for the actor.
+    fn hidden(&self, field_id: u32) -> bool;
+    /// By what the field is replaced.
+    fn mask(&self, field_id: u32) -> Option<&Mask>;
+    /// The field is shown only in rows where this holds, else it is null.
+    fn condition(&self, field_id: u32) -> Option<&Filter>;
+}
+
+/// What was done to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOp {
+    /// It was written.
+    Upsert,
+    /// It was deleted.
+    Delete,
+}
+
+/// One committed difference of a collection. Both images are documents of published names with the member `_record`:
+/// what [`Filter::eval`] reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The collection.
+    pub collection_id: i64,
+    /// Its place; dense within the collection.
+    pub pos: i64,
+    /// The build that it belongs to.
+    pub generation: i64,
+    /// The row's key.
+    pub key: String,
+    /// The record's revision.
+    pub revision: i64,
+    /// What was done.
+    pub op: ChangeOp,
+    /// The row before; `None` when there was none.
+    pub before: Option<Json>,
+    /// The row after; `None` when it was deleted.
+    pub after: Option<Json>,
+    /// When it was committed, Unix microseconds.
+    pub at: i64,
 }

@@ -1,0 +1,607 @@
+//! Filters: how they are made from plain values, and how they are checked in memory. SQL is the store's; whatever is
+//! changed here must be changed there, and the differential test holds the two together.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
+use crate::record::Json;
+use crate::shape::Scalar;
+
+/// The longest pattern of `like`, in bytes; databases have such a bound too.
+const PATTERN_BYTES_MAX: usize = 4_096;
+
+/// What can be compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Bool,
+    Number,
+    Text,
+    Opaque,
+}
+
+fn class(scalar: Scalar) -> Class {
+    match scalar {
+        Scalar::Boolean => Class::Bool,
+        Scalar::Int | Scalar::BigInt | Scalar::Float => Class::Number,
+        Scalar::String | Scalar::DateTime | Scalar::Date | Scalar::Uuid => Class::Text,
+        Scalar::Json => Class::Opaque,
+    }
+}
+
+impl FieldRef {
+    /// Names joined by dots, for messages.
+    pub fn name(&self) -> String {
+        self.path.join(".")
+    }
+
+    fn single(&self) -> Result<()> {
+        if self.list || class(self.scalar) == Class::Opaque {
+            return Err(Error::bad_request(format!(
+                "`{}` is a list or JSON and cannot be compared; use `isNull`, or `contains` on a list of scalars",
+                self.name()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Filter {
+    /// `field` compared with a constant, which is brought into the form of the field's type first.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the constant is not of the field's type, or the type has no such comparison.
+    pub fn compare(field: FieldRef, comparison: Comparison, constant: &Json) -> Result<Self> {
+        field.single()?;
+        if field.scalar == Scalar::Boolean && comparison != Comparison::Eq {
+            return Err(Error::bad_request(format!(
+                "`{}` is a Boolean and has no order; use `eq`",
+                field.name()
+            )));
+        }
+        if let (Scalar::Int | Scalar::BigInt, Json::Number(text)) = (field.scalar, constant)
+            && text.parse::<i64>().is_err()
+        {
+            return whole(field, comparison, text);
+        }
+        let literal = literal(&field, constant)?;
+        Ok(Filter::Compare(Operand::Field(field), comparison, Operand::Literal(literal)))
+    }
+
+    /// Not equal, and not null.
+    ///
+    /// # Errors
+    /// As [`Filter::compare`].
+    pub fn differs(field: FieldRef, constant: &Json) -> Result<Self> {
+        let equal = Filter::compare(field.clone(), Comparison::Eq, constant)?;
+        Ok(Filter::And(vec![equal.opposite(), Filter::IsNull(field).opposite()]))
+    }
+
+    /// Two fields of one type class compared.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when they cannot be compared.
+    pub fn fields(left: FieldRef, comparison: Comparison, right: FieldRef) -> Result<Self> {
+        left.single()?;
+        right.single()?;
+        let ids = [&left, &right].map(|field| field.column == ColumnRef::RecordId);
+        let ordered = class(left.scalar) != Class::Bool || comparison == Comparison::Eq;
+        if class(left.scalar) != class(right.scalar) || ids[0] != ids[1] || !ordered {
+            return Err(Error::bad_request(format!(
+                "`{}` and `{}` cannot be compared like that: their types differ or have no order",
+                left.name(),
+                right.name()
+            )));
+        }
+        Ok(Filter::Compare(Operand::Field(left), comparison, Operand::Field(right)))
+    }
+
+    /// The field's value is one of these; constants that its type cannot hold match nothing.
+    ///
+    /// # Errors
+    /// As [`Filter::compare`].
+    pub fn one_of(field: FieldRef, constants: &[Json]) -> Result<Self> {
+        field.single()?;
+        let mut literals = Vec::with_capacity(constants.len());
+        for constant in constants {
+            match Filter::compare(field.clone(), Comparison::Eq, constant)? {
+                Filter::Compare(_, _, Operand::Literal(literal)) => literals.push(literal),
+                _ => {}
+            }
+        }
+        Ok(if literals.is_empty() { Filter::Const(false) } else { Filter::In(field, literals) })
+    }
+
+    /// SQL LIKE on a text field.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the field is no text, or the pattern is too long or ends in a lone `\`.
+    pub fn matches(field: FieldRef, pattern: &str) -> Result<Self> {
+        textual(&field, pattern)?;
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return Err(Error::bad_request(format!(
+                "a `like` pattern has at most {PATTERN_BYTES_MAX} bytes"
+            )));
+        }
+        if pattern.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
+            return Err(Error::bad_request("a `like` pattern must not end in a single `\\`; write `\\\\`"));
+        }
+        Ok(Filter::Like(field, pattern.to_owned()))
+    }
+
+    /// Text that begins so.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the field is no text.
+    pub fn begins(field: FieldRef, prefix: &str) -> Result<Self> {
+        textual(&field, prefix)?;
+        Ok(Filter::StartsWith(field, prefix.to_owned()))
+    }
+
+    /// A list of scalars has this item.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the field is no list of scalars, or the item not of their type.
+    pub fn has(field: FieldRef, item: &Json) -> Result<Self> {
+        if !field.list || class(field.scalar) == Class::Opaque {
+            return Err(Error::bad_request(format!("`{}` is not a list of scalars; use `eq`", field.name())));
+        }
+        let literal = literal(&field, item)?;
+        Ok(Filter::Contains(field, literal))
+    }
+
+    /// The plain opposite, without needless nesting.
+    pub fn opposite(self) -> Self {
+        match self {
+            Filter::Const(holds) => Filter::Const(!holds),
+            Filter::Not(inner) => *inner,
+            other => Filter::Not(Box::new(other)),
+        }
+    }
+
+    /// All of them, without needless nesting.
+    pub fn all(filters: impl IntoIterator<Item = Filter>) -> Self {
+        let mut all = Vec::new();
+        for filter in filters {
+            match filter {
+                Filter::Const(true) => {}
+                Filter::Const(false) => return Filter::Const(false),
+                Filter::And(inner) => all.extend(inner),
+                other => all.push(other),
+            }
+        }
+        match all.len() {
+            0 => Filter::Const(true),
+            1 => all.pop().unwrap_or(Filter::Const(true)),
+            _ => Filter::And(all),
+        }
+    }
+
+    /// At least one of them, without needless nesting.
+    pub fn any(filters: impl IntoIterator<Item = Filter>) -> Self {
+        let mut any = Vec::new();
+        for filter in filters {
+            match filter {
+                Filter::Const(false) => {}
+                Filter::Const(true) => return Filter::Const(true),
+                Filter::Or(inner) => any.extend(inner),
+                other => any.push(other),
+            }
+        }
+        match any.len() {
+            0 => Filter::Const(false),
+            1 => any.pop().unwrap_or(Filter::Const(false)),
+            _ => Filter::Or(any),
+        }
+    }
+
+    /// Adds the ids of the fields that it looks at; what they are nested in is not included.
+    pub fn field_ids(&self, ids: &mut BTreeSet<u32>) {
+        let mut add = |field: &FieldRef| {
+            if let ColumnRef::Field(id) | ColumnRef::Presence(id) = field.column {
+                ids.insert(id);
+            }
+        };
+        match self {
+            Filter::Const(_) => {}
+            Filter::And(inner) | Filter::Or(inner) => inner.iter().for_each(|filter| filter.field_ids(ids)),
+            Filter::Not(inner) => inner.field_ids(ids),
+            Filter::Compare(left, _, right) => {
+                for operand in [left, right] {
+                    if let Operand::Field(field) = operand {
+                        add(field);
+                    }
+                }
+            }
+            Filter::In(field, _)
+            | Filter::IsNull(field)
+            | Filter::Like(field, _)
+            | Filter::StartsWith(field, _)
+            | Filter::Contains(field, _) => add(field),
+        }
+    }
+
+    /// Whether it holds for a row, given as the document of its published names with the member `_record`.
+    pub fn eval(&self, row: &Json) -> bool {
+        match self {
+            Filter::Const(holds) => *holds,
+            Filter::And(inner) => inner.iter().all(|filter| filter.eval(row)),
+            Filter::Or(inner) => inner.iter().any(|filter| filter.eval(row)),
+            Filter::Not(inner) => !inner.eval(row),
+            Filter::Compare(left, comparison, right) => {
+                holds(*comparison, &operand(left, row), &operand(right, row))
+            }
+            Filter::In(field, literals) => {
+                let value = value(field, row);
+                literals.iter().any(|literal| holds(Comparison::Eq, &value, &constant(literal)))
+            }
+            Filter::IsNull(field) => match (&field.column, value(field, row)) {
+                (ColumnRef::Presence(_), value) => matches!(value, Value::Bool(false)),
+                (_, value) => matches!(value, Value::Null),
+            },
+            Filter::Like(field, pattern) => match value(field, row) {
+                Value::Text(text) => like(text, pattern),
+                _ => false,
+            },
+            Filter::StartsWith(field, prefix) => match value(field, row) {
+                Value::Text(text) => text.starts_with(prefix.as_str()),
+                _ => false,
+            },
+            Filter::Contains(field, literal) => match find(field, row) {
+                Some(Json::Array(items)) => items
+                    .iter()
+                    .any(|item| holds(Comparison::Eq, &scalar(field.scalar, item), &constant(literal))),
+                _ => false,
+            },
+        }
+    }
+}
+
+fn textual(field: &FieldRef, text: &str) -> Result<()> {
+    if field.list || field.scalar != Scalar::String {
+        return Err(Error::bad_request(format!(
+            "`{}` is not a String; use `eq`, `lt` or `gt`",
+            field.name()
+        )));
+    }
+    no_nul(text)
+}
+
+fn no_nul(text: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(Error::bad_request("a text to compare with must not contain NUL"));
+    }
+    Ok(())
+}
+
+/// A whole-number field compared with a number that is not a 64-bit whole one.
+fn whole(field: FieldRef, comparison: Comparison, text: &str) -> Result<Filter> {
+    let number: f64 = text.parse().unwrap_or(f64::NAN);
+    if number.is_nan() {
+        return Err(mistyped(&field, "a number"));
+    }
+    if comparison == Comparison::Eq {
+        if number.fract() == 0.0
+            && let Some(exact) = exact(number)
+        {
+            return Ok(compared(field, comparison, exact));
+        }
+        return Ok(Filter::Const(false));
+    }
+    let below = matches!(comparison, Comparison::Lt | Comparison::Lte);
+    // Beyond 64 bits all values, or none, are on the asked side.
+    let Some(floor) = exact(number.floor()) else {
+        let all = (number > 0.0) == below;
+        return Ok(if all { Filter::IsNull(field).opposite() } else { Filter::Const(false) });
+    };
+    let comparison = match (number.fract() == 0.0, below) {
+        (true, _) => comparison,
+        (false, true) => Comparison::Lte,
+        (false, false) => Comparison::Gt,
+    };
+    Ok(compared(field, comparison, floor))
+}
+
+fn compared(field: FieldRef, comparison: Comparison, number: i64) -> Filter {
+    Filter::Compare(Operand::Field(field), comparison, Operand::Literal(Literal::Int(number)))
+}
+
+/// A whole float as an integer.
+fn exact(number: f64) -> Option<i64> {
+    // -2^63 and 2^63 are exact floats; what is between them fits.
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number);
+    #[allow(clippy::cast_possible_truncation, reason = "the range has been checked")]
+    fits.then_some(number as i64)
+}
+
+fn mistyped(field: &FieldRef, wanted: &str) -> Error {
+    Error::bad_request(format!("`{}` is compared with {wanted}", field.name()))
+}
+
+/// A constant in the form of the field's type.
+fn literal(field: &FieldRef, constant: &Json) -> Result<Literal> {
+    let wrong = |wanted: &str| mistyped(field, wanted);
+    Ok(match (field.scalar, constant) {
+        (_, Json::Null) => {
+            return Err(Error::bad_request(format!(
+                "`{}` cannot be compared with null; use `isNull`",
+                field.name()
+            )));
+        }
+        (Scalar::Boolean, Json::Bool(value)) => Literal::Bool(*value),
+        (Scalar::Boolean, _) => return Err(wrong("a Boolean")),
+        (Scalar::Int | Scalar::BigInt, Json::Number(text)) => {
+            let text = text.as_ref();
+            let whole = text
+                .parse()
+                .ok()
+                .or_else(|| text.parse::<f64>().ok().filter(|number| number.fract() == 0.0).and_then(exact));
+            Literal::Int(whole.ok_or_else(|| wrong("a whole number of up to 64 bits"))?)
+        }
+        (Scalar::Int | Scalar::BigInt, Json::String(text)) => {
+            Literal::Int(text.parse().map_err(|_| wrong("a whole number of up to 64 bits"))?)
+        }
+        (Scalar::Float, Json::Number(text)) => {
+            let number: f64 = text.parse().map_err(|_| wrong("a number"))?;
+            if !number.is_finite() {
+                return Err(wrong("a finite number"));
+            }
+            // -0.0 and 0.0 are equal in memory and in both databases.
+            Literal::Float(number)
+        }
+        (Scalar::Int | Scalar::BigInt | Scalar::Float, _) => return Err(wrong("a number")),
+        (Scalar::String, Json::String(text)) => {
+            no_nul(text)?;
+            Literal::Text(text.clone())
+        }
+        (Scalar::DateTime, Json::String(text)) => Literal::Text(
+            date_time(text).ok_or_else(|| wrong("an RFC 3339 time such as `2026-11-22T21:21:19Z`"))?,
+        ),
+        (Scalar::Date, Json::String(text)) => {
+            let date: jiff::civil::Date = text.parse().map_err(|_| wrong("a date such as `2026-11-22`"))?;
+            Literal::Text(date.to_string())
+        }
+        (Scalar::Uuid, Json::String(text)) => {
+            Literal::Text(uuid::Uuid::parse_str(text).map_err(|_| wrong("a UUID"))?.hyphenated().to_string())
+        }
+        (Scalar::String | Scalar::DateTime | Scalar::Date | Scalar::Uuid, _) => return Err(wrong("a text")),
+        (Scalar::Json, _) => return Err(wrong("nothing: JSON has no comparison")),
+    })
+}
+
+/// An instant in stored form: UTC, six digits of a second, so that text order is time order.
+fn date_time(text: &str) -> Option<String> {
+    let instant: jiff::Timestamp = text.parse().ok()?;
+    let micros = instant.as_microsecond();
+    // Floor, as the stored form truncates.
+    let floored = if instant.subsec_nanosecond() % 1_000 < 0 { micros - 1 } else { micros };
+    crate::query::write::instant(floored)
+}
+
+enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
+    /// There is something, but nothing to compare.
+    Opaque,
+}
+
+fn operand<'a>(operand: &'a Operand, row: &'a Json) -> Value<'a> {
+    match operand {
+        Operand::Field(field) => value(field, row),
+        Operand::Literal(literal) => constant(literal),
+    }
+}
+
+fn constant(literal: &Literal) -> Value<'_> {
+    match literal {
+        Literal::Bool(value) => Value::Bool(*value),
+        Literal::Int(value) => Value::Int(*value),
+        Literal::Float(value) => Value::Float(*value),
+        Literal::Text(value) => Value::Text(value),
+    }
+}
+
+fn find<'a>(field: &FieldRef, row: &'a Json) -> Option<&'a Json> {
+    field.path.iter().try_fold(row, |value, name| member(value, name))
+}
+
+fn member<'a>(value: &'a Json, name: &str) -> Option<&'a Json> {
+    match value {
+        Json::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, value)| value),
+        _ => None,
+    }
+}
+
+fn value<'a>(field: &FieldRef, row: &'a Json) -> Value<'a> {
+    let found = find(field, row);
+    if let ColumnRef::Presence(_) = field.column {
+        return Value::Bool(matches!(found, Some(Json::Object(_))));
+    }
+    match found {
+        None | Some(Json::Null) => Value::Null,
+        Some(_) if field.list => Value::Opaque,
+        Some(found) => scalar(field.scalar, found),
+    }
+}
+
+fn scalar(scalar: Scalar, value: &Json) -> Value<'_> {
+    match (class(scalar), value) {
+        (_, Json::Null) => Value::Null,
+        (Class::Bool, Json::Bool(value)) => Value::Bool(*value),
+        (Class::Number, Json::Number(text)) if scalar == Scalar::Float => {
+            text.parse().map_or(Value::Null, Value::Float)
+        }
+        (Class::Number, Json::Number(text)) => text.parse().map_or(Value::Null, Value::Int),
+        // BigInt is a string in output form.
+        (Class::Number, Json::String(text)) => text.parse().map_or(Value::Null, Value::Int),
+        (Class::Text, Json::String(text)) => Value::Text(text),
+        (Class::Opaque, _) => Value::Opaque,
+        _ => Value::Null,
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "both databases compare mixed numbers as floats, too")]
+fn holds(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
+    let ordering = match (left, right) {
+        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
+        (Value::Float(left), Value::Float(right)) => left.partial_cmp(right),
+        (Value::Int(left), Value::Float(right)) => (*left as f64).partial_cmp(right),
+        (Value::Float(left), Value::Int(right)) => left.partial_cmp(&(*right as f64)),
+        // Bytes of UTF-8 order as code points do.
+        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+        _ => None,
+    };
+    ordering.is_some_and(|ordering| match comparison {
+        Comparison::Eq => ordering == Ordering::Equal,
+        Comparison::Lt => ordering == Ordering::Less,
+        Comparison::Lte => ordering != Ordering::Greater,
+        Comparison::Gt => ordering == Ordering::Greater,
+        Comparison::Gte => ordering != Ordering::Less,
+    })
+}
+
+/// SQL LIKE, case-sensitive: `%` any text, `_` one character, `\` takes the next character as it is.
+pub fn like(text: &str, pattern: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    let mut wanted = Vec::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        wanted.push(match c {
+            '%' => Wild::Any,
+            '_' => Wild::One,
+            '\\' => Wild::Char(chars.next().unwrap_or('\\')),
+            c => Wild::Char(c),
+        });
+    }
+    // Greedy with one point to come back to: linear in most cases, never exponential.
+    let (mut at, mut of, mut back) = (0, 0, None);
+    while let Some(&c) = text.get(at) {
+        match wanted.get(of) {
+            Some(Wild::Any) => {
+                back = Some((at, of));
+                of += 1;
+            }
+            Some(Wild::One) => (at, of) = (at + 1, of + 1),
+            Some(Wild::Char(wanted)) if *wanted == c => (at, of) = (at + 1, of + 1),
+            _ => {
+                let Some((from, star)) = back else { return false };
+                back = Some((from + 1, star));
+                (at, of) = (from + 1, star + 1);
+            }
+        }
+    }
+    wanted.iter().skip(of).all(|wild| matches!(wild, Wild::Any))
+}
+
+enum Wild {
+    Any,
+    One,
+    Char(char),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    fn field(scalar: Scalar) -> FieldRef {
+        FieldRef { column: ColumnRef::Field(1), scalar, list: false, path: ["a".to_owned()].into() }
+    }
+
+    fn json(text: &str) -> Json {
+        Json::try_from(text).unwrap()
+    }
+
+    #[test]
+    fn like_is_sql_like() {
+        for (text, pattern, expected) in [
+            ("abc", "abc", true),
+            ("abc", "ABC", false),
+            ("abc", "a%", true),
+            ("abc", "%c", true),
+            ("abc", "%b%", true),
+            ("abc", "a_c", true),
+            ("aéc", "a_c", true),
+            ("abc", "a_", false),
+            ("", "%", true),
+            ("", "_", false),
+            ("a%c", r"a\%c", true),
+            ("abc", r"a\%c", false),
+            ("aaaaab", "%a%a%b", true),
+            ("mississippi", "%iss%ip%", true),
+            ("mississippi", "%iss%ix%", false),
+        ] {
+            assert_eq!(like(text, pattern), expected, "{text} {pattern}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_compared_with_any_number() {
+        let check = |comparison, constant: &str, row: &str| {
+            Filter::compare(field(Scalar::Int), comparison, &json(constant)).unwrap().eval(&json(row))
+        };
+        assert!(check(Comparison::Gt, "1.5", r#"{"a":2}"#));
+        assert!(!check(Comparison::Gt, "1.5", r#"{"a":1}"#));
+        assert!(check(Comparison::Lte, "-1.5", r#"{"a":-2}"#));
+        assert!(!check(Comparison::Lt, "-1.5", r#"{"a":-1}"#));
+        assert!(check(Comparison::Lt, "1e300", r#"{"a":2}"#));
+        assert!(!check(Comparison::Lt, "1e300", r#"{"a":null}"#));
+        assert!(!check(Comparison::Gt, "1e300", r#"{"a":2}"#));
+        assert!(check(Comparison::Gt, "-1e300", r#"{"a":2}"#));
+        assert!(check(Comparison::Eq, "2.0", r#"{"a":2}"#));
+        assert!(!check(Comparison::Eq, "2.5", r#"{"a":2}"#));
+        assert!(check(Comparison::Gte, "2e0", r#"{"a":2}"#));
+    }
+
+    #[test]
+    fn constants_take_the_form_of_the_field() {
+        let eq = |scalar, constant: &str| Filter::compare(field(scalar), Comparison::Eq, &json(constant));
+        let text = |filter: Result<Filter>| match filter.unwrap() {
+            Filter::Compare(_, _, Operand::Literal(Literal::Text(text))) => text,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(
+            text(eq(Scalar::DateTime, r#""2026-11-22T22:21:19+01:00""#)),
+            "2026-11-22T21:21:19.000000Z"
+        );
+        assert_eq!(
+            text(eq(Scalar::DateTime, r#""1969-12-31T23:59:59.9999999Z""#)),
+            "1969-12-31T23:59:59.999999Z"
+        );
+        assert_eq!(text(eq(Scalar::Date, r#""2026-11-22""#)), "2026-11-22");
+        let uuid = r#""6BA7B8109DAD11D180B400C04FD430C8""#;
+        assert_eq!(text(eq(Scalar::Uuid, uuid)), "6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+        for (scalar, constant) in [
+            (Scalar::Int, "\"x\""),
+            (Scalar::Int, "null"),
+            (Scalar::Boolean, "1"),
+            (Scalar::Float, "1e999"),
+            (Scalar::String, "1"),
+            (Scalar::String, "\"\\u0000\""),
+            (Scalar::DateTime, "\"yesterday\""),
+            (Scalar::Date, "\"2026-02-30\""),
+            (Scalar::Json, "1"),
+        ] {
+            assert!(eq(scalar, constant).is_err(), "{scalar:?} {constant}");
+        }
+    }
+
+    #[test]
+    fn null_matches_nothing_but_is_null() {
+        let row = json(r#"{"a":null}"#);
+        let constant = Json::Number("1".into());
+        assert!(!Filter::compare(field(Scalar::Int), Comparison::Eq, &constant).unwrap().eval(&row));
+        assert!(!Filter::differs(field(Scalar::Int), &constant).unwrap().eval(&row));
+        assert!(
+            Filter::compare(field(Scalar::Int), Comparison::Eq, &constant).unwrap().opposite().eval(&row)
+        );
+        assert!(Filter::IsNull(field(Scalar::Int)).eval(&json("{}")));
+        assert!(!Filter::IsNull(field(Scalar::Json)).eval(&json(r#"{"a":[]}"#)));
+    }
+}

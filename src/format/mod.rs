@@ -1,1 +1,99 @@
+//! Translators between media types and JSON: one file each, found by content type, name or file extension.
+//!
+//! A translator cuts a streamed body into documents and hands each out as JSON text, so that one bad document
+//! fails alone and no body is ever held whole. Must not know HTTP, and must not judge a document: whether it is
+//! valid JSON and within the bounds of depth is sourcing's to say. Adding a format is one file, its `mod` line
+//! and one entry in [`all`]; the conformance test below then runs on it.
 
+mod csv;
+mod json;
+mod ndjson;
+
+use bytes::Bytes;
+
+use crate::error::{Code, Error, Result};
+
+/// The JSON text of one document, or why there is none at this place.
+pub type Item = Result<Bytes>;
+
+/// Bounds of a translation.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest document, in bytes.
+    pub item_bytes_max: usize,
+}
+
+/// One media type's translation to JSON.
+pub trait Format: Send + Sync {
+    /// Its short name, which is also its file extension.
+    fn name(&self) -> &'static str;
+
+    /// The media types it reads, the usual one first; lower-case, without parameters.
+    fn media_types(&self) -> &'static [&'static str];
+
+    /// A translator for one streamed body that may hold many documents.
+    fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send>;
+
+    /// Translates a body that is one document.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when it holds none or several, `TOO_LARGE` when it passes the bound.
+    fn document(&self, body: Bytes, limits: Limits) -> Result<Bytes> {
+        let mut items = Vec::new();
+        let mut splitter = self.splitter(limits);
+        splitter.push(&body, &mut items);
+        splitter.finish(&mut items);
+        let mut items = items.into_iter();
+        match (items.next(), items.next()) {
+            (Some(item), None) => item,
+            (None, _) => Err(Error::bad_request("the body holds no document; send one")),
+            (Some(_), Some(_)) => Err(Error::bad_request(
+                "the body holds several documents; send them to the batch route, without a source uid",
+            )),
+        }
+    }
+}
+
+/// Cuts one body into documents as its bytes arrive. After `finish` nothing of it is left.
+pub trait Splitter {
+    /// Takes the next bytes and appends what they complete to `out`.
+    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>);
+
+    /// Takes the end of the body and appends what is left, an error if it ends too early.
+    fn finish(self: Box<Self>, out: &mut Vec<Item>);
+}
+
+/// Every format, JSON first: it is the default.
+pub fn all() -> &'static [&'static dyn Format] {
+    &[&json::Json, &ndjson::Ndjson, &csv::Csv]
+}
+
+/// The format for a `Content-Type`; parameters and case do not matter, and every `…+json` is JSON.
+pub fn by_media_type(content_type: &str) -> Option<&'static dyn Format> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = if essence.ends_with("+json") { "application/json" } else { essence.as_str() };
+    all().iter().copied().find(|format| format.media_types().contains(&essence))
+}
+
+/// The format with a short name or file extension, such as `csv`.
+pub fn by_name(name: &str) -> Option<&'static dyn Format> {
+    let name = name.to_ascii_lowercase();
+    let name = match name.as_str() {
+        "jsonl" => "ndjson",
+        "geojson" => "json",
+        other => other,
+    };
+    all().iter().copied().find(|format| format.name() == name)
+}
+
+/// The error of a document that passes its bound.
+fn too_large(limits: Limits) -> Error {
+    let bytes = limits.item_bytes_max;
+    Error::new(Code::TooLarge, format!("a document may have at most {bytes} bytes; send it in parts"))
+}
+
+/// The byte order mark that some tools write in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! JSON: one document, or the items of one top-level array, each with the very bytes it was sent with.
+//!
+//! Only the frame is looked at (strings, brackets, commas); an item that is not JSON inside is handed out as it
+//! is and refused by whoever parses it. Must not hold more than one item.
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, too_large};
+
+/// `application/json`.
+pub(super) struct Json;
+
+impl Format for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn media_types(&self) -> &'static [&'static str] {
+        &["application/json", "text/json"]
+    }
+
+    fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
+        Box::new(Items {
+            limits,
+            place: Place::Start(0),
+            item: Vec::new(),
+            scan: Scan::default(),
+            over: false,
+        })
+    }
+
+    /// One document is the body itself; an array here is one document too.
+    fn document(&self, body: Bytes, limits: Limits) -> Result<Bytes> {
+        let body = body.strip_prefix(BYTE_ORDER_MARK).map(|rest| body.slice_ref(rest)).unwrap_or(body);
+        if body.len() > limits.item_bytes_max {
+            return Err(too_large(limits));
+        }
+        if body.iter().all(|byte| is_space(*byte)) {
+            return Err(Error::bad_request("the body is empty; send one JSON document"));
+        }
+        Ok(body)
+    }
+}
+
+/// Where in the body the next byte stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// Nothing but white space yet, after so many bytes of a byte order mark.
+    Start(usize),
+    /// Within the only document: the body is not an array.
+    Single,
+    /// Before an item; `true` when the array may also end here.
+    Before(bool),
+    /// Within an item.
+    Within,
+    /// After an item, before a comma or the end.
+    After,
+    /// After the array.
+    End,
+    /// A syntax error has ended it.
+    Broken,
+}
+
+/// Where in an item the next byte stands.
+#[derive(Default)]
+struct Scan {
+    depth: usize,
+    string: bool,
+    escaped: bool,
+}
+
+struct Items {
+    limits: Limits,
+    place: Place,
+    item: Vec<u8>,
+    scan: Scan,
+    over: bool,
+}
+
+impl Splitter for Items {
+    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            rest = match self.place {
+                Place::Single => self.keep(rest),
+                Place::Within => self.within(rest, out),
+                Place::Broken => return,
+                _ => self.between(rest, out),
+            };
+        }
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<Item>) {
+        match self.place {
+            Place::Single => self.emit(out),
+            Place::End | Place::Broken => {}
+            Place::Start(_) => out.push(Err(Error::bad_request("the body is empty; send a JSON array"))),
+            _ => out.push(Err(Error::bad_request("the body ends within its array; send the rest again"))),
+        }
+    }
+}
+
+impl Items {
+    /// One byte outside of items.
+    fn between<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Item>) -> &'a [u8] {
+        let Some((&byte, after)) = bytes.split_first() else { return bytes };
+        self.place = match (self.place, byte) {
+            (Place::Start(at), _) if BYTE_ORDER_MARK.get(at) == Some(&byte) => Place::Start(at + 1),
+            (_, b' ' | b'\t' | b'\n' | b'\r') => return after,
+            (Place::Start(_), b'[') => Place::Before(true),
+            (Place::Start(_), _) => {
+                self.place = Place::Single;
+                return bytes;
+            }
+            (Place::Before(true), b']') | (Place::After, b']') => Place::End,
+            (Place::After, b',') => Place::Before(false),
+            (Place::Before(_), byte) if !matches!(byte, b',' | b']' | b'}' | b':') => {
+                self.place = Place::Within;
+                return bytes;
+            }
+            (Place::End, _) => self.broken("there is text after the array's end", out),
+            (Place::After, _) => self.broken("a comma is missing between two items of the array", out),
+            _ => self.broken("an item of the array is missing", out),
+        };
+        after
+    }
+
+    /// The bytes up to the item's end, or all.
+    fn within<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Item>) -> &'a [u8] {
+        let (item, rest, ended) = self.scan.item(bytes);
+        self.keep(item);
+        if ended {
+            self.scan = Scan::default();
+            self.place = Place::After;
+            self.emit(out);
+        }
+        rest
+    }
+
+    fn keep<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        self.over = self.over || self.item.len() + bytes.len() > self.limits.item_bytes_max;
+        if self.over {
+            self.item = Vec::new();
+        } else {
+            self.item.extend_from_slice(bytes);
+        }
+        &[]
+    }
+
+    fn emit(&mut self, out: &mut Vec<Item>) {
+        let over = std::mem::take(&mut self.over);
+        let item = Bytes::from(std::mem::take(&mut self.item));
+        out.push(if over { Err(too_large(self.limits)) } else { Ok(item) });
+    }
+
+    fn broken(&mut self, what: &str, out: &mut Vec<Item>) -> Place {
+        out.push(Err(Error::bad_request(format!("{what}; the items before it were taken"))));
+        Place::Broken
+    }
+}
+
+impl Scan {
+    /// Splits `bytes` at the end of the item; `true` when the end was in them.
+    fn item<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], &'a [u8], bool) {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if self.string {
+                at += self.string_bytes(bytes.get(at..).unwrap_or_default());
+                if !self.string && self.depth == 0 {
+                    return cut(bytes, at);
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.string = true,
+                b'[' | b'{' => self.depth += 1,
+                b']' | b'}' if self.depth > 0 => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return cut(bytes, at + 1);
+                    }
+                }
+                b',' | b']' | b'}' if self.depth == 0 => return cut(bytes, at),
+                _ if self.depth == 0 && is_space(byte) => return cut(bytes, at),
+                _ => {}
+            }
+            at += 1;
+        }
+        (bytes, &[], false)
+    }
+
+    /// How many of `bytes` belong to the string, its closing quote included.
+    fn string_bytes(&mut self, bytes: &[u8]) -> usize {
+        if std::mem::take(&mut self.escaped) {
+            return 1;
+        }
+        match memchr::memchr2(b'"', b'\\', bytes) {
+            None => bytes.len(),
+            Some(at) => {
+                let closed = bytes.get(at) == Some(&b'"');
+                self.string = !closed;
+                self.escaped = !closed;
+                at + 1
+            }
+        }
+    }
+}
+
+fn cut(bytes: &[u8], at: usize) -> (&[u8], &[u8], bool) {
+    let (item, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
+    (item, rest, true)
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}

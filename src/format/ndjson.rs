@@ -1,0 +1,70 @@
+//! NDJSON: one JSON document a line. Empty lines are passed over. Must not hold more than one line.
+
+use bytes::Bytes;
+
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, too_large};
+
+/// `application/x-ndjson`.
+pub(super) struct Ndjson;
+
+impl Format for Ndjson {
+    fn name(&self) -> &'static str {
+        "ndjson"
+    }
+
+    fn media_types(&self) -> &'static [&'static str] {
+        &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+    }
+
+    fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
+        Box::new(Lines { limits, line: Vec::new(), over: false, first: true })
+    }
+}
+
+struct Lines {
+    limits: Limits,
+    line: Vec<u8>,
+    over: bool,
+    first: bool,
+}
+
+impl Splitter for Lines {
+    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>) {
+        let mut rest = chunk;
+        while let Some(at) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+            self.keep(line);
+            self.emit(out);
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.keep(rest);
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<Item>) {
+        self.emit(out);
+    }
+}
+
+impl Lines {
+    fn keep(&mut self, bytes: &[u8]) {
+        self.over = self.over || self.line.len() + bytes.len() > self.limits.item_bytes_max;
+        if self.over {
+            self.line = Vec::new();
+        } else {
+            self.line.extend_from_slice(bytes);
+        }
+    }
+
+    fn emit(&mut self, out: &mut Vec<Item>) {
+        let line = std::mem::take(&mut self.line);
+        let first = std::mem::take(&mut self.first);
+        if std::mem::take(&mut self.over) {
+            return out.push(Err(too_large(self.limits)));
+        }
+        let text = if first { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+        let text = text.trim_ascii();
+        if !text.is_empty() {
+            out.push(Ok(Bytes::copy_from_slice(text)));
+        }
+    }
+}

@@ -1,1 +1,142 @@
+//! The door of the program: routes, tokens, transports, the console's files. Must not hold business rules: it
+//! turns bytes into calls of the services and their answers into bytes.
 
+mod accept;
+mod answer;
+pub mod auth;
+mod console;
+mod door;
+mod graphql;
+mod health;
+mod payload;
+mod socket;
+mod source;
+mod sse;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Router,
+    extract::OriginalUri,
+    http::StatusCode,
+    middleware,
+    routing::{get, post},
+};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::graphql::Engine;
+use crate::provisioning::Provisioning;
+use crate::sourcing::Sourcing;
+use crate::store::Store;
+use crate::telemetry::{Clock, Metrics};
+
+use answer::Refusal;
+use auth::Keys;
+
+const RECORD_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}/{source_uid}";
+const BATCH_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}";
+const GRAPHQL_ROUTE: &str = "/graphql";
+
+/// What the routes need.
+pub struct Services {
+    /// Everything that can be set.
+    pub config: Arc<Config>,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The signing key.
+    pub keys: Keys,
+    /// Answers GraphQL.
+    pub engine: Engine,
+    /// Takes documents in.
+    pub sourcing: Sourcing,
+    /// Asked for readiness.
+    pub provisioning: Provisioning,
+    /// Asked for readiness.
+    pub store: Store,
+    /// Whether `/readyz` may say yes.
+    pub ready: Ready,
+    /// Cancelled when the node stops: streams and sockets end.
+    pub stopping: CancellationToken,
+    /// Counts open sockets, which a graceful stop waits for.
+    pub sockets: TaskTracker,
+}
+
+/// A flag that the application sets once what it promises is there; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// From now on the node is ready.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The services together with the bounds that all requests share.
+struct Inner {
+    services: Services,
+    requests: Arc<Semaphore>,
+    subscriptions: Arc<Semaphore>,
+}
+
+/// State of every handler; cheap to clone.
+#[derive(Clone)]
+struct Shared(Arc<Inner>);
+
+impl std::ops::Deref for Shared {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0.services
+    }
+}
+
+/// All routes of a node: with role `api` everything, else only what says how the node is.
+pub fn router(services: Services) -> Router {
+    let api = services.config.has_role("api");
+    let requests = Arc::new(Semaphore::new(services.config.server.requests_max));
+    let subscriptions = Arc::new(Semaphore::new(services.config.subscriptions.open_max));
+    let shared = Shared(Arc::new(Inner { services, requests, subscriptions }));
+    let mut routes = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics));
+    if api {
+        routes = routes
+            .route("/", get(console::root))
+            .route("/favicon.ico", get(console::favicon))
+            .route("/graphiql", get(console::page))
+            .route("/graphiql/{file}", get(console::file))
+            .route(GRAPHQL_ROUTE, get(graphql::get).post(graphql::post))
+            .route(RECORD_ROUTE, post(source::record))
+            .route(BATCH_ROUTE, post(source::batch));
+    }
+    routes
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn_with_state(shared.clone(), door::pass))
+        .with_state(shared)
+}
+
+async fn nothing_here(OriginalUri(uri): OriginalUri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal::new(Error::not_found(format!("there is nothing at `{path}`; the API is at `/graphql`")))
+}
+
+async fn other_method() -> Refusal {
+    let message = "this route does not take that method; the `Allow` header names those it takes";
+    Refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, message)
+}

@@ -1,0 +1,232 @@
+//! The door that every request passes: request id, trace context, token, bounds on work and time, and when it is
+//! answered one log line and the counts. Must not know what any route does.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::{Shared, accept, accept::Media, answer, answer::Refusal};
+use crate::error::{Code, Error, Result};
+use crate::record::Actor;
+
+/// What the door found out about a request.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    /// Who asks. Sockets may still bring a token in `connection_init`; a refused one is kept for them.
+    pub(super) actor: std::result::Result<Actor, Arc<Error>>,
+    /// In the log, in `X-Request-Id` and in every error.
+    pub(super) request_id: String,
+    /// W3C trace context, when the request brought a valid one.
+    pub(super) traceparent: Option<String>,
+}
+
+/// What a handler wants the closing log line to say, beside the status.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome(pub(super) Code);
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The middleware.
+pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+    let began_us = shared.clock.now_us();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "none".to_owned());
+    let method = request.method().clone();
+    let visit = Visit {
+        actor: identify(&shared, request.headers(), began_us).map_err(Arc::new),
+        request_id: request_id(request.headers(), began_us),
+        traceparent: traceparent(request.headers()),
+    };
+    let graphql =
+        (route == super::GRAPHQL_ROUTE).then(|| accept::negotiate(request.headers()).unwrap_or(Media::Json));
+    request.extensions_mut().insert(visit.clone());
+    let mut response = admit(&shared, &route, &visit, request, next).await;
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    if let Some(refusal) = &refusal {
+        answer::finish(&mut response, refusal, &visit.request_id, graphql);
+    }
+    if let Ok(id) = HeaderValue::from_str(&visit.request_id) {
+        response.headers_mut().insert(REQUEST_ID.clone(), id);
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    close_out(&shared, &route, &method, &visit, began_us, &response, refusal.as_ref());
+    response
+}
+
+/// Whether the request asks for a socket.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+}
+
+async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, next: Next) -> Response {
+    if ["/healthz", "/readyz", "/metrics"].contains(&route) {
+        return next.run(request).await;
+    }
+    if let Some(contract) = request.headers().get("wellspring-contract") {
+        let name = contract.to_str().unwrap_or_default();
+        let error = Error::not_found(format!("there is no contract `{name}`; leave the header out"));
+        return Refusal::new(error).into_response();
+    }
+    let upgrade = is_upgrade(request.headers());
+    if let (Err(error), false) = (&visit.actor, upgrade) {
+        let status = Refusal::new(Error::new(error.code(), error.message()));
+        return status.into_response();
+    }
+    let Ok(_permit) = shared.0.requests.clone().try_acquire_owned() else {
+        let error = Error::new(Code::Backpressure, "too many requests are in work; try again shortly");
+        return Refusal::new(error.retry_after_ms(250)).into_response();
+    };
+    let _open = shared.metrics.request_open();
+    if route == super::BATCH_ROUTE {
+        // A batch may take as long as its sender keeps sending; it bounds the wait for each piece itself.
+        return next.run(request).await;
+    }
+    let limit = Duration::from_millis(shared.config.server.request_timeout_ms);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = format!(
+                "the request took longer than {} ms; ask for less or raise `server.request_timeout_ms`",
+                limit.as_millis()
+            );
+            Refusal::new(Error::new(Code::Timeout, text)).into_response()
+        }
+    }
+}
+
+fn identify(shared: &Shared, headers: &HeaderMap, now_us: i64) -> Result<Actor> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(Actor::anonymous()) };
+    if values.next().is_some() {
+        return Err(Error::new(Code::Unauthenticated, "send one `Authorization` header"));
+    }
+    bearer(shared, value.to_str().unwrap_or_default(), now_us)
+}
+
+/// The actor of an `Authorization` value.
+pub(super) fn bearer(shared: &Shared, value: &str, now_us: i64) -> Result<Actor> {
+    match value.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            shared.keys.verify(token.trim(), now_us)
+        }
+        _ => Err(Error::new(Code::Unauthenticated, "send the token as `Authorization: Bearer TOKEN`")),
+    }
+}
+
+fn request_id(headers: &HeaderMap, now_us: i64) -> String {
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    match given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())) {
+        Some(id) => id.to_owned(),
+        None => new_id(now_us),
+    }
+}
+
+/// A fresh request id.
+pub(super) fn new_id(now_us: i64) -> String {
+    let seconds = u64::try_from(now_us / 1_000_000).unwrap_or(0);
+    let nanos = u32::try_from(now_us % 1_000_000 * 1_000).unwrap_or(0);
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos)).to_string()
+}
+
+/// The `traceparent` header when it is well formed; anything else is as if it were not there.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?.trim();
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts.as_slice() else { return None };
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let well_formed =
+        hex(version, 2) && *version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    (well_formed && !zero(trace) && !zero(parent)).then(|| text.to_owned())
+}
+
+/// Milliseconds between two readings of the clock.
+pub(super) fn ms_between(from_us: i64, to_us: i64) -> f64 {
+    let us = u32::try_from(to_us.saturating_sub(from_us).max(0)).unwrap_or(u32::MAX);
+    f64::from(us) / 1_000.0
+}
+
+/// A moment as the log shows it.
+pub(super) fn event_time(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default()
+}
+
+fn close_out(
+    shared: &Shared,
+    route: &str,
+    method: &Method,
+    visit: &Visit,
+    began_us: i64,
+    response: &Response,
+    refusal: Option<&Refusal>,
+) {
+    let ms = ms_between(began_us, shared.clock.now_us());
+    let status = response.status().as_u16();
+    let outcome = response.extensions().get::<Outcome>().map(|outcome| outcome.0.as_str());
+    let code = refusal.map(|refusal| refusal.error.code().as_str()).or(outcome);
+    shared.metrics.record_request(route, code.unwrap_or(&status.to_string()), ms);
+    let cause = refusal.and_then(|refusal| refusal.error.cause()).map(causes);
+    let subject = visit.actor.as_ref().map_or("refused", |actor| actor.subject.as_str());
+    let event_time = event_time(began_us);
+    let (request_id, traceparent) = (visit.request_id.as_str(), visit.traceparent.as_deref());
+    if status >= 500 {
+        tracing::error!(target: "wellspring::request", %event_time, ms, request_id, traceparent,
+            method = %method, route, subject, status, code, cause, "request");
+    } else {
+        tracing::info!(target: "wellspring::request", %event_time, ms, request_id, traceparent,
+            method = %method, route, subject, status, code, cause, "request");
+    }
+}
+
+/// An error with everything under it, for the log.
+pub(super) fn causes(error: &(dyn std::error::Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        below = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn only_well_formed_trace_context_is_taken() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_str(text).unwrap());
+            traceparent(&headers)
+        };
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(of(good).as_deref(), Some(good));
+        assert_eq!(of("00-00000000000000000000000000000000-b7ad6b7169203331-01"), None);
+        assert_eq!(of("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), None);
+        assert_eq!(of("nonsense"), None);
+    }
+
+    #[test]
+    fn request_ids_are_taken_only_when_sane() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(request_id(&headers, 1_800_000_000_000_000).len(), 36);
+        headers.insert("x-request-id", HeaderValue::from_static("mine-1"));
+        assert_eq!(request_id(&headers, 0), "mine-1");
+        headers.insert("x-request-id", HeaderValue::from_static("two words"));
+        assert_eq!(request_id(&headers, 0).len(), 36);
+    }
+}

@@ -1,0 +1,140 @@
+//! GraphQL over HTTP: POST and GET, the media type by `Accept`, the status by media type and outcome; an event
+//! stream when that is asked for. Mutations run by POST with a JSON content type only, which no cross-site form
+//! can send.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{Shared, accept, accept::Media, answer::Refusal, door, payload, socket, sse};
+use crate::error::{Code, Error};
+use crate::graphql;
+use crate::record::Actor;
+
+/// `GET /graphql`: a socket when an upgrade is asked for, else a query in the URL.
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    Extension(visit): Extension<door::Visit>,
+    request: Request,
+) -> Response {
+    if door::is_upgrade(request.headers()) {
+        return socket::upgrade(shared, visit, request).await;
+    }
+    let Some(media) = accept::negotiate(request.headers()) else { return not_acceptable() };
+    match payload::from_url(request.uri().query().unwrap_or_default(), &shared.config) {
+        Ok(payload) => answer(&shared, &visit, Method::GET, media, payload).await,
+        Err(error) => Refusal::new(error).into_response(),
+    }
+}
+
+/// `POST /graphql`: the parameters as JSON.
+pub(super) async fn post(
+    State(shared): State<Shared>,
+    Extension(visit): Extension<door::Visit>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(media) = accept::negotiate(&headers) else { return not_acceptable() };
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|value| accept::is_json(value)) {
+        let message = "send the request as `Content-Type: application/json`";
+        return Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
+    }
+    let bytes_max = shared.config.graphql.body_bytes_max;
+    let body = match read(&headers, body, "request", bytes_max, "graphql.body_bytes_max").await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_response(),
+    };
+    match payload::from_json(&body, &shared.config) {
+        Ok(payload) => answer(&shared, &visit, Method::POST, media, payload).await,
+        Err(error) => Refusal::new(error).into_response(),
+    }
+}
+
+/// The body as bytes, refused as soon as it is known to be too large.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    what: &str,
+    bytes_max: usize,
+    option: &str,
+) -> Result<bytes::Bytes, Refusal> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > bytes_max) {
+        return Err(Refusal::too_large(what, bytes_max, option));
+    }
+    axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
+        let limit =
+            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
+        if limit {
+            return Refusal::too_large(what, bytes_max, option);
+        }
+        Refusal::new(
+            Error::bad_request("the body ended before it was complete; send it again").with_cause(error),
+        )
+    })
+}
+
+fn not_acceptable() -> Response {
+    let message = "ask for `application/json`, `application/graphql-response+json` or `text/event-stream`";
+    Refusal::with_status(StatusCode::NOT_ACCEPTABLE, message).into_response()
+}
+
+/// What the engine is told about a visit.
+pub(super) fn context(visit: &door::Visit, actor: Actor, mutations: bool) -> graphql::Context {
+    graphql::Context {
+        actor,
+        request_id: visit.request_id.clone(),
+        traceparent: visit.traceparent.clone(),
+        mutations,
+    }
+}
+
+async fn answer(
+    shared: &Shared,
+    visit: &door::Visit,
+    method: Method,
+    media: Media,
+    payload: graphql::Request,
+) -> Response {
+    let actor = match &visit.actor {
+        Ok(actor) => actor.clone(),
+        Err(error) => return Refusal::new(Error::new(error.code(), error.message())).into_response(),
+    };
+    let context = context(visit, actor, method == Method::POST);
+    if media == Media::EventStream {
+        return sse::answer(shared, context, payload).await;
+    }
+    let result = shared.engine.execute(context, payload).await;
+    let code = result.request_error;
+    let mut response = Response::new(Body::from(result.body));
+    response.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(code) = code {
+        *response.status_mut() = status(media, &method, code);
+        if *response.status_mut() == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        response.extensions_mut().insert(door::Outcome(code));
+    }
+    response
+}
+
+/// The status of a request that was not executed. What is wrong with the document is 200 for clients that only
+/// know `application/json`; what is wrong with the actor or the server is never.
+fn status(media: Media, method: &Method, code: Code) -> StatusCode {
+    match code {
+        Code::Forbidden if method == Method::GET => StatusCode::METHOD_NOT_ALLOWED,
+        Code::BadRequest | Code::TooComplex | Code::Unprocessable | Code::NotFound
+            if media == Media::Json =>
+        {
+            StatusCode::OK
+        }
+        _ => StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}

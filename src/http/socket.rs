@@ -1,0 +1,408 @@
+//! `graphql-transport-ws` to the letter: one loop per socket over what the client sends, what its operations
+//! yield and what time demands. A client that reads slowly holds its own operations back, nobody else's.
+
+use std::{borrow::Cow, collections::HashMap, pin::Pin, time::Duration};
+
+use async_graphql_axum::GraphQLProtocol;
+use axum::{
+    extract::{
+        FromRequestParts, Request,
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::{
+    StreamExt,
+    stream::{self, AbortHandle, BoxStream, SelectAll},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Interval, MissedTickBehavior, Sleep},
+};
+
+use super::{Shared, answer, answer::Refusal, door, graphql::context, payload};
+use crate::error::{Code, Error};
+use crate::record::Actor;
+use crate::telemetry::Open;
+
+const PROTOCOL: &str = "graphql-transport-ws";
+/// What a close frame's reason may have, in bytes.
+const REASON_BYTES_MAX: usize = 123;
+/// Longest pause that a timer is set to.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// Answers an upgrade.
+pub(super) async fn upgrade(shared: Shared, visit: door::Visit, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if GraphQLProtocol::from_request_parts(&mut parts, &shared).await.is_err() {
+        let text = format!("ask for the subprotocol `{PROTOCOL}` in `Sec-WebSocket-Protocol`");
+        return Refusal::new(Error::bad_request(text)).into_response();
+    }
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &shared).await {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return Refusal::new(Error::bad_request(rejection.body_text())).into_response(),
+    };
+    let bytes_max = shared.config.subscriptions.message_bytes_max;
+    let token = shared.sockets.token();
+    upgrade
+        .read_buffer_size(4_096)
+        .write_buffer_size(0)
+        .max_message_size(bytes_max)
+        .max_frame_size(bytes_max)
+        .protocols([PROTOCOL])
+        .on_upgrade(move |socket| async move {
+            Session::new(shared, visit).run(socket).await;
+            drop(token);
+        })
+}
+
+/// A message from the client.
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct Init {
+    #[serde(alias = "Authorization")]
+    authorization: Option<String>,
+    contract: Option<String>,
+}
+
+/// What an operation yields.
+enum Yield {
+    Next(Vec<u8>),
+    Error(Vec<u8>),
+    Complete,
+}
+
+/// Why a socket is closed by this side.
+struct Close(u16, String);
+
+impl Close {
+    fn new(code: u16, reason: impl Into<String>) -> Self {
+        Close(code, reason.into())
+    }
+}
+
+/// How a step of the loop went: on, or to the end, with or without a word.
+type Step = Result<(), Option<Close>>;
+
+struct Operation {
+    abort: AbortHandle,
+    request_id: String,
+    began_us: i64,
+    events: u64,
+    _open: Open,
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Session {
+    shared: Shared,
+    visit: door::Visit,
+    /// Who asks, once the connection is acknowledged.
+    actor: Option<Actor>,
+    running: SelectAll<BoxStream<'static, (String, Yield)>>,
+    operations: HashMap<String, Operation>,
+    keepalive: Interval,
+    /// Keepalives sent since the client was last heard.
+    unanswered: u32,
+    init: Pin<Box<Sleep>>,
+    expiry: Pin<Box<Sleep>>,
+    _open: Open,
+}
+
+impl Session {
+    fn new(shared: Shared, visit: door::Visit) -> Self {
+        let subscriptions = &shared.config.subscriptions;
+        let mut keepalive = tokio::time::interval(Duration::from_millis(subscriptions.keepalive_ms));
+        keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        keepalive.reset();
+        Session {
+            actor: None,
+            running: SelectAll::new(),
+            operations: HashMap::new(),
+            keepalive,
+            unanswered: 0,
+            init: Box::pin(tokio::time::sleep(Duration::from_millis(subscriptions.init_timeout_ms))),
+            expiry: Box::pin(tokio::time::sleep(FOREVER)),
+            _open: shared.metrics.socket_open(),
+            shared,
+            visit,
+        }
+    }
+
+    async fn run(mut self, mut socket: WebSocket) {
+        let began_us = self.shared.clock.now_us();
+        let close = self.serve(&mut socket).await;
+        for (id, operation) in std::mem::take(&mut self.operations) {
+            self.log_operation(&id, operation, None);
+        }
+        let code = close.as_ref().map(|close| close.0);
+        if let Some(Close(code, reason)) = close {
+            farewell(&mut socket, code, &reason).await;
+        }
+        let ms = door::ms_between(began_us, self.shared.clock.now_us());
+        let subject = self.actor.as_ref().map_or("none", |actor| actor.subject.as_str());
+        tracing::info!(target: "wellspring::socket", event_time = door::event_time(began_us), ms,
+            request_id = self.visit.request_id, subject, close = code, "socket");
+    }
+
+    /// The loop; gives what to say when it was this side that ended it.
+    async fn serve(&mut self, socket: &mut WebSocket) -> Option<Close> {
+        if let Err(error) = &self.visit.actor {
+            return Some(Close::new(4403, error.message()));
+        }
+        if socket.protocol().is_none() {
+            return Some(Close::new(4406, format!("only `{PROTOCOL}` is spoken here")));
+        }
+        let stopping = self.shared.stopping.clone();
+        loop {
+            let step = tokio::select! {
+                () = stopping.cancelled() => Err(Some(Close::new(1001, "the node stops; connect again"))),
+                () = &mut self.init, if self.actor.is_none() => {
+                    Err(Some(Close::new(4408, "Connection initialisation timeout")))
+                }
+                () = &mut self.expiry => Err(Some(Close::new(4403, "the token has expired"))),
+                _ = self.keepalive.tick() => self.keep_alive(socket).await,
+                message = socket.recv() => self.receive(socket, message).await,
+                Some((id, item)) = self.running.next(), if !self.running.is_empty() => {
+                    self.deliver(socket, id, item).await
+                }
+            };
+            if let Err(close) = step {
+                return close;
+            }
+        }
+    }
+
+    async fn keep_alive(&mut self, socket: &mut WebSocket) -> Step {
+        if self.unanswered >= 3 {
+            return Err(None);
+        }
+        self.unanswered += 1;
+        self.send(socket, Message::Ping(bytes::Bytes::new())).await
+    }
+
+    /// Sends; a client that takes nothing for longer than a request may last is given up.
+    async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Step {
+        let limit = Duration::from_millis(self.shared.config.server.request_timeout_ms);
+        match tokio::time::timeout(limit, socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(None),
+        }
+    }
+
+    async fn send_text(&mut self, socket: &mut WebSocket, text: Vec<u8>) -> Step {
+        let text = Utf8Bytes::try_from(bytes::Bytes::from(text)).map_err(|_| None)?;
+        self.send(socket, Message::Text(text)).await
+    }
+
+    async fn receive(
+        &mut self,
+        socket: &mut WebSocket,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Step {
+        self.unanswered = 0;
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Binary(_))) => return Err(Some(Close::new(4400, "send text, not binary"))),
+            Some(Err(error)) if door::causes(&error).contains("too long") => {
+                return Err(Some(Close::new(
+                    1009,
+                    "the message is larger than `subscriptions.message_bytes_max`",
+                )));
+            }
+            None | Some(Ok(Message::Close(_)) | Err(_)) => return Err(None),
+        };
+        let incoming: Incoming<'_> = serde_json::from_str(text.as_str())
+            .map_err(|error| Some(Close::new(4400, format!("invalid message: {error}"))))?;
+        match incoming.kind.as_ref() {
+            "connection_init" => self.initialise(socket, incoming.payload).await,
+            "ping" => self.send_text(socket, pong(incoming.payload)).await,
+            "pong" => Ok(()),
+            "subscribe" => self.subscribe(socket, incoming.id, incoming.payload).await,
+            "complete" => {
+                let id = identified(incoming.id)?;
+                if let Some(operation) = self.operations.remove(&id) {
+                    operation.abort.abort();
+                    self.log_operation(&id, operation, None);
+                }
+                Ok(())
+            }
+            other => Err(Some(Close::new(4400, format!("invalid message type `{other}`")))),
+        }
+    }
+
+    async fn initialise(&mut self, socket: &mut WebSocket, payload: Option<&RawValue>) -> Step {
+        if self.actor.is_some() {
+            return Err(Some(Close::new(4429, "Too many initialisation requests")));
+        }
+        let init: Option<Init> = serde_json::from_str(payload.map_or("null", RawValue::get))
+            .map_err(|_| Some(Close::new(4400, "the payload of `connection_init` must be an object")))?;
+        let init = init.unwrap_or_default();
+        if let Some(contract) = init.contract.filter(|contract| !contract.is_empty()) {
+            return Err(Some(Close::new(4403, format!("there is no contract `{contract}`"))));
+        }
+        let now_us = self.shared.clock.now_us();
+        let actor = match init.authorization {
+            Some(authorization) => door::bearer(&self.shared, &authorization, now_us)
+                .map_err(|error| Some(Close::new(4403, error.message())))?,
+            None => self.visit.actor.clone().unwrap_or_else(|_| Actor::anonymous()),
+        };
+        let remaining = self.shared.keys.remaining_us(&actor, now_us);
+        let remaining = remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER);
+        self.expiry = Box::pin(tokio::time::sleep(remaining));
+        self.actor = Some(actor);
+        self.send_text(socket, br#"{"type":"connection_ack"}"#.to_vec()).await
+    }
+
+    async fn subscribe(
+        &mut self,
+        socket: &mut WebSocket,
+        id: Option<Cow<'_, str>>,
+        payload: Option<&RawValue>,
+    ) -> Step {
+        let Some(actor) = self.actor.clone() else {
+            return Err(Some(Close::new(4401, "Unauthorized")));
+        };
+        let id = identified(id)?;
+        let request =
+            payload::from_json(payload.map_or("null", RawValue::get).as_bytes(), &self.shared.config)
+                .map_err(|error| Some(Close::new(4400, format!("invalid message: {}", error.message()))))?;
+        if self.operations.contains_key(&id) {
+            return Err(Some(Close::new(4409, format!("Subscriber for {id} already exists"))));
+        }
+        let began_us = self.shared.clock.now_us();
+        let request_id = door::new_id(began_us);
+        let permit = match self.permit() {
+            Ok(permit) => permit,
+            Err(error) => {
+                let errors = answer::graphql_errors(&error, &request_id);
+                return self.send_text(socket, with_payload("error", &id, &errors)).await;
+            }
+        };
+        let mut context = context(&self.visit, actor, true);
+        context.request_id.clone_from(&request_id);
+        let engine = self.shared.engine.clone();
+        let opening = async move {
+            match engine.subscribe(context, request).await {
+                Ok(items) => items.map(Yield::Next).chain(one(Yield::Complete)).boxed(),
+                Err(refused) => one(Yield::Error(refused.body)).boxed(),
+            }
+        };
+        let (items, abort) = stream::abortable(stream::once(opening).flatten());
+        let open = self.shared.metrics.subscription_open();
+        let operation = Operation { abort, request_id, began_us, events: 0, _open: open, _permit: permit };
+        self.operations.insert(id.clone(), operation);
+        self.running.push(items.map(move |item| (id.clone(), item)).boxed());
+        Ok(())
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if self.operations.len() >= self.shared.config.subscriptions.per_socket_max {
+            let text = "this socket runs as many operations as it may; complete one or open another socket";
+            return Err(Error::new(Code::RateLimited, text));
+        }
+        let text = "this node has as many subscriptions as it may; try again later";
+        let permit = self.shared.0.subscriptions.clone().try_acquire_owned();
+        permit.map_err(|_| Error::new(Code::Backpressure, text))
+    }
+
+    async fn deliver(&mut self, socket: &mut WebSocket, id: String, item: Yield) -> Step {
+        let Some(operation) = self.operations.get_mut(&id) else { return Ok(()) };
+        match item {
+            Yield::Next(body) => {
+                operation.events += 1;
+                self.shared.metrics.record_event();
+                self.send_text(socket, with_payload("next", &id, &body)).await
+            }
+            Yield::Error(body) => {
+                self.finished(&id, Some("request error"));
+                let errors = errors_of(&body);
+                self.send_text(socket, with_payload("error", &id, errors.as_bytes())).await
+            }
+            Yield::Complete => {
+                self.finished(&id, None);
+                let id = serde_json::Value::from(id);
+                self.send_text(socket, format!(r#"{{"id":{id},"type":"complete"}}"#).into_bytes()).await
+            }
+        }
+    }
+
+    fn finished(&mut self, id: &str, error: Option<&str>) {
+        if let Some(operation) = self.operations.remove(id) {
+            self.log_operation(id, operation, error);
+        }
+    }
+
+    fn log_operation(&self, id: &str, operation: Operation, error: Option<&str>) {
+        let ms = door::ms_between(operation.began_us, self.shared.clock.now_us());
+        let subject = self.actor.as_ref().map_or("none", |actor| actor.subject.as_str());
+        let (route, code) = ("/graphql socket", error.map_or("200", |_| Code::BadRequest.as_str()));
+        self.shared.metrics.record_request(route, code, ms);
+        tracing::info!(target: "wellspring::request", event_time = door::event_time(operation.began_us), ms,
+            request_id = operation.request_id, socket = self.visit.request_id, operation = id, route, subject,
+            events = operation.events, error, "request");
+    }
+}
+
+fn one(item: Yield) -> impl futures_util::Stream<Item = Yield> {
+    stream::once(std::future::ready(item))
+}
+
+fn identified(id: Option<Cow<'_, str>>) -> Result<String, Option<Close>> {
+    match id {
+        Some(id) if !id.is_empty() => Ok(id.into_owned()),
+        _ => Err(Some(Close::new(4400, "invalid message: `id` must be a text that is not empty"))),
+    }
+}
+
+fn pong(payload: Option<&RawValue>) -> Vec<u8> {
+    match payload {
+        Some(payload) => format!(r#"{{"type":"pong","payload":{}}}"#, payload.get()).into_bytes(),
+        None => br#"{"type":"pong"}"#.to_vec(),
+    }
+}
+
+/// A message around a payload that is JSON already.
+fn with_payload(kind: &str, id: &str, payload: &[u8]) -> Vec<u8> {
+    let head = format!(r#"{{"id":{},"type":"{kind}","payload":"#, serde_json::Value::from(id));
+    let mut out = Vec::with_capacity(head.len() + payload.len() + 1);
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(payload);
+    out.push(b'}');
+    out
+}
+
+/// The list of errors in a response body.
+fn errors_of(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        errors: &'a RawValue,
+    }
+    let body: Result<Body<'_>, _> = serde_json::from_slice(body);
+    body.map_or_else(|_| "[]".to_owned(), |body| body.errors.get().to_owned())
+}
+
+/// Says why, then reads until the client has closed too, so that the reason is not lost to a reset.
+async fn farewell(socket: &mut WebSocket, code: u16, reason: &str) {
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    let reason = Utf8Bytes::from(reason.get(..end).unwrap_or_default());
+    let goodbye = async {
+        if socket.send(Message::Close(Some(CloseFrame { code, reason }))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // It is over either way; a client that does not answer is not waited for.
+    let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+}

@@ -1,0 +1,339 @@
+//! The door for sources: one record, or a batch that streams through in constant memory. Must not look into
+//! documents beyond the pointer that names their uid.
+
+mod pointer;
+
+use std::time::Duration;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Shared, answer::Refusal, door, graphql};
+use crate::error::{Code, Error, Result};
+use crate::format::{self, Format};
+use crate::record::{Actor, Envelope, Receipt, Source, UsageAgreement};
+use crate::sourcing::Input;
+use pointer::Pointer;
+
+/// Documents that are handed to sourcing together.
+const TOGETHER: usize = 500;
+/// Bytes after which fewer are handed on together.
+const TOGETHER_BYTES: usize = 4 * 1024 * 1024;
+
+/// `POST /source/{category}/{subcategory}/{source_name}/{source_uid}`: 202 with a receipt once it is durable.
+pub(super) async fn record(
+    State(shared): State<Shared>,
+    Extension(visit): Extension<door::Visit>,
+    path: Result<Path<(String, String, String, String)>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let Path((category, subcategory, source_name, source_uid)) = path.map_err(|error| bad_path(&error))?;
+    let actor = actor(&visit)?;
+    let format = format_of(&headers)?;
+    let bytes_max = shared.config.sourcing.record_bytes_max;
+    let body = graphql::read(&headers, body, "record", bytes_max, "sourcing.record_bytes_max").await?;
+    let limits = format::Limits { item_bytes_max: bytes_max };
+    let input = Input {
+        source: Source::new(category, subcategory, source_name)?,
+        source_uid: Some(source_uid),
+        body: format.document(body, limits)?,
+        content_type: content_type(&headers),
+        idempotency_key: idempotency_key(&headers)?,
+        if_revision: None,
+        occurred_at: None,
+        envelope: envelope(&headers, &visit)?,
+    };
+    let receipt = shared.sourcing.source(&actor, input).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(receipt)).into_response())
+}
+
+/// What the batch route's URL may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchQuery {
+    /// JSON pointer of the uid in each document.
+    key: Option<String>,
+}
+
+/// `POST /source/{category}/{subcategory}/{source_name}`: each document is accepted or rejected alone.
+pub(super) async fn batch(
+    State(shared): State<Shared>,
+    Extension(visit): Extension<door::Visit>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+    query: Result<Query<BatchQuery>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let Path((category, subcategory, source_name)) = path.map_err(|error| bad_path(&error))?;
+    let Query(query) = query.map_err(|_| {
+        Error::bad_request("the only parameter is `key`, a JSON pointer such as `?key=/order/id`")
+    })?;
+    let bytes_max = shared.config.sourcing.batch_bytes_max;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > bytes_max) {
+        return Err(Refusal::too_large("batch", bytes_max, "sourcing.batch_bytes_max"));
+    }
+    let mut batch = Batch {
+        actor: actor(&visit)?,
+        source: Source::new(category, subcategory, source_name)?,
+        key: query.key.as_deref().map(Pointer::parse).transpose()?,
+        idempotency_key: idempotency_key(&headers)?,
+        content_type: content_type(&headers),
+        envelope: envelope(&headers, &visit)?,
+        index: 0,
+        outcome: Outcome::default(),
+        shared: &shared,
+    };
+    batch.read(format_of(&headers)?, body, bytes_max).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(batch.outcome)).into_response())
+}
+
+/// What a batch is answered with.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    accepted: u64,
+    rejected: Vec<Rejected>,
+    receipts: Vec<Receipt>,
+    /// How many were rejected, also beyond the list's bound.
+    rejected_total: u64,
+}
+
+#[derive(Serialize)]
+struct Rejected {
+    index: u64,
+    code: &'static str,
+    message: String,
+}
+
+struct Batch<'a> {
+    shared: &'a Shared,
+    actor: Actor,
+    source: Source,
+    key: Option<Pointer>,
+    idempotency_key: Option<String>,
+    content_type: String,
+    envelope: Envelope,
+    /// How many documents were seen.
+    index: u64,
+    outcome: Outcome,
+}
+
+/// Documents on their way to sourcing, with their places in the body.
+#[derive(Default)]
+struct Group {
+    indexes: Vec<u64>,
+    inputs: Vec<Input>,
+    bytes: usize,
+}
+
+impl Batch<'_> {
+    /// Reads the body to its end; what is complete is sourced while the rest is still on its way.
+    async fn read(&mut self, format: &dyn Format, body: Body, bytes_max: usize) -> Result<(), Refusal> {
+        let item_bytes_max = self.shared.config.sourcing.record_bytes_max;
+        let mut splitter = format.splitter(format::Limits { item_bytes_max });
+        let mut chunks = body.into_data_stream();
+        let (mut items, mut group, mut bytes) = (Vec::new(), Group::default(), 0_usize);
+        let patience = Duration::from_millis(self.shared.config.server.request_timeout_ms);
+        while let Some(chunk) =
+            tokio::time::timeout(patience, chunks.next()).await.map_err(|_| self.stalled())?
+        {
+            let chunk = chunk.map_err(|error| self.cut_off(error))?;
+            bytes = bytes.saturating_add(chunk.len());
+            if bytes > bytes_max {
+                self.source(&mut group).await;
+                return Err(self.too_large(bytes_max));
+            }
+            splitter.push(&chunk, &mut items);
+            self.take(&mut items, &mut group).await;
+        }
+        splitter.finish(&mut items);
+        self.take(&mut items, &mut group).await;
+        self.source(&mut group).await;
+        Ok(())
+    }
+
+    fn stalled(&self) -> Refusal {
+        let text = format!("nothing came for too long; {}", self.so_far());
+        Refusal::new(Error::new(Code::Timeout, text))
+    }
+
+    fn cut_off(&self, error: axum::Error) -> Refusal {
+        let text = format!("the body ended before it was complete; {}", self.so_far());
+        Refusal::new(Error::bad_request(text).with_cause(error))
+    }
+
+    fn too_large(&self, bytes_max: usize) -> Refusal {
+        let text = format!("the batch is larger than {bytes_max} bytes; {}", self.so_far());
+        Refusal::new(Error::new(Code::TooLarge, text))
+    }
+
+    fn so_far(&self) -> String {
+        let accepted = self.outcome.accepted;
+        format!("{accepted} records were accepted, the same `Idempotency-Key` will not repeat them")
+    }
+
+    async fn take(&mut self, items: &mut Vec<format::Item>, group: &mut Group) {
+        for item in items.drain(..) {
+            let index = self.index;
+            self.index += 1;
+            match item.and_then(|body| self.input(index, body)) {
+                Ok(input) => {
+                    group.bytes = group.bytes.saturating_add(input.body.len());
+                    group.indexes.push(index);
+                    group.inputs.push(input);
+                }
+                Err(error) => self.reject(index, &error),
+            }
+            if group.inputs.len() >= TOGETHER || group.bytes >= TOGETHER_BYTES {
+                self.source(group).await;
+            }
+        }
+    }
+
+    fn input(&self, index: u64, body: Bytes) -> Result<Input> {
+        let item_key = self.idempotency_key.as_ref().map(|key| format!("{key}:{index}"));
+        let source_uid = match &self.key {
+            Some(key) => Some(key.uid(&body)?),
+            None => item_key.clone(),
+        };
+        Ok(Input {
+            source: self.source.clone(),
+            source_uid,
+            body,
+            content_type: self.content_type.clone(),
+            idempotency_key: item_key,
+            if_revision: None,
+            occurred_at: None,
+            envelope: self.envelope.clone(),
+        })
+    }
+
+    async fn source(&mut self, group: &mut Group) {
+        let Group { indexes, inputs, .. } = std::mem::take(group);
+        if inputs.is_empty() {
+            return;
+        }
+        let results = self.shared.sourcing.source_many(&self.actor, inputs).await;
+        for (index, result) in indexes.into_iter().zip(results) {
+            match result {
+                Ok(receipt) => {
+                    self.outcome.accepted += 1;
+                    if self.outcome.receipts.len() < self.shared.config.sourcing.receipts_listed_max {
+                        self.outcome.receipts.push(receipt);
+                    }
+                }
+                Err(error) => self.reject(index, &error),
+            }
+        }
+    }
+
+    fn reject(&mut self, index: u64, error: &Error) {
+        self.outcome.rejected_total += 1;
+        if let Some(cause) = error.cause() {
+            tracing::warn!(index, %error, cause = door::causes(cause), "record rejected");
+        }
+        if self.outcome.rejected.len() < self.shared.config.sourcing.rejected_listed_max {
+            let message = error.message().to_owned();
+            self.outcome.rejected.push(Rejected { index, code: error.code().as_str(), message });
+        }
+    }
+}
+
+fn bad_path(error: &PathRejection) -> Refusal {
+    Refusal::new(Error::bad_request(format!("the path cannot be read: {}", error.body_text())))
+}
+
+fn actor(visit: &door::Visit) -> Result<Actor> {
+    visit.actor.clone().map_err(|error| Error::new(error.code(), error.message()))
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    given.unwrap_or("application/json").to_owned()
+}
+
+fn format_of(headers: &HeaderMap) -> Result<&'static dyn Format, Refusal> {
+    let content_type = content_type(headers);
+    format::by_media_type(&content_type).ok_or_else(|| {
+        let known: Vec<&str> =
+            format::all().iter().flat_map(|format| format.media_types()).copied().collect();
+        let message = format!("`{content_type}` is not read; send one of `{}`", known.join("`, `"));
+        Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() || text.len() > 255 {
+        return Err(Error::bad_request("`Idempotency-Key` must have 1 to 255 printable ASCII characters"));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// What the headers say about the data.
+fn envelope(headers: &HeaderMap, visit: &door::Visit) -> Result<Envelope> {
+    let mut envelope = Envelope { traceparent: visit.traceparent.clone(), ..Envelope::default() };
+    if let Some(value) = headers.get("data-usage-agreement") {
+        envelope.data_usage_agreements = agreements(value.as_bytes()).ok_or_else(|| {
+            Error::bad_request(
+                r#"`Data-Usage-Agreement` must be like `[{"agreement_name":"billing","location":"https://…","agreed_dtm":1700000000}]`"#,
+            )
+        })?;
+    }
+    if let Some(value) = headers.get("data-tracker-chain") {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let chain = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
+        envelope.data_tracker = Some(chain);
+    }
+    Ok(envelope)
+}
+
+fn agreements(text: &[u8]) -> Option<Vec<UsageAgreement>> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Many(Vec<UsageAgreement>),
+        One(UsageAgreement),
+    }
+    Some(match serde_json::from_slice(text).ok()? {
+        Given::Many(many) => many,
+        Given::One(one) => vec![one],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn agreements_come_alone_or_listed() {
+        let one = br#"{"agreement_name":"billing","location":"www.dua.org","agreed_dtm":1553988607}"#;
+        assert_eq!(agreements(one).unwrap().first().unwrap().agreement_name, "billing");
+        assert_eq!(agreements(&[b"[", one.as_slice(), b"]"].concat()).unwrap().len(), 1);
+        assert!(agreements(b"billing").is_none());
+    }
+
+    #[test]
+    fn idempotency_keys_are_bounded() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(idempotency_key(&headers).unwrap(), None);
+        headers.insert("idempotency-key", "a".repeat(255).parse().unwrap());
+        assert!(idempotency_key(&headers).unwrap().is_some());
+        headers.insert("idempotency-key", "a".repeat(256).parse().unwrap());
+        assert!(idempotency_key(&headers).is_err());
+    }
+}

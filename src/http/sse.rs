@@ -1,0 +1,137 @@
+//! GraphQL results as server-sent events, one connection per operation: `next` for each result, then `complete`.
+
+use std::{pin::Pin, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Interval, MissedTickBehavior, Sleep},
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::{Shared, accept::Media, answer::Refusal, door};
+use crate::error::{Code, Error};
+use crate::graphql::{Context, Request};
+use crate::telemetry::{Metrics, Open};
+
+/// Longest pause that a timer is set to.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// Runs the operation and streams its results.
+pub(super) async fn answer(shared: &Shared, context: Context, request: Request) -> Response {
+    let Ok(permit) = shared.0.subscriptions.clone().try_acquire_owned() else {
+        let text =
+            "this node has as many subscriptions as it may; try again or raise `subscriptions.open_max`";
+        return Refusal::new(Error::new(Code::Backpressure, text)).into_response();
+    };
+    let remaining = shared.keys.remaining_us(&context.actor, shared.clock.now_us());
+    let mut code = None;
+    let results = match shared.engine.subscribe(context, request).await {
+        Ok(results) => results,
+        Err(refused) => {
+            code = refused.request_error;
+            stream::once(std::future::ready(refused.body)).boxed()
+        }
+    };
+    let mut keepalive =
+        tokio::time::interval(Duration::from_millis(shared.config.subscriptions.keepalive_ms));
+    keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    keepalive.reset();
+    let events = Events {
+        results,
+        keepalive,
+        expiry: Box::pin(tokio::time::sleep(remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER))),
+        stopping: Box::pin(shared.stopping.clone().cancelled_owned()),
+        metrics: shared.metrics.clone(),
+        done: false,
+        _open: shared.metrics.subscription_open(),
+        _permit: permit,
+    };
+    let body = Body::from_stream(stream::unfold(events, |mut events| async move {
+        let bytes = events.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(bytes), events))
+    }));
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, Media::EventStream.content_type());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Some(code) = code {
+        response.extensions_mut().insert(door::Outcome(code));
+    }
+    response
+}
+
+struct Events {
+    results: BoxStream<'static, Vec<u8>>,
+    keepalive: Interval,
+    expiry: Pin<Box<Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    metrics: Metrics,
+    done: bool,
+    _open: Open,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Events {
+    /// The next piece of the stream. When the token expires or the node stops, the stream just ends: without
+    /// `complete` the client knows that it should come again.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.done {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = &mut self.stopping => None,
+            () = &mut self.expiry => None,
+            result = self.results.next() => {
+                match result {
+                    Some(result) => {
+                        self.metrics.record_event();
+                        Some(event("next", result))
+                    }
+                    None => {
+                        self.done = true;
+                        Some(event("complete", Vec::new()))
+                    }
+                }
+            }
+            _ = self.keepalive.tick() => Some(Bytes::from_static(b":\n\n")),
+        }
+    }
+}
+
+/// One event. A line break between JSON tokens would end the data, a space means the same.
+fn event(name: &str, mut data: Vec<u8>) -> Bytes {
+    for byte in &mut data {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    let mut out = Vec::with_capacity(data.len() + name.len() + 18);
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    out.append(&mut data);
+    out.extend_from_slice(b"\n\n");
+    Bytes::from(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_of_data() {
+        let bytes = event("next", b"{\"a\":\r\n1}".to_vec());
+        assert_eq!(&bytes[..], b"event: next\ndata: {\"a\":  1}\n\n");
+    }
+}

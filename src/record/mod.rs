@@ -1,8 +1,10 @@
 //! Records: one immutable sourced document in its envelope. Pure: no I/O, no clock.
 
 mod json;
+mod signer;
 
 pub use json::{Json, Limits, parse, write_float, write_string};
+pub use signer::Signer;
 
 use std::fmt;
 

@@ -120,6 +120,31 @@ impl Db {
         }
     }
 
+    /// Runs `sql` once for all `rows`, which it reads as the table `u` with these columns, and returns its rows.
+    ///
+    /// On SQLite it runs once for each row, so it must not relate rows of `u` to one another.
+    pub async fn query_many(
+        &self,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+        sql: &str,
+    ) -> Result<Vec<Row>> {
+        match &self.0.driver {
+            Driver::Sqlite(sqlite) => {
+                let (sql, mut found) = (sqlite::with_rows(columns, sql), Vec::new());
+                for row in &rows {
+                    let mut each = |row: &RowRef<'_>| {
+                        found.push(row.to_row()?);
+                        Ok(())
+                    };
+                    sqlite.read(&sql, row, false, &mut each).await?;
+                }
+                Ok(found)
+            }
+            Driver::Postgres(postgres) => postgres.query_many(columns, rows, sql).await,
+        }
+    }
+
     /// Begins a writing transaction; on SQLite `BEGIN IMMEDIATE` on the only writer. Dropped = rolled back.
     pub async fn begin(&self) -> Result<Tx> {
         Ok(Tx(match &self.0.driver {
@@ -222,6 +247,34 @@ impl Tx {
         match &mut self.0 {
             Open::Sqlite(tx) => tx.insert_many(table, columns, &rows, suffix),
             Open::Postgres(tx) => postgres::insert_many(tx, table, columns, rows, suffix).await,
+        }
+    }
+
+    /// Runs `sql` once for all `rows`, which it reads as the table `u` with these columns, and returns its rows; also
+    /// for `update … from u` and `insert … select … from u where true on conflict …`.
+    ///
+    /// On SQLite it runs once for each row, so it must not relate rows of `u` to one another.
+    pub async fn query_many(
+        &mut self,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+        sql: &str,
+    ) -> Result<Vec<Row>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        match &mut self.0 {
+            Open::Postgres(tx) => postgres::query_many(tx, columns, rows, sql).await,
+            Open::Sqlite(tx) => {
+                let (sql, mut found) = (sqlite::with_rows(columns, sql), Vec::new());
+                for row in &rows {
+                    tx.query(&sql, row, &mut |row| {
+                        found.push(row.to_row()?);
+                        Ok(())
+                    })?;
+                }
+                Ok(found)
+            }
         }
     }
 

@@ -72,11 +72,36 @@ impl Postgres {
         params: &[Value],
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
+        self.fetch(sql, &|| arguments(params), each).await
+    }
+
+    /// Runs a reading statement over rows that it reads as the table `u`.
+    pub(super) async fn query_many(
+        &self,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+        sql: &str,
+    ) -> Result<Vec<Row>> {
+        let mut found = Vec::new();
+        let mut each = |row: &RowRef<'_>| {
+            found.push(row.to_row()?);
+            Ok(())
+        };
+        self.fetch(&with_rows(columns, sql), &|| arrays(columns, rows.clone()), &mut each).await?;
+        Ok(found)
+    }
+
+    async fn fetch(
+        &self,
+        sql: &str,
+        arguments: &(dyn Fn() -> Result<PgArguments> + Sync),
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
         let mut tries = 0;
         loop {
             let mut connection = self.pool.acquire().await.map_err(failure::postgres)?;
             let mut delivered = false;
-            let failed = match fetch(&mut connection, sql, params, &mut delivered, each).await {
+            let failed = match fetch(&mut connection, sql, arguments()?, &mut delivered, each).await {
                 Ok(()) => return Ok(()),
                 Err(Failed::Own(error)) => return Err(error),
                 Err(Failed::Driver(error)) => error,
@@ -119,11 +144,11 @@ enum Failed {
 async fn fetch(
     connection: &mut sqlx::PgConnection,
     sql: &str,
-    params: &[Value],
+    arguments: PgArguments,
     delivered: &mut bool,
     each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
 ) -> Result<(), Failed> {
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params).map_err(Failed::Own)?);
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
     let mut rows = connection.fetch(query);
     while let Some(row) = rows.try_next().await.map_err(Failed::Driver)? {
         *delivered = true;
@@ -144,7 +169,7 @@ pub(super) async fn query(
         rows.push(row.to_row()?);
         Ok(())
     };
-    match fetch(connection, sql, params, &mut false, &mut each).await {
+    match fetch(connection, sql, arguments(params)?, &mut false, &mut each).await {
         Ok(()) => Ok(rows),
         Err(Failed::Own(error)) => Err(error),
         Err(Failed::Driver(error)) => Err(failure::postgres(error)),
@@ -170,14 +195,41 @@ pub(super) async fn insert_many(
     rows: Vec<Vec<Value>>,
     suffix: &str,
 ) -> Result<u64> {
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let arrays: Vec<String> = columns
-        .iter()
-        .enumerate()
-        .map(|(index, (_, kind))| format!("${}::{}[]", index + 1, type_name(*kind)))
-        .collect();
-    let names = names.join(", ");
-    let sql = format!("insert into {table} ({names}) select * from unnest({}) {suffix}", arrays.join(", "));
+    let sql = format!("insert into {table} ({}) select * from {} {suffix}", names(columns), unnest(columns));
+    let query = sqlx::query_with(AssertSqlSafe(sql), arrays(columns, rows)?);
+    let done = tx.execute(query).await.map_err(failure::postgres)?;
+    Ok(done.rows_affected())
+}
+
+/// Runs a statement over rows that it reads as the table `u`.
+pub(super) async fn query_many(
+    tx: &mut sqlx::Transaction<'static, Driver>,
+    columns: &[(&str, Type)],
+    rows: Vec<Vec<Value>>,
+    sql: &str,
+) -> Result<Vec<Row>> {
+    let sql = with_rows(columns, sql);
+    let query = sqlx::query_with(AssertSqlSafe(sql), arrays(columns, rows)?);
+    let rows = tx.fetch_all(query).await.map_err(failure::postgres)?;
+    rows.iter().map(|row| RowRef::Postgres(row).to_row()).collect()
+}
+
+fn names(columns: &[(&str, Type)]) -> String {
+    columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn unnest(columns: &[(&str, Type)]) -> String {
+    let arrays = columns.iter().enumerate();
+    let arrays: Vec<String> =
+        arrays.map(|(index, (_, kind))| format!("${}::{}[]", index + 1, type_name(*kind))).collect();
+    format!("unnest({})", arrays.join(", "))
+}
+
+fn with_rows(columns: &[(&str, Type)], sql: &str) -> String {
+    format!("with u ({}) as (select * from {}) {sql}", names(columns), unnest(columns))
+}
+
+fn arrays(columns: &[(&str, Type)], rows: Vec<Vec<Value>>) -> Result<PgArguments> {
     let mut lists: Vec<List> = columns.iter().map(|(_, kind)| List::new(*kind, rows.len())).collect();
     for row in rows {
         for (list, value) in lists.iter_mut().zip(row) {
@@ -188,9 +240,7 @@ pub(super) async fn insert_many(
     for list in lists {
         list.add_to(&mut arguments)?;
     }
-    let done =
-        tx.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await.map_err(failure::postgres)?;
-    Ok(done.rows_affected())
+    Ok(arguments)
 }
 
 fn type_name(kind: Type) -> &'static str {

@@ -280,6 +280,13 @@ impl ToSql for Bound<'_> {
     }
 }
 
+/// `sql` with its one row of parameters as the table `u`.
+pub(super) fn with_rows(columns: &[(&str, super::Type)], sql: &str) -> String {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
+    format!("with u ({}) as (select {}) {sql}", names.join(", "), marks.join(", "))
+}
+
 /// `$1` as `?1`, outside of quotes: to SQLite `$1` is a name, numbered by where it stands first.
 fn numbered(sql: &str) -> Cow<'_, str> {
     if !sql.contains('$') {

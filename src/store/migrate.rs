@@ -1,0 +1,91 @@
+//! Brings a database's schema up to date: runs the migrations of `migrations/` in one transaction, one node at a time.
+//! Must not hold a definition itself.
+
+use sea_orm_migration::prelude::{ConnectionTrait as _, DbErr, MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::sea_orm::{DbBackend, TransactionTrait as _};
+
+use super::db::{Db, Dialect};
+use crate::error::{Error, Result};
+
+#[path = "../../migrations/m0001_log.rs"]
+mod m0001_log;
+#[path = "../../migrations/m0002_collections.rs"]
+mod m0002_collections;
+
+/// Held while migrating, so that nodes that start together wait for each other.
+const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_log::Migration), Box::new(m0002_collections::Migration)]
+    }
+}
+
+/// Runs what has not been run yet.
+pub(super) async fn run(db: &Db) -> Result<()> {
+    let names: Vec<String> = Migrator::migrations().iter().map(|m| m.name().to_owned()).collect();
+    let done = db.query("select version from seaql_migrations", &[]).await;
+    // Without the table nothing has been run; opening a second connection only to learn that costs start-up time.
+    if let Ok(rows) = &done {
+        let done: Vec<&str> = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
+        if let Some(unknown) = done.iter().find(|name| !names.iter().any(|known| known == *name)) {
+            return Err(Error::new(
+                crate::error::Code::Conflict,
+                format!(
+                    "the database has migration `{unknown}`, which this version does not know; use a newer one"
+                ),
+            ));
+        }
+        if done.len() == names.len() {
+            return Ok(());
+        }
+    }
+    let connection = db.schema_connection().await?;
+    let all = async {
+        let tx = connection.begin().await?;
+        if db.dialect() == Dialect::Postgres {
+            tx.execute_unprepared(LOCK).await?;
+        }
+        Migrator::up(&tx, None).await?;
+        tx.commit().await
+    };
+    all.await.map_err(|error: DbErr| {
+        Error::unavailable("the database's schema cannot be brought up to date", error)
+    })?;
+    if db.dialect() == Dialect::Sqlite {
+        connection.close().await.map_err(Error::internal)?;
+    }
+    Ok(())
+}
+
+/// Runs statements whose column types are written as `{…}`.
+async fn apply(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let types: [(&str, &str, &str); 8] = [
+        (
+            "{identity}",
+            "bigint generated always as identity primary key",
+            "integer primary key autoincrement",
+        ),
+        ("{int}", "bigint", "integer"),
+        ("{bool}", "boolean", "integer"),
+        ("{text}", "text collate \"C\"", "text"),
+        ("{bytes}", "bytea", "blob"),
+        ("{uuid}", "uuid", "blob"),
+        // Rows in the order of their key.
+        ("{keyed}", "", "without rowid"),
+        // Room for new versions of a row on its page, for rows that change all the time.
+        ("{fill}", "with (fillfactor = 50)", ""),
+    ];
+    let connection = manager.get_connection();
+    let postgres = connection.get_database_backend() == DbBackend::Postgres;
+    for statement in statements {
+        let mut sql = (*statement).to_owned();
+        for (token, on_postgres, on_sqlite) in types {
+            sql = sql.replace(token, if postgres { on_postgres } else { on_sqlite });
+        }
+        connection.execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}

@@ -1,11 +1,44 @@
 //! Provisioning: the relay moves outbox rows to the stream, the worker lets plugins decide and commits their effects
 //! once. `step() -> Outcome` functions and thin loops. Must not know HTTP or GraphQL.
+//!
+//! A record's way through here: `relay` gives its outbox row a number and appends it; `worker` takes what the stream
+//! delivers and loads the records; `decide` asks the plugins; `plan` turns answers into one transaction's writes;
+//! `settle` commits them under the partition's fence. What fails waits in `retry`, its key's followers behind it.
+
+mod decide;
+mod lease;
+mod marker;
+mod plan;
+mod relay;
+mod report;
+mod retry;
+mod settle;
+mod verify;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use verify::{Finding, Report, verify};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config, error::Result, policy, record::Actor, store::Store, telemetry::Clock};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::plugin::{self, Plugin};
+use crate::policy;
+use crate::record::Limits;
+use crate::store::Store;
+use crate::store::wake::Topic;
+use crate::stream::{Log, Redis, Stream};
+use crate::telemetry::{Clock, Metrics};
+
+use decide::{Bounds, Known};
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,61 +51,252 @@ pub enum Outcome {
 
 /// The provisioning service; cheap to clone.
 #[derive(Clone)]
-pub struct Provisioning;
+pub struct Provisioning {
+    inner: Arc<Inner>,
+}
+
+/// What the service is made of; a clone shares it.
+#[derive(Clone)]
+struct Parts {
+    store: Store,
+    policy: Arc<policy::Engine>,
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Metrics,
+    plugins: Vec<Arc<dyn Plugin>>,
+    stream: Option<Arc<dyn Stream>>,
+    /// When this node was made: where plugins begin that it registers first.
+    made_at: i64,
+}
+
+/// The service's state.
+struct Inner {
+    parts: Parts,
+    /// Unique to this process: owner of its leases, consumer of the stream.
+    node: String,
+    ready: OnceCell<Ready>,
+    relay: Mutex<relay::State>,
+    worker: Mutex<worker::State>,
+    stream_away: AtomicBool,
+}
+
+/// What is known once the database has been asked.
+struct Ready {
+    known: Arc<[Known]>,
+    stream: Arc<dyn Stream>,
+}
 
 impl Provisioning {
     /// The service. Connects to nothing yet: a stream that is away is retried by the loops.
-    pub fn new(
-        _store: Store,
-        _policy: Arc<policy::Engine>,
-        _config: &config::Config,
-        _clock: Clock,
-    ) -> Result<Self> {
-        todo!()
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when a plugin's options cannot be used or the stream's URL cannot be understood.
+    pub fn new(store: Store, policy: Arc<policy::Engine>, config: &Config, clock: Clock) -> Result<Self> {
+        let mask_key = store.signer().mark(&[b"wellspring mask key"]);
+        let plugins = plugin::all(config, &mask_key)?;
+        if let Some(url) = &config.stream.redis_url {
+            Redis::new(url, "", "", &config.stream)?;
+        }
+        let made_at = clock.now_us();
+        let (config, metrics) = (Arc::new(config.clone()), Metrics::new());
+        let parts = Parts { store, policy, config, clock, metrics, plugins, stream: None, made_at };
+        Ok(Self::assemble(parts))
+    }
+
+    /// The service with these plugins beside its own.
+    ///
+    /// # Errors
+    /// `CONFLICT` when two plugins have one name.
+    pub fn with_plugins(self, extra: Vec<Arc<dyn Plugin>>) -> Result<Self> {
+        let mut parts = self.inner.parts.clone();
+        parts.plugins.extend(extra);
+        plugin::refuse_equal_names(&parts.plugins)?;
+        Ok(Self::assemble(parts))
+    }
+
+    /// The service over this stream instead of the configured one.
+    pub fn with_stream(self, stream: Arc<dyn Stream>) -> Self {
+        Self::assemble(Parts { stream: Some(stream), ..self.inner.parts.clone() })
+    }
+
+    /// The service counting here.
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self::assemble(Parts { metrics, ..self.inner.parts.clone() })
+    }
+
+    fn assemble(parts: Parts) -> Self {
+        let node = format!("{:016x}", rand::random::<u64>());
+        let inner = Inner {
+            ready: OnceCell::new(),
+            relay: Mutex::new(relay::State::new(&node)),
+            worker: Mutex::new(worker::State::new(&node)),
+            stream_away: AtomicBool::new(false),
+            node,
+            parts,
+        };
+        Provisioning { inner: Arc::new(inner) }
+    }
+
+    /// Registers the plugins and refuses a stream that is set up so that it must not be used. One that does not
+    /// answer is only reported: the loops go on trying.
+    ///
+    /// # Errors
+    /// `CONFLICT` when the stream's service evicts keys or is too old, `UNAVAILABLE` when the database is away.
+    pub async fn prepare(&self) -> Result<()> {
+        let ready = self.inner.ready().await?;
+        match ready.stream.health().await {
+            Err(error) if error.code() == crate::error::Code::Unavailable => {
+                self.inner.stream_answered(Some(error));
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     /// One step of the relay over all partitions that this node owns or can own.
     pub async fn relay_step(&self) -> Result<Outcome> {
-        todo!()
+        self.inner.step_relay().await
     }
 
     /// One step of the worker over all partitions that this node owns or can own.
     pub async fn worker_step(&self) -> Result<Outcome> {
-        todo!()
+        self.inner.step_worker(Duration::ZERO).await
     }
 
-    /// Steps the relay until `stop`, waiting for wake-ups.
-    pub async fn run_relay(self, _stop: CancellationToken) {
-        todo!()
+    /// Steps the relay until `stop`, waiting for wake-ups; then gives its leases back.
+    pub async fn run_relay(self, stop: CancellationToken) {
+        let inner = &self.inner;
+        let poll = Duration::from_millis(inner.parts.config.stream.poll_ms.max(1));
+        let mut wake = inner.parts.store.wake.subscribe(Topic::Outbox);
+        let mut pause = Pause::new(inner);
+        while !stop.is_cancelled() {
+            wake.mark_unchanged();
+            let wait = match inner.step_relay().await {
+                Ok(Outcome::Progress(_)) => {
+                    pause.reset();
+                    continue;
+                }
+                Ok(Outcome::Idle) => {
+                    pause.reset();
+                    poll
+                }
+                Err(error) => pause.after("relay", &error),
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = wake.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let given = inner.relay.lock().await.leases().give_back(inner).await;
+        if let Err(error) = given {
+            tracing::warn!(%error, "the relay's leases were not given back; they end by themselves");
+        }
     }
 
     /// Steps the worker until `stop`, then gives its leases back.
-    pub async fn run_worker(self, _stop: CancellationToken) {
-        todo!()
+    pub async fn run_worker(self, stop: CancellationToken) {
+        let inner = &self.inner;
+        let poll = Duration::from_millis(inner.parts.config.stream.poll_ms.max(1));
+        let mut pause = Pause::new(inner);
+        while !stop.is_cancelled() {
+            // Only a waiting read is cut short by `stop`; what is being settled ends first, within the grace period.
+            let step = inner.step_worker(poll);
+            let result = tokio::select! {
+                () = stop.cancelled() => break,
+                result = step => result,
+            };
+            match result {
+                Ok(_) => pause.reset(),
+                Err(error) => {
+                    let wait = pause.after("worker", &error);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+        let given = inner.worker.lock().await.leases().give_back(inner).await;
+        if let Err(error) = given {
+            tracing::warn!(%error, "the worker's leases were not given back; they end by themselves");
+        }
+    }
+}
+
+impl Inner {
+    /// Plugins with their numbers, and the stream; asked for once.
+    async fn ready(&self) -> Result<&Ready> {
+        self.ready.get_or_try_init(|| self.make_ready()).await
     }
 
-    /// Parked records as the GraphQL type `DeadLetter` has them, newest first; stewards and admins.
-    pub async fn dead_letters(&self, _actor: &Actor, _first: usize) -> Result<serde_json::Value> {
-        todo!()
+    async fn make_ready(&self) -> Result<Ready> {
+        let parts = &self.parts;
+        let mut known = Vec::with_capacity(parts.plugins.len());
+        for plugin in &parts.plugins {
+            let always = plugin.name() == "materialize";
+            let version = i64::from(plugin.version());
+            let row = parts.store.register(plugin.name(), version, always, parts.made_at).await?;
+            known.push(Known { plugin: Arc::clone(plugin), id: row.id, enabled_from: row.enabled_from });
+        }
+        let stream: Arc<dyn Stream> = match (&parts.stream, &parts.config.stream.redis_url) {
+            (Some(stream), _) => Arc::clone(stream),
+            (None, None) => Arc::new(Log::new(parts.store.clone())),
+            (None, Some(url)) => {
+                let database = parts.store.identity().await?;
+                Arc::new(Redis::new(url, &database, &self.node, &parts.config.stream)?)
+            }
+        };
+        Ok(Ready { known: known.into(), stream })
     }
 
-    /// Puts a dead letter's key back to work, in order; returns how many records were put back.
-    pub async fn redrive(&self, _actor: &Actor, _id: i64) -> Result<i64> {
-        todo!()
+    fn bounds(&self) -> Bounds {
+        let sourcing = &self.parts.config.sourcing;
+        Bounds {
+            limits: Limits { depth_max: sourcing.depth_max, values_max: sourcing.values_max },
+            hops_max: self.parts.config.provisioning.hops_max,
+        }
     }
 
-    /// Plugins as the GraphQL type `Plugin` has them.
-    pub async fn plugins(&self, _actor: &Actor) -> Result<serde_json::Value> {
-        todo!()
+    /// Counts how the stream's service answered; one line when it goes away and one when it is back.
+    fn stream_answered(&self, failure: Option<Error>) {
+        let away = failure.is_some();
+        let was_away = self.stream_away.swap(away, Ordering::Relaxed);
+        self.parts.metrics.set_stream_up(!away);
+        match failure {
+            Some(error) => {
+                self.parts.metrics.record_stream_error();
+                if !was_away {
+                    tracing::warn!(%error, cause = ?error.cause(), "the stream is away; going on without it");
+                }
+            }
+            None if was_away => tracing::info!("the stream is back"),
+            None => {}
+        }
+    }
+}
+
+/// Pauses between failing steps: doubling, bounded, spread so that nodes do not come in step.
+struct Pause {
+    last: Duration,
+    max: Duration,
+}
+
+impl Pause {
+    fn new(inner: &Inner) -> Self {
+        let max = Duration::from_millis(inner.parts.config.stream.backoff_max_ms.max(1));
+        Pause { last: Duration::ZERO, max }
     }
 
-    /// Outbox, stream and worker lag as the GraphQL type `Lag` has it.
-    pub async fn lag(&self, _actor: &Actor) -> Result<serde_json::Value> {
-        todo!()
+    fn reset(&mut self) {
+        self.last = Duration::ZERO;
     }
 
-    /// Whether the stream's service answers; the log always does.
-    pub async fn stream_ready(&self) -> bool {
-        todo!()
+    fn after(&mut self, who: &str, error: &Error) -> Duration {
+        if self.last.is_zero() {
+            tracing::warn!(who, %error, cause = ?error.cause(), "a step failed; trying again");
+        }
+        self.last = (self.last * 2).clamp(Duration::from_millis(50).min(self.max), self.max);
+        self.last.mul_f64(0.5 + rand::random::<f64>() / 2.0)
     }
 }

@@ -21,8 +21,14 @@ use crate::telemetry::Clock;
 pub struct Publishing;
 
 impl Publishing {
-    /// The service.
-    pub fn new(_store: Store, _policy: Arc<policy::Engine>, _config: &config::Config, _clock: Clock) -> Self {
+    /// The service. `secret` is the signing key: cursors are signed and values hashed with keys derived from it.
+    pub fn new(
+        _store: Store,
+        _policy: Arc<policy::Engine>,
+        _config: &config::Config,
+        _secret: &[u8],
+        _clock: Clock,
+    ) -> Self {
         todo!()
     }
 

@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod db;
+pub mod ledger;
 pub mod log;
 mod migrate;
 pub mod rows;
@@ -74,10 +75,7 @@ impl Store {
 
     /// What must run beside the store until `stop`: hearing other nodes, and trimming what is settled.
     pub fn background(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
-        vec![
-            Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone())),
-            Box::pin(log::trim(self.clone(), stop.clone())),
-        ]
+        vec![Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone()))]
     }
 
     /// Whether the database answers.

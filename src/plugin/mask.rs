@@ -1,0 +1,193 @@
+//! `mask`: emits a copy of each matching record, some fields replaced, as a record of another collection; a tombstone
+//! is copied too. Must not let a masked value through in any form: a field that is an object or a list is replaced
+//! whole.
+
+use std::collections::BTreeMap;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Effect, Failure, Plugin, Subject};
+use crate::config::{self, Config, MaskPlugin};
+use crate::error::{Error, Result as Fallible};
+use crate::record::{Draft, Json, Source};
+use crate::shape::Structure;
+
+/// How one value is replaced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Null,
+    Hash,
+    KeepFirst(usize),
+    KeepLast(usize),
+}
+
+/// The plugin that emits masked copies.
+pub struct Mask {
+    options: MaskPlugin,
+    how: How,
+    paths: Vec<Vec<String>>,
+    key: Vec<u8>,
+    shape: config::Shape,
+}
+
+impl Mask {
+    /// A mask with these options.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` that names the option.
+    pub fn new(options: &MaskPlugin, config: &Config, key: &[u8]) -> Fallible<Self> {
+        let wrong = |what: &str| Error::bad_request(format!("mask plugin `{}`: {what}", options.name));
+        Source::new(options.category.as_str(), options.to_subcategory.as_str(), "mask")
+            .map_err(|error| wrong(error.message()))?;
+        if options.name.is_empty() || options.name == "materialize" {
+            return Err(wrong("`name` must not be empty or `materialize`"));
+        }
+        let how = parse_how(&options.mask)
+            .ok_or_else(|| wrong("`mask` must be `null`, `hash`, `keep_first:n` or `keep_last:n`"))?;
+        let paths = options.fields.iter().map(|field| parse_pointer(field)).collect::<Option<Vec<_>>>();
+        let paths =
+            paths.ok_or_else(|| wrong("each of `fields` must be a JSON pointer such as `/card/number`"))?;
+        Ok(Mask { options: options.clone(), how, paths, key: key.to_vec(), shape: config.shape.clone() })
+    }
+
+    fn replace(&self, value: &Json) -> Json {
+        let kept = |text: &str| match self.how {
+            How::Null => Json::Null,
+            How::Hash => Json::String(self.hash(text)),
+            // Of a short text at most half is kept: else it would be kept whole.
+            How::KeepFirst(n) => {
+                let take = n.min(text.chars().count() / 2);
+                Json::String(text.chars().take(take).chain(['…']).collect())
+            }
+            How::KeepLast(n) => {
+                let count = text.chars().count();
+                let kept = text.chars().skip(count - n.min(count / 2));
+                Json::String(std::iter::once('…').chain(kept).collect())
+            }
+        };
+        match (value, self.how) {
+            (Json::Null, _) => Json::Null,
+            (Json::String(text), _) => kept(text),
+            (Json::Number(text), _) => kept(text),
+            (Json::Bool(_) | Json::Array(_) | Json::Object(_), How::Hash) => {
+                Json::String(self.hash(&value.to_text()))
+            }
+            // A prefix of an object's text would give away its first member.
+            (Json::Bool(_) | Json::Array(_) | Json::Object(_), _) => Json::Null,
+        }
+    }
+
+    fn hash(&self, text: &str) -> String {
+        // HMAC takes keys of every length.
+        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key) else { return String::new() };
+        mac.update(b"wellspring mask\0");
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn masked(&self, value: &Json, paths: &[&[String]]) -> Json {
+        if paths.iter().any(|path| path.is_empty()) {
+            return self.replace(value);
+        }
+        let below = |step: &str| -> Vec<&[String]> {
+            paths
+                .iter()
+                .filter_map(|path| path.split_first())
+                .filter(|(first, _)| first.as_str() == step)
+                .map(|(_, rest)| rest)
+                .collect()
+        };
+        match value {
+            Json::Object(members) => Json::Object(
+                members.iter().map(|(key, value)| (key.clone(), self.masked(value, &below(key)))).collect(),
+            ),
+            Json::Array(list) => {
+                let rest = below("*");
+                Json::Array(list.iter().map(|item| self.masked(item, &rest)).collect())
+            }
+            scalar => scalar.clone(),
+        }
+    }
+}
+
+impl Plugin for Mask {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn matches(&self, subject: &Subject<'_>) -> bool {
+        let source = &subject.record.draft.source;
+        source.category == self.options.category && source.subcategory == self.options.subcategory
+    }
+
+    fn decide(&self, subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
+        let original = &subject.record.draft;
+        let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
+        let copy = subject.document.map(|document| self.masked(document, &paths));
+        let body = copy.as_ref().map(Json::to_text).unwrap_or_default();
+        let structure = copy.as_ref().map(|copy| Structure::derive(copy, &self.shape));
+        Ok(vec![Effect::Emit(Box::new(Draft {
+            id: Uuid::new_v5(&original.id, self.options.name.as_bytes()),
+            source: Source { subcategory: self.options.to_subcategory.clone(), ..original.source.clone() },
+            source_uid: original.source_uid.clone(),
+            author: original.author.clone(),
+            idempotency_key: None,
+            if_revision: None,
+            content_type: "application/json".into(),
+            payload_hash: Sha256::digest(body.as_bytes()).into(),
+            body: body.into(),
+            occurred_at: original.occurred_at,
+            ingested_at: original.ingested_at,
+            structure: structure.map(|structure| (structure.fingerprint(), structure.to_text())),
+            deleted: original.deleted,
+            causation_id: Some(original.id),
+            hops: original.hops.saturating_add(1),
+            envelope: original.envelope.clone(),
+        }))])
+    }
+}
+
+/// Refuses masks whose copies come back to where they began; what only shows at run time ends at the hop limit.
+pub(super) fn refuse_cycles(masks: &[MaskPlugin]) -> Fallible<()> {
+    let mut next: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for mask in masks {
+        next.entry((&mask.category, &mask.subcategory)).or_default().push(&mask.to_subcategory);
+    }
+    for mask in masks {
+        let (mut seen, mut open) = (Vec::new(), vec![mask.to_subcategory.as_str()]);
+        while let Some(at) = open.pop() {
+            if at == mask.subcategory {
+                return Err(Error::bad_request(format!(
+                    "mask plugin `{}` feeds itself: its copies come back to `{at}`; choose another `to_subcategory`",
+                    mask.name
+                )));
+            }
+            if !seen.contains(&at) {
+                seen.push(at);
+                open.extend(next.get(&(mask.category.as_str(), at)).into_iter().flatten());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parse_how(text: &str) -> Option<How> {
+    match text.split_once(':') {
+        None if text == "null" => Some(How::Null),
+        None if text == "hash" => Some(How::Hash),
+        Some(("keep_first", n)) => n.parse().ok().map(How::KeepFirst),
+        Some(("keep_last", n)) => n.parse().ok().map(How::KeepLast),
+        _ => None,
+    }
+}
+
+fn parse_pointer(text: &str) -> Option<Vec<String>> {
+    let steps = text.strip_prefix('/')?;
+    Some(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect())
+}

@@ -1,0 +1,112 @@
+//! What provisioning tells people: dead letters, plugins, lag; and redriving. As the GraphQL types have it.
+
+use serde_json::{Value, json};
+
+use super::Provisioning;
+use crate::error::Result;
+use crate::policy::Action;
+use crate::record::Actor;
+
+impl Provisioning {
+    /// Parked records as the GraphQL type `DeadLetter` has them, newest first; stewards and admins. Each stands for
+    /// its key: what queues behind it is counted in `followers`.
+    pub async fn dead_letters(&self, actor: &Actor, first: usize) -> Result<Value> {
+        self.inner.parts.policy.allow(actor, Action::Steward)?;
+        let waiting = self.inner.parts.store.letters(first.clamp(1, 1_000)).await?;
+        let letters = waiting.into_iter().map(|waiting| {
+            let letter = waiting.letter;
+            let history: Value = serde_json::from_str(&letter.history).unwrap_or_default();
+            json!({
+                "id": letter.id.to_string(),
+                "plugin": waiting.plugin,
+                "key": letter.key,
+                "revision": letter.rev,
+                "recordId": letter.record_id,
+                "hook": letter.hook,
+                "code": letter.code,
+                "reason": letter.reason,
+                "attempts": letter.attempts,
+                "state": letter.state.to_uppercase(),
+                "at": time(letter.at),
+                "followers": waiting.followers,
+                "history": history,
+            })
+        });
+        Ok(Value::Array(letters.collect()))
+    }
+
+    /// Puts a dead letter's key back to work, in order; returns how many records were put back, none when they are at
+    /// work already.
+    pub async fn redrive(&self, actor: &Actor, id: i64) -> Result<i64> {
+        let parts = &self.inner.parts;
+        parts.policy.allow(actor, Action::Steward)?;
+        parts.store.redrive(id, &actor.subject, parts.clock.now_us()).await
+    }
+
+    /// Plugins as the GraphQL type `Plugin` has them.
+    pub async fn plugins(&self, actor: &Actor) -> Result<Value> {
+        let parts = &self.inner.parts;
+        parts.policy.allow(actor, Action::Steward)?;
+        self.inner.ready().await?;
+        let rows = parts.store.registered().await?.into_iter().map(|row| {
+            let configured = parts.plugins.iter().any(|plugin| plugin.name() == row.name);
+            let state = if configured { row.state.to_uppercase() } else { "REMOVED".into() };
+            json!({
+                "name": row.name,
+                "version": row.version,
+                "state": state,
+                "hook": "sourced",
+                "enabledFrom": (row.enabled_from > 0).then(|| time(row.enabled_from)),
+            })
+        });
+        Ok(Value::Array(rows.collect()))
+    }
+
+    /// Outbox, stream and worker lag as the GraphQL type `Lag` has it.
+    pub async fn lag(&self, actor: &Actor) -> Result<Value> {
+        let parts = &self.inner.parts;
+        parts.policy.allow(actor, Action::Steward)?;
+        let ready = self.inner.ready().await?;
+        let lag = parts.store.lag().await?;
+        let pending: i64 = lag.partitions.iter().map(|(_, claimed, settled)| claimed - settled).sum();
+        let oldest_ms = lag.oldest.map(|at| (parts.clock.now_us() - at).max(0) / 1_000);
+        let partitions = lag.partitions.iter().map(|(p, claimed, settled)| {
+            json!({ "partition": p, "claimed": claimed, "settled": settled, "pending": claimed - settled })
+        });
+        Ok(json!({
+            "outbox": lag.unclaimed,
+            "pending": pending,
+            "oldestMs": oldest_ms.unwrap_or(0),
+            "partitions": partitions.collect::<Vec<_>>(),
+            "stream": ready.stream.kind(),
+        }))
+    }
+
+    /// Whether the stream's service answers; the log always does.
+    pub async fn stream_ready(&self) -> bool {
+        match self.inner.ready().await {
+            Ok(ready) => ready.stream.health().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// Brings the gauges of `/metrics` up to date.
+    pub async fn measure(&self) -> Result<()> {
+        let parts = &self.inner.parts;
+        let lag = parts.store.lag().await?;
+        let oldest_s = lag.oldest.map_or(0, |at| (parts.clock.now_us() - at).max(0) / 1_000_000);
+        let oldest_s = f64::from(u32::try_from(oldest_s).unwrap_or(u32::MAX));
+        parts.metrics.set_outbox(lag.unclaimed, oldest_s);
+        parts
+            .metrics
+            .set_lag("worker", lag.partitions.iter().map(|(_, claimed, settled)| claimed - settled).sum());
+        parts.metrics.set_parked(parts.store.letters_count().await?);
+        Ok(())
+    }
+}
+
+/// Microseconds in the form of the GraphQL scalar `DateTime`.
+fn time(us: i64) -> String {
+    let time = jiff::Timestamp::from_microsecond(us).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

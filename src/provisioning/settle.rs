@@ -1,0 +1,237 @@
+//! The effect transaction: rows, changes, derived records, ledger, dead letters and the partition's position commit
+//! together under the partition's fence, or not at all. Must not decide anything.
+
+use std::collections::{HashMap, VecDeque};
+
+use uuid::Uuid;
+
+use super::Inner;
+use super::decide::{Item, Thought, Trouble, trouble};
+use super::marker;
+use super::plan::{Before, Fate, Plan, plan};
+use crate::error::{Code, Error, Result};
+use crate::store::db::Tx;
+use crate::store::ledger::Settled;
+use crate::store::rows::Applied;
+use crate::store::wake::Topic;
+
+/// How a batch ended.
+#[derive(Debug)]
+pub(super) enum Settlement {
+    /// Everything up to this number is settled; the next retry is due then.
+    Done {
+        /// The partition's new position.
+        settled: i64,
+        /// Unix microseconds.
+        due: Option<i64>,
+    },
+    /// Another node has the partition: nothing was written.
+    Lost,
+}
+
+impl Inner {
+    /// Settles a batch. When the store refuses it for a reason of its content, halves find the record at fault, and
+    /// that one alone is parked.
+    pub(super) async fn settle_all(
+        &self,
+        p: u32,
+        fence: i64,
+        settled: i64,
+        thoughts: Vec<Thought>,
+    ) -> Result<Settlement> {
+        let (mut position, mut next_due) = (settled, None);
+        let mut parts = VecDeque::from([thoughts]);
+        while let Some(mut part) = parts.pop_front() {
+            let Some(last) = part.last().map(|thought| thought.item.pseq) else { continue };
+            let done = match self.settle(p, fence, position, &part).await {
+                Err(error) if waiting_heals(&error) => return Err(error),
+                Err(error) if part.len() == 1 => {
+                    self.settle_poison(p, fence, position, &part, &error).await?
+                }
+                Err(error) => {
+                    tracing::warn!(partition = p, records = part.len(), %error, cause = ?error.cause(),
+                        "a batch was refused; looking for the record at fault");
+                    let tail = part.split_off(part.len() / 2);
+                    parts.push_front(tail);
+                    parts.push_front(part);
+                    continue;
+                }
+                Ok(done) => done,
+            };
+            match done {
+                Settlement::Lost => return Ok(Settlement::Lost),
+                Settlement::Done { due, .. } => {
+                    position = last;
+                    next_due = [next_due, due].into_iter().flatten().min();
+                }
+            }
+        }
+        Ok(Settlement::Done { settled: position, due: next_due })
+    }
+
+    /// Parks a record whose effects the store refuses: at the one plugin whose effects they are if that can be told,
+    /// else at all that have any.
+    async fn settle_poison(
+        &self,
+        p: u32,
+        fence: i64,
+        settled: i64,
+        part: &[Thought],
+        error: &Error,
+    ) -> Result<Settlement> {
+        let [thought] = part else { return Err(Error::internal("a poison record stands alone")) };
+        let cause = Trouble { transient: error.code() == Code::Internal, ..trouble(error) };
+        let guilty: Vec<usize> = (0..thought.decisions.len())
+            .filter(|n| {
+                let decision = thought.decisions.get(*n);
+                decision.is_some_and(|d| d.result.as_ref().is_ok_and(super::decide::Decided::has_effects))
+            })
+            .collect();
+        let suspects = guilty.iter().map(|one| vec![*one]).chain([guilty.clone()]);
+        let mut refused = None;
+        for suspect in suspects {
+            let mut thought = thought.clone();
+            for (n, decision) in thought.decisions.iter_mut().enumerate() {
+                if suspect.contains(&n) {
+                    decision.result = Err(cause.clone());
+                }
+            }
+            match self.settle(p, fence, settled, &[thought]).await {
+                Err(error) if waiting_heals(&error) => return Err(error),
+                Err(error) => refused = Some(error),
+                Ok(done) => return Ok(done),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::internal("a record without effects was refused")))
+    }
+
+    /// One transaction for a batch.
+    async fn settle(&self, p: u32, fence: i64, settled: i64, part: &[Thought]) -> Result<Settlement> {
+        let store = &self.parts.store;
+        let Some(last) = part.last().map(|thought| thought.item.pseq) else {
+            return Ok(Settlement::Done { settled, due: None });
+        };
+        let now = self.parts.clock.now_us();
+        let mut tx = store.db.begin().await?;
+        let before = before(&mut tx, p, settled, last).await?;
+        let plan = plan(part, &before, now, self.parts.config.provisioning.attempts_max);
+        let applied = self.write(&mut tx, &plan, before.tails, now).await?;
+        crate::store::ledger::park(&mut tx, &plan.letters).await?;
+        if !crate::store::ledger::advance(&mut tx, p, fence, settled, last).await? {
+            return Ok(Settlement::Lost);
+        }
+        self.commit(tx, &plan, &applied).await?;
+        self.close_out(&plan.fates, now);
+        Ok(Settlement::Done { settled: last, due: plan.due() })
+    }
+
+    /// Writes what a plan has but its letters: derived records in key order (as every transaction takes the keys'
+    /// rows), then rows and changes, then the signed ledger.
+    pub(super) async fn write(
+        &self,
+        tx: &mut Tx,
+        plan: &Plan,
+        mut tails: HashMap<Uuid, Vec<u8>>,
+        now: i64,
+    ) -> Result<Applied> {
+        let store = &self.parts.store;
+        if !plan.derived.is_empty() {
+            let mut derived = plan.derived.clone();
+            derived.iter_mut().for_each(|draft| draft.ingested_at = now);
+            store.emit(tx, derived).await?;
+        }
+        let applied =
+            if plan.rows.is_empty() { Applied::default() } else { store.apply(tx, &plan.rows).await? };
+        let rescued: HashMap<Uuid, &str> =
+            applied.rescued.iter().map(|(id, text)| (*id, text.as_str())).collect();
+        let mut rows = Vec::with_capacity(plan.ledger.len());
+        for entry in &plan.ledger {
+            let record = &entry.item.record;
+            let id = record.draft.id;
+            let mut row = Settled {
+                record_id: id,
+                plugin_id: entry.known.id,
+                version: i64::from(entry.known.plugin.version()),
+                hook: entry.item.hook.as_str().into(),
+                outcome: "done".into(),
+                tags: entry.tags.clone(),
+                rescued: rescued.get(&id).filter(|_| entry.wrote).map(|text| (*text).to_owned()),
+                prev_hash: tails.get(&id).cloned().unwrap_or_default(),
+                hash: Vec::new(),
+                settled_at: now,
+            };
+            row.hash = marker::sign(self.parts.store.signer(), &row, entry.known.plugin.name(), record);
+            tails.insert(id, row.hash.clone());
+            rows.push(row);
+        }
+        crate::store::ledger::settle(tx, &rows).await?;
+        Ok(applied)
+    }
+
+    /// Commits and tells who waits. After the commit nothing may fail the batch: it is done.
+    pub(super) async fn commit(&self, tx: Tx, plan: &Plan, applied: &Applied) -> Result<()> {
+        let store = &self.parts.store;
+        tx.commit().await?;
+        store.db.crash_point("after-effect");
+        if !plan.derived.is_empty() {
+            store.wake.notify(Topic::Outbox);
+        }
+        if !plan.rows.is_empty()
+            && let Err(error) = store.committed(applied).await
+        {
+            tracing::warn!(%error, cause = ?error.cause(), "settled, but tails were not woken; they poll");
+        }
+        Ok(())
+    }
+
+    /// One line and one count a record, with its own times.
+    pub(super) fn close_out(&self, fates: &[(Item, Fate)], now: i64) {
+        for (item, fate) in fates {
+            let (record, outcome) = (&item.record, fate.as_str());
+            let draft = &record.draft;
+            let ms = micros_to_ms(now.saturating_sub(draft.ingested_at));
+            self.parts.metrics.record_settled(outcome, ms);
+            if matches!(fate, Fate::Queued | Fate::Retry | Fate::Parked) {
+                self.parts.metrics.record_dead_letter();
+            }
+            tracing::info!(
+                target: "wellspring::settled",
+                record = %draft.id, category = draft.source.category, subcategory = draft.source.subcategory,
+                source = draft.source.source_name, revision = record.revision, partition = record.partition,
+                pseq = item.pseq, occurred_at_us = draft.occurred_at, ingested_at_us = draft.ingested_at,
+                settled_at_us = now, ms, outcome, "settled"
+            );
+        }
+    }
+}
+
+/// What the database knows about a range of the outbox.
+async fn before(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Before> {
+    let mut before =
+        Before { tails: crate::store::ledger::genesis(tx, p, above, upto).await?, ..Before::default() };
+    let mut chains: HashMap<Uuid, Vec<(Vec<u8>, Vec<u8>)>> = HashMap::new();
+    for row in crate::store::ledger::settled_in(tx, p, above, upto).await? {
+        before.settled.insert((row.record_id, row.plugin_id, row.hook));
+        chains.entry(row.record_id).or_default().push((row.prev_hash, row.hash));
+    }
+    for (id, chain) in chains {
+        if let Some(tail) = marker::tail(&chain) {
+            before.tails.insert(id, tail);
+        }
+    }
+    for letter in crate::store::ledger::waiting_in(tx, p, above, upto).await? {
+        before.waiting.insert((letter.record_id, letter.plugin_id, letter.hook));
+        before.parked.insert((letter.plugin_id, letter.key));
+    }
+    Ok(before)
+}
+
+/// Whether the database is away or busy: the batch itself is not at fault.
+pub(super) fn waiting_heals(error: &Error) -> bool {
+    matches!(error.code(), Code::Unavailable | Code::Timeout | Code::Backpressure)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "durations far below 2^52 microseconds")]
+fn micros_to_ms(us: i64) -> f64 {
+    us as f64 / 1_000.0
+}

@@ -1,0 +1,281 @@
+//! The worker: takes what the stream delivers, lets plugins decide, settles in order. What the stream lost it finds
+//! by looking at the database once a poll; so a stream that is away makes it slower, not stop.
+//!
+//! A delivery says that a partition has reached a number, nothing more: the range from what is settled up to there is
+//! read from the outbox. Entries that come twice, late or in disorder are therefore only acknowledged.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::decide::{Item, decide_all};
+use super::lease::Leases;
+use super::settle::Settlement;
+use super::{Inner, Outcome};
+use crate::error::{Error, Result};
+use crate::plugin::Hook;
+use crate::store::db::Dialect;
+use crate::store::ledger::{Claimed, Role};
+use crate::stream::{Delivery, Stream};
+
+/// Batches of one partition in one step: then leases and other partitions have their turn.
+const BATCHES_MAX: usize = 8;
+/// Partitions worked on at once where the database can.
+const AT_ONCE: usize = 4;
+/// The most bytes of documents in one batch, unless a single one is larger.
+const BATCH_BYTES_MAX: i64 = 8 * 1024 * 1024;
+
+/// What a worker remembers between its steps.
+pub(super) struct State {
+    leases: Leases,
+    settled: BTreeMap<u32, i64>,
+    /// When dead letters of a partition are due, in Unix microseconds.
+    due: BTreeMap<u32, i64>,
+    looked_at: i64,
+    reclaimed_at: BTreeMap<u32, i64>,
+}
+
+impl State {
+    pub(super) fn new(owner: &str) -> Self {
+        State {
+            leases: Leases::new(Role::Worker, owner),
+            settled: BTreeMap::new(),
+            due: BTreeMap::new(),
+            looked_at: 0,
+            reclaimed_at: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn leases(&mut self) -> &mut Leases {
+        &mut self.leases
+    }
+}
+
+/// One partition's work in one step.
+struct Job {
+    p: u32,
+    fence: i64,
+    settled: i64,
+    upto: i64,
+    retry: bool,
+}
+
+/// What became of it.
+struct Done {
+    p: u32,
+    settled: i64,
+    count: usize,
+    due: Option<i64>,
+    lost: bool,
+    retried: bool,
+    failure: Option<Error>,
+}
+
+impl Inner {
+    /// One step over every partition that this node holds, waiting at most `wait` for the first delivery.
+    pub(super) async fn step_worker(&self, wait: Duration) -> Result<Outcome> {
+        let ready = self.ready().await?;
+        let mut state = self.worker.lock().await;
+        let mut upto = BTreeMap::new();
+        let now = self.parts.clock.now_us();
+        if state.leases.due(self, now) {
+            upto = self.look(&mut state, now).await?;
+        }
+        let busy = upto.iter().any(|(p, upto)| state.settled.get(p).is_some_and(|settled| settled < upto));
+        let wait = if busy { Duration::ZERO } else { self.until_due(&state, now, wait) };
+        let deliveries = self.receive(&*ready.stream, &mut state, wait).await;
+        for delivery in &deliveries {
+            let upto = upto.entry(delivery.partition).or_insert(0);
+            *upto = delivery.entry.pseq.max(*upto);
+        }
+        let now = self.parts.clock.now_us();
+        let poll_us = i64::try_from(self.parts.config.stream.poll_ms).unwrap_or(1_000).saturating_mul(1_000);
+        if deliveries.is_empty() || !(0..poll_us).contains(&(now - state.looked_at)) {
+            upto.append(&mut self.look(&mut state, now).await?);
+        }
+        let count = self.work(&mut state, &upto, now).await?;
+        self.confirm(&*ready.stream, &state, &deliveries).await;
+        Ok(if count + deliveries.len() == 0 { Outcome::Idle } else { Outcome::Progress(count) })
+    }
+
+    /// The one statement of an idle worker: leases, how far everything is, when the next retry is due.
+    async fn look(&self, state: &mut State, now: i64) -> Result<BTreeMap<u32, i64>> {
+        let mut all = self.parts.store.partition_states(Role::Worker, now).await?;
+        state.leases.keep(self, &mut all, now).await?;
+        all.retain(|a| state.leases.fence(a.p).is_some());
+        state.settled = all.iter().map(|a| (a.p, a.settled)).collect();
+        state.due = all.iter().filter_map(|a| Some((a.p, a.due?))).collect();
+        state.looked_at = now;
+        let behind = all.iter().map(|a| a.claimed - a.settled).sum();
+        self.parts.metrics.set_lag("worker", behind);
+        Ok(all.iter().map(|a| (a.p, a.claimed)).collect())
+    }
+
+    /// Not longer than until the next retry.
+    fn until_due(&self, state: &State, now: i64, wait: Duration) -> Duration {
+        let next = state.due.values().min().map(|due| u64::try_from(due - now).unwrap_or(0));
+        next.map_or(wait, |us| wait.min(Duration::from_micros(us)))
+    }
+
+    /// What the stream has: new entries, and now and then those that some dead consumer left.
+    async fn receive(&self, stream: &dyn Stream, state: &mut State, wait: Duration) -> Vec<Delivery> {
+        let held = state.leases.held();
+        let max = self.parts.config.stream.batch_max.max(1);
+        let lease = Duration::from_millis(self.parts.config.stream.lease_ms);
+        let now = self.parts.clock.now_us();
+        let mut found = Vec::new();
+        let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+        let old = |at: &i64| !(0..lease_us).contains(&(now - at));
+        for p in &held {
+            if state.reclaimed_at.get(p).is_none_or(old) {
+                match stream.reclaim(*p, lease, max).await {
+                    Ok(entries) => found.extend(entries),
+                    Err(error) => self.stream_answered(Some(error)),
+                }
+                state.reclaimed_at.insert(*p, now);
+            }
+        }
+        let wait = if found.is_empty() { wait } else { Duration::ZERO };
+        match stream.read(&held, max, wait).await {
+            Ok(entries) => {
+                found.extend(entries);
+                if !held.is_empty() {
+                    self.stream_answered(None);
+                }
+            }
+            Err(error) => {
+                self.stream_answered(Some(error));
+                // The look at the database that follows must not become a hot loop.
+                tokio::time::sleep(wait).await;
+            }
+        }
+        if held.is_empty() {
+            tokio::time::sleep(wait).await;
+        }
+        found
+    }
+
+    /// Works on all partitions that have something to do; returns how many records were settled.
+    async fn work(&self, state: &mut State, upto: &BTreeMap<u32, i64>, now: i64) -> Result<usize> {
+        let jobs = state.leases.held().into_iter().filter_map(|p| {
+            let (fence, settled) = (state.leases.fence(p)?, *state.settled.get(&p)?);
+            let upto = upto.get(&p).copied().unwrap_or(settled);
+            let retry = state.due.get(&p).is_some_and(|due| *due <= now);
+            (upto > settled || retry).then_some(Job { p, fence, settled, upto, retry })
+        });
+        let jobs: Vec<Job> = jobs.collect();
+        let at_once = if self.parts.store.db.dialect() == Dialect::Sqlite { 1 } else { AT_ONCE };
+        let mut running = futures_util::stream::iter(jobs).map(|job| self.run(job)).buffer_unordered(at_once);
+        let (mut count, mut failure, mut done) = (0, None, Vec::new());
+        while let Some(result) = running.next().await {
+            count += result.count;
+            done.push(result);
+        }
+        drop(running);
+        for result in done {
+            state.settled.insert(result.p, result.settled);
+            if result.retried {
+                state.due.remove(&result.p);
+            }
+            if let Some(due) = result.due {
+                let known = state.due.entry(result.p).or_insert(due);
+                *known = due.min(*known);
+            }
+            if result.lost {
+                state.leases.lose(result.p);
+            }
+            failure = failure.or(result.failure);
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(count),
+        }
+    }
+
+    async fn run(&self, job: Job) -> Done {
+        let p = job.p;
+        let mut done =
+            Done { p, settled: job.settled, count: 0, due: None, lost: false, retried: false, failure: None };
+        if let Err(error) = self.run_into(&job, &mut done).await {
+            done.failure = Some(error);
+        }
+        done
+    }
+
+    async fn run_into(&self, job: &Job, done: &mut Done) -> Result<()> {
+        if job.retry {
+            let retried = self.retry_due(job.p, job.fence).await?;
+            done.count += retried.count;
+            (done.due, done.lost, done.retried) = (retried.due, retried.lost, true);
+        }
+        for _ in 0..BATCHES_MAX {
+            if done.lost || done.settled >= job.upto {
+                break;
+            }
+            let items = self.load(job.p, done.settled, job.upto).await?;
+            if items.is_empty() {
+                break;
+            }
+            let count = items.len();
+            let known = std::sync::Arc::clone(&self.ready().await?.known);
+            let thoughts = decide_all(items, known, self.bounds()).await?;
+            match self.settle_all(job.p, job.fence, done.settled, thoughts).await? {
+                Settlement::Done { settled, due } => {
+                    done.settled = settled;
+                    done.count += count;
+                    done.due = [done.due, due].into_iter().flatten().min();
+                }
+                Settlement::Lost => done.lost = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next records of a partition, in order, bounded in number and bytes.
+    async fn load(&self, p: u32, settled: i64, upto: i64) -> Result<Vec<Item>> {
+        let max = self.parts.config.stream.batch_max.max(1);
+        let mut rows = self.parts.store.claimed(p, settled, upto, max).await?;
+        let mut bytes = 0;
+        let fits = rows.iter().take_while(|row| {
+            bytes += row.bytes;
+            bytes <= BATCH_BYTES_MAX
+        });
+        let fits = fits.count().max(1);
+        rows.truncate(fits);
+        self.items(rows).await
+    }
+
+    async fn items(&self, rows: Vec<Claimed>) -> Result<Vec<Item>> {
+        let ids: Vec<_> = rows.iter().map(|row| row.record_id).collect();
+        let records = self.parts.store.load_records(&ids).await?;
+        let found: std::collections::HashMap<_, _> =
+            records.into_iter().map(|record| (record.draft.id, record)).collect();
+        rows.into_iter()
+            .map(|row| {
+                let missing =
+                    || Error::internal(format!("outbox names record {} that is not there", row.record_id));
+                let record = found.get(&row.record_id).cloned().ok_or_else(missing)?;
+                let hook = Hook::from_name(&row.hook)
+                    .ok_or_else(|| Error::internal(format!("unknown hook `{}` in the outbox", row.hook)))?;
+                Ok(Item { pseq: row.pseq, hook, record })
+            })
+            .collect()
+    }
+
+    /// Acknowledges what is settled. A failure costs a redelivery, nothing else.
+    async fn confirm(&self, stream: &dyn Stream, state: &State, deliveries: &[Delivery]) {
+        let mut by_partition: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
+        for delivery in deliveries {
+            by_partition.entry(delivery.partition).or_default().push(delivery.entry.pseq);
+        }
+        for (p, mut pseqs) in by_partition {
+            let Some(settled) = state.settled.get(&p).copied() else { continue };
+            pseqs.retain(|pseq| *pseq <= settled);
+            if let Err(error) = stream.acknowledge(p, &pseqs, settled).await {
+                self.stream_answered(Some(error));
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the ledger tells people: registered plugins, lag, and the pages that `verify` walks. Reads only, but for the
+//! registration of plugins.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::effects::{SETTLED, Settled, settled_row};
+use super::{GENERATION, ids};
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::db::Value;
+
+/// A plugin as the database knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Its number in the ledger.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// The version that settles now.
+    pub version: i64,
+    /// `enabled`.
+    pub state: String,
+    /// Records taken in before this (Unix microseconds) belong to it only by replay.
+    pub enabled_from: i64,
+}
+
+/// How far everything is.
+#[derive(Clone, Debug, Default)]
+pub struct Lag {
+    /// Outbox rows that the relay has not claimed.
+    pub unclaimed: i64,
+    /// When the oldest unsettled record was taken in, Unix microseconds.
+    pub oldest: Option<i64>,
+    /// Number, claimed and settled of each partition.
+    pub partitions: Vec<(i64, i64, i64)>,
+}
+
+impl Store {
+    /// The number and the beginning of a plugin, registering it at its first start. `always` makes every record its
+    /// own; else only those taken in from `now` on, or all when there are none yet.
+    pub async fn register(&self, name: &str, version: i64, always: bool, now: i64) -> Result<Registered> {
+        let mut tx = self.db.begin().await?;
+        let find =
+            "select id, name, version, state, enabled_from from plugin where name = $1 order by id limit 1";
+        let named = [Value::Text(name.into())];
+        let mut rows = tx.query(find, &named).await?;
+        if rows.is_empty() {
+            let none = tx.query("select 1 from record limit 1", &[]).await?.is_empty();
+            let from = if always || none { 0 } else { now };
+            let sql = "insert into plugin (name, version, state, enabled_from) values ($1, $2, 'enabled', $3) \
+                       on conflict (name, version) do nothing";
+            tx.execute(sql, &[Value::Text(name.into()), Value::Int(version), Value::Int(from)]).await?;
+            rows = tx.query(find, &named).await?;
+        }
+        let row = rows.first().ok_or_else(|| Error::internal("a plugin was not registered"))?;
+        let mut plugin = registered(row)?;
+        if plugin.version < version {
+            let sql = "update plugin set version = $1 where id = $2";
+            tx.execute(sql, &[Value::Int(version), Value::Int(plugin.id)]).await?;
+            plugin.version = version;
+        }
+        tx.commit().await?;
+        Ok(plugin)
+    }
+
+    /// A short text that no other database has; made once. It keeps databases apart that share one Redis.
+    pub async fn identity(&self) -> Result<String> {
+        let mut tx = self.db.begin().await?;
+        let made = format!("{:08x}", rand::random::<u32>());
+        let sql = "insert into meta (name, value) values ('identity', $1) on conflict (name) do nothing";
+        tx.execute(sql, &[Value::Text(made)]).await?;
+        let rows = tx.query("select value from meta where name = 'identity'", &[]).await?;
+        tx.commit().await?;
+        let row = rows.first().ok_or_else(|| Error::internal("the database's identity was not stored"))?;
+        Ok(row.text(0)?.to_owned())
+    }
+
+    /// All plugins that were ever registered.
+    pub async fn registered(&self) -> Result<Vec<Registered>> {
+        let sql = "select id, name, version, state, enabled_from from plugin order by id";
+        self.db.query(sql, &[]).await?.iter().map(registered).collect()
+    }
+
+    /// How far everything is.
+    pub async fn lag(&self) -> Result<Lag> {
+        let rows = self.db.query("select p, pseq, settled from partition order by p", &[]).await?;
+        let partitions =
+            rows.iter().map(|row| Ok((row.i64(0)?, row.i64(1)?, row.i64(2)?))).collect::<Result<_>>()?;
+        let rows = self.db.query("select count(*) from outbox where pseq is null", &[]).await?;
+        let unclaimed = rows.first().map_or(Ok(0), |row| row.i64(0))?;
+        let sql =
+            "select r.ingested_at from outbox o join record r on r.id = o.record_id order by o.id limit 1";
+        let rows = self.db.query(sql, &[]).await?;
+        let oldest = rows.first().map(|row| row.i64(0)).transpose()?;
+        Ok(Lag { unclaimed, oldest, partitions })
+    }
+
+    /// Ids of records after one, in order.
+    pub async fn record_ids(&self, after: Uuid, max: usize) -> Result<Vec<Uuid>> {
+        let sql = format!("select id from record where id > $1 order by id limit {max}");
+        self.db.query(&sql, &[Value::Uuid(after)]).await?.iter().map(|row| row.uuid(0)).collect()
+    }
+
+    /// Which of these records are still in the outbox.
+    pub async fn pending_of(&self, records: &[Uuid]) -> Result<HashSet<Uuid>> {
+        let (list, params) = ids(records);
+        let sql = format!("select record_id from outbox where record_id in ({list})");
+        self.db.query(&sql, &params).await?.iter().map(|row| row.uuid(0)).collect()
+    }
+
+    /// The ledger rows of these records, and their genesis markers.
+    pub async fn chains_of(&self, records: &[Uuid]) -> Result<(Vec<(Uuid, Vec<u8>)>, Vec<Settled>)> {
+        let (list, params) = ids(records);
+        let sql = format!("select id, genesis from record where id in ({list})");
+        let rows = self.db.query(&sql, &params).await?;
+        let genesis =
+            rows.iter().map(|row| Ok((row.uuid(0)?, row.bytes(1)?.to_vec()))).collect::<Result<_>>()?;
+        let sql = format!(
+            "select {SETTLED} from ledger l where l.generation = {GENERATION} and l.record_id in ({list})"
+        );
+        let rows = self.db.query(&sql, &params).await?;
+        Ok((genesis, rows.iter().map(settled_row).collect::<Result<_>>()?))
+    }
+}
+
+fn registered(row: &crate::store::db::Row) -> Result<Registered> {
+    Ok(Registered {
+        id: row.i64(0)?,
+        name: row.text(1)?.to_owned(),
+        version: row.i64(2)?,
+        state: row.text(3)?.to_owned(),
+        enabled_from: row.i64(4)?,
+    })
+}

@@ -1,0 +1,235 @@
+//! What provisioning keeps: leases of partitions, claims, the ledger, dead letters and how far a partition is
+//! settled. Closed to publishing, graphql and http. Must not know what a plugin decides, only what became of it.
+//!
+//! A fence is checked at the end of a transaction, by the update that moves the partition on: whoever lost the lease
+//! changes no row there and rolls everything back. So the partition's row is locked for an instant only, and relay
+//! and worker do not wait for each other.
+
+mod audit;
+mod effects;
+mod letters;
+mod raw;
+
+pub use audit::{Lag, Registered};
+pub use effects::{Settled, advance, genesis, hold, settle, settled_in, waiting_in};
+pub use letters::{Letter, Waiting, drop_letter, history_of, park, promote, replace_letter};
+
+use uuid::Uuid;
+
+use super::Store;
+use super::db::{Dialect, Value};
+use super::wake::{Topic, announce};
+use crate::error::{Error, Result};
+
+/// Which of a partition's two leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Claims outbox rows and appends them.
+    Relay,
+    /// Lets plugins decide and settles.
+    Worker,
+}
+
+impl Role {
+    fn prefix(self) -> &'static str {
+        match self {
+            Role::Relay => "relay",
+            Role::Worker => "worker",
+        }
+    }
+}
+
+/// A partition as one look at the database found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its number.
+    pub p: u32,
+    /// Who holds the lease that was asked about.
+    pub owner: Option<String>,
+    /// That lease's fence.
+    pub fence: i64,
+    /// Whether that lease may be taken.
+    pub free: bool,
+    /// The last number given to an outbox row.
+    pub claimed: i64,
+    /// Everything up to this number is settled.
+    pub settled: i64,
+    /// Whether there are outbox rows without a number; only for the relay.
+    pub unclaimed: bool,
+    /// When the next dead letter is to be tried again; only for the worker.
+    pub due: Option<i64>,
+}
+
+/// An outbox row on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its number within the partition.
+    pub pseq: i64,
+    /// The record.
+    pub record_id: Uuid,
+    /// Where the record stands.
+    pub hook: String,
+    /// How large its document is.
+    pub bytes: i64,
+}
+
+/// The build that live records go to.
+pub const GENERATION: i64 = 0;
+
+/// Microseconds now, by the database's own clock where nodes share one: their clocks may differ.
+fn now_sql(dialect: Dialect, now_us: i64) -> String {
+    match dialect {
+        Dialect::Postgres => "(extract(epoch from clock_timestamp()) * 1000000)::bigint".into(),
+        Dialect::Sqlite => now_us.to_string(),
+    }
+}
+
+fn int(value: u32) -> Value {
+    Value::Int(i64::from(value))
+}
+
+/// `$1, $2, …` and the parameters for it.
+fn ids(records: &[Uuid]) -> (String, Vec<Value>) {
+    let list: Vec<String> = (1..=records.len()).map(|n| format!("${n}")).collect();
+    (list.join(", "), records.iter().map(|id| Value::Uuid(*id)).collect())
+}
+
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Store {
+    /// One look at all partitions from the side of `role`: the only statement of an idle loop.
+    pub async fn partition_states(&self, role: Role, now_us: i64) -> Result<Vec<Partition>> {
+        let (role_name, now) = (role.prefix(), now_sql(self.db.dialect(), now_us));
+        let extra = match role {
+            Role::Relay => {
+                "exists (select 1 from outbox o where o.partition = a.p and o.pseq is null), cast(null as bigint)"
+            }
+            Role::Worker => {
+                "false, (select min(d.due) from dead_letter d where d.partition = a.p and d.state in ('retry', 'ready'))"
+            }
+        };
+        let sql = format!(
+            "select a.p, a.{role_name}_owner, a.{role_name}_fence, \
+             (a.{role_name}_owner is null or a.{role_name}_until < {now}), a.pseq, a.settled, {extra} \
+             from partition a order by a.p"
+        );
+        let rows = self.db.query(&sql, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Partition {
+                    p: u32::try_from(row.i64(0)?).unwrap_or(u32::MAX),
+                    owner: row.opt_text(1)?.map(str::to_owned),
+                    fence: row.i64(2)?,
+                    free: row.bool(3)?,
+                    claimed: row.i64(4)?,
+                    settled: row.i64(5)?,
+                    unclaimed: row.bool(6)?,
+                    due: row.opt_i64(7)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Takes the leases of these partitions for `lease_ms` where they are free, or whoever has them with `force`.
+    pub async fn take(
+        &self,
+        role: Role,
+        partitions: &[u32],
+        owner: &str,
+        lease_ms: u64,
+        force: bool,
+        now_us: i64,
+    ) -> Result<Vec<(u32, i64)>> {
+        let (role, now) = (role.prefix(), now_sql(self.db.dialect(), now_us));
+        let free =
+            if force { "true".into() } else { format!("({role}_owner is null or {role}_until < {now})") };
+        let sql = format!(
+            "update partition set {role}_owner = $1, {role}_fence = {role}_fence + 1, \
+             {role}_until = {now} + {lease} where p in ({list}) and {free} returning p, {role}_fence",
+            lease = lease_ms.saturating_mul(1_000),
+            list = list(partitions),
+        );
+        self.leased(&sql, owner).await
+    }
+
+    /// Keeps the leases that `owner` still has; returns them.
+    pub async fn renew(
+        &self,
+        role: Role,
+        partitions: &[u32],
+        owner: &str,
+        lease_ms: u64,
+        now_us: i64,
+    ) -> Result<Vec<(u32, i64)>> {
+        let (role, now) = (role.prefix(), now_sql(self.db.dialect(), now_us));
+        let sql = format!(
+            "update partition set {role}_until = {now} + {lease} where p in ({list}) and {role}_owner = $1 \
+             returning p, {role}_fence",
+            lease = lease_ms.saturating_mul(1_000),
+            list = list(partitions),
+        );
+        self.leased(&sql, owner).await
+    }
+
+    /// Gives leases back, so that another node need not wait for their end.
+    pub async fn give_back(&self, role: Role, partitions: &[u32], owner: &str) -> Result<()> {
+        let role = role.prefix();
+        let sql = format!(
+            "update partition set {role}_owner = null where p in ({}) and {role}_owner = $1 returning p, {role}_fence",
+            list(partitions)
+        );
+        self.leased(&sql, owner).await.map(drop)
+    }
+
+    async fn leased(&self, sql: &str, owner: &str) -> Result<Vec<(u32, i64)>> {
+        let mut tx = self.db.begin().await?;
+        let rows = tx.query(sql, &[Value::Text(owner.into())]).await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((u32::try_from(row.i64(0)?).unwrap_or(u32::MAX), row.i64(1)?))).collect()
+    }
+
+    /// Gives the oldest outbox rows of a partition the numbers after `claimed`; returns how many, or `None` when the
+    /// fence is no longer `fence`.
+    pub async fn claim(&self, p: u32, fence: i64, claimed: i64, max: usize) -> Result<Option<i64>> {
+        let mut tx = self.db.begin().await?;
+        let sql = format!(
+            "with c as (select id, row_number() over (order by id) as n from outbox \
+             where partition = $1 and pseq is null order by id limit {max}) \
+             update outbox set pseq = $2 + c.n from c where outbox.id = c.id"
+        );
+        let count = tx.execute(&sql, &[int(p), Value::Int(claimed)]).await?;
+        let count = i64::try_from(count).map_err(Error::internal)?;
+        let sql = "update partition set pseq = pseq + $1 where p = $2 and relay_fence = $3 and pseq = $4";
+        let params = [Value::Int(count), int(p), Value::Int(fence), Value::Int(claimed)];
+        if tx.execute(sql, &params).await? == 0 {
+            return Ok(None);
+        }
+        if count > 0 {
+            announce(&mut tx, Topic::Stream).await?;
+            tx.commit().await?;
+        }
+        Ok(Some(count))
+    }
+
+    /// The claimed rows of a partition with numbers in `(above, upto]`, in order.
+    pub async fn claimed(&self, p: u32, above: i64, upto: i64, max: usize) -> Result<Vec<Claimed>> {
+        let sql = format!(
+            "select o.pseq, o.record_id, o.hook, coalesce(octet_length(r.body), 0) from outbox o \
+             join record r on r.id = o.record_id where o.partition = $1 and o.pseq > $2 and o.pseq <= $3 \
+             order by o.pseq limit {max}"
+        );
+        let rows = self.db.query(&sql, &[int(p), Value::Int(above), Value::Int(upto)]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Claimed {
+                    pseq: row.i64(0)?,
+                    record_id: row.uuid(1)?,
+                    hook: row.text(2)?.to_owned(),
+                    bytes: row.i64(3)?,
+                })
+            })
+            .collect()
+    }
+}

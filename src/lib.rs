@@ -11,25 +11,23 @@
 //!    scoped; [`graphql`] and [`http`] carry the answer to the consumer.
 
 pub mod error;
-
 pub mod config;
 pub mod telemetry;
 
 pub mod record;
 pub mod shape;
-
-pub mod contract;
-pub mod format;
-pub mod plugin;
-pub mod policy;
 pub mod query;
+pub mod format;
+pub mod contract;
+pub mod policy;
+pub mod plugin;
 
 pub mod store;
 pub mod stream;
 
+pub mod sourcing;
 pub mod provisioning;
 pub mod publishing;
-pub mod sourcing;
 
 pub mod graphql;
 pub mod http;

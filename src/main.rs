@@ -1,3 +1,7 @@
 //! The binary: nothing but a call of the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wellspring::cli::main()
+}

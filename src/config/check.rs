@@ -33,6 +33,9 @@ fn server(config: &Config) -> Result<()> {
             config.server.listen
         ));
     }
+    if config.server.idle_timeout_ms <= config.subscriptions.keepalive_ms {
+        return refuse("`server.idle_timeout_ms` must be more than `subscriptions.keepalive_ms`".into());
+    }
     if !["json", "text"].contains(&config.log.format.as_str()) {
         return refuse(format!("`log.format`: `{}` is neither `json` nor `text`", config.log.format));
     }

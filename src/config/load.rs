@@ -103,7 +103,15 @@ fn from_environment(
         }
         let path = path.to_ascii_lowercase();
         let Some((section, option)) = path.split_once("__") else {
-            return Err(bad(format!("`{name}`: options are set as `{PREFIX}SECTION__NAME`")));
+            // Other variables may begin alike; one that is an option's bare name is a mistake.
+            if let Some((section, _)) =
+                SECTIONS.iter().find(|(_, options)| options.iter().any(|o| o.0 == path))
+            {
+                let right =
+                    format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), path.to_ascii_uppercase());
+                return Err(bad(format!("`{name}` is not an option; it is set as `{right}`")));
+            }
+            continue;
         };
         let value = typed(defaults, section, option, &text)
             .ok_or_else(|| bad(format!("`{name}`: `{text}` is not a value of this option")))?;
@@ -199,7 +207,8 @@ mod tests {
         let error = load(None, env(&[("WELLSPRING_SERVR__LISTEN", "x")]), &[]).unwrap_err();
         assert!(error.message().contains("`servr`; the nearest is `server`"), "{error}");
         let error = load(None, env(&[("WELLSPRING_LISTEN", "x")]), &[]).unwrap_err();
-        assert!(error.message().contains("WELLSPRING_SECTION__NAME"), "{error}");
+        assert!(error.message().contains("`WELLSPRING_SERVER__LISTEN`"), "{error}");
+        assert!(load(None, env(&[("WELLSPRING_SOMETHING", "x")]), &[]).is_ok());
     }
 
     #[test]

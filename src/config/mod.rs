@@ -109,6 +109,8 @@ section! {
         requests_max: usize = 1_024,
         /// The most open connections.
         connections_max: usize = 8_192,
+        /// How long a connection may stay open without a byte moving, in milliseconds; more than a keepalive.
+        idle_timeout_ms: u64 = 75_000,
     }
 }
 

@@ -4,7 +4,6 @@
 //! or has a decimal point, is that number with its exact text; everything else, such as `007`, `+1` or `5e10`,
 //! stays text. Must not hold more than one row.
 
-use bytes::Bytes;
 use csv_core::{ReadRecordResult, Reader};
 
 use crate::error::{Code, Error, Result};

@@ -22,6 +22,9 @@ use crate::{
     sourcing::Sourcing,
 };
 
+/// The SDL of the management part, which every schema has.
+pub const MANAGEMENT_SDL: &str = include_str!("../../schema.graphql");
+
 /// One request as every transport carries it.
 #[derive(Clone, Debug)]
 pub struct Request {

@@ -14,7 +14,7 @@ use sha2::Sha256;
 
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::record::Actor;
+use crate::record::{Actor, Signer};
 
 /// The shortest signing key, in bytes.
 const KEY_BYTES_MIN: usize = 32;
@@ -87,9 +87,9 @@ impl Keys {
         mac.finalize().into_bytes().into()
     }
 
-    /// What a database records to recognise its key; says nothing about the key.
-    pub fn fingerprint(&self) -> String {
-        self.derive("fingerprint").iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    /// What lineage is signed with, and what a database recognises its key by.
+    pub fn signer(&self) -> Signer {
+        Signer::new(&self.derive("lineage"))
     }
 
     /// Who a token speaks for, at this moment.
@@ -240,8 +240,8 @@ mod tests {
         let (directory, keys) = keys();
         let path = directory.path().join("signing.key");
         let again = Keys::read_or_create(&path, &config::Auth::default()).unwrap();
-        assert_eq!(keys.fingerprint(), again.fingerprint());
-        assert_eq!(keys.fingerprint().len(), 32);
+        assert_eq!(keys.signer().fingerprint(), again.signer().fingerprint());
+        assert_ne!(keys.derive("a"), keys.derive("b"));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

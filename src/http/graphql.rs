@@ -55,6 +55,17 @@ pub(super) async fn post(
     }
 }
 
+/// `GET /graphql/schema`: the SDL of what the actor can see.
+pub(super) async fn schema(
+    State(shared): State<Shared>,
+    Extension(visit): Extension<door::Visit>,
+) -> Result<Response, Refusal> {
+    let actor = visit.actor.as_ref().ok();
+    let headers =
+        [(header::CONTENT_TYPE, "application/graphql; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, shared.engine.sdl(actor)?).into_response())
+}
+
 /// The body as bytes, refused as soon as it is known to be too large.
 pub(super) async fn read(
     headers: &HeaderMap,

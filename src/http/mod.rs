@@ -9,6 +9,7 @@ mod door;
 mod graphql;
 mod health;
 mod payload;
+mod serve;
 mod socket;
 mod source;
 mod sse;
@@ -38,6 +39,8 @@ use crate::telemetry::{Clock, Metrics};
 
 use answer::Refusal;
 use auth::Keys;
+
+pub use serve::serve;
 
 const RECORD_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}/{source_uid}";
 const BATCH_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}";
@@ -105,7 +108,7 @@ impl std::ops::Deref for Shared {
 }
 
 /// All routes of a node: with role `api` everything, else only what says how the node is.
-pub fn router(services: Services) -> Router {
+fn router(services: Services) -> Router {
     let api = services.config.has_role("api");
     let requests = Arc::new(Semaphore::new(services.config.server.requests_max));
     let subscriptions = Arc::new(Semaphore::new(services.config.subscriptions.open_max));
@@ -121,6 +124,7 @@ pub fn router(services: Services) -> Router {
             .route("/graphiql", get(console::page))
             .route("/graphiql/{file}", get(console::file))
             .route(GRAPHQL_ROUTE, get(graphql::get).post(graphql::post))
+            .route("/graphql/schema", get(graphql::schema))
             .route(RECORD_ROUTE, post(source::record))
             .route(BATCH_ROUTE, post(source::batch));
     }

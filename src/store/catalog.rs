@@ -1,8 +1,19 @@
-//! Collections and their published shapes: stored versions, and each node's cache of them.
+//! Collections and their published shapes: stored versions, and each node's cache of them. Must not publish anything
+//! itself: [`rows`](super::rows) does, in the transaction of the effects that uncover something new.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{error::Result, query::Collection};
+use arc_swap::ArcSwap;
+
+use super::db::{Db, Row};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::query::Collection;
+use crate::shape::{Published, Shape};
+
+/// The most structures of one collection that a node remembers as merged.
+const MERGED_MAX: usize = 65_536;
 
 /// All collections at one moment; immutable.
 #[derive(Clone, Debug, Default)]
@@ -10,25 +21,175 @@ pub struct Catalog {
     /// Raised by every published version of any collection.
     pub version: i64,
     /// By field name.
-    pub collections: std::collections::BTreeMap<String, Arc<Collection>>,
+    pub collections: BTreeMap<String, Arc<Collection>>,
 }
 
-/// This node's current catalog.
+impl Catalog {
+    /// The collection that a category and subcategory feed.
+    pub fn fed_by(&self, category: &str, subcategory: &str) -> Option<&Arc<Collection>> {
+        self.collections
+            .values()
+            .find(|collection| collection.category == category && collection.subcategory == subcategory)
+    }
+
+    /// The collection with this number.
+    pub fn by_id(&self, id: i64) -> Option<&Arc<Collection>> {
+        self.collections.values().find(|collection| collection.id == id)
+    }
+}
+
+/// Bounds that the writing side of collections keeps.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of what is published.
+    pub shape: config::Shape,
+    /// How many changes of a collection are kept.
+    pub changes_kept_max: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let changes_kept_max = config::Store::default().changes_kept_max;
+        Limits { shape: config::Shape::default(), changes_kept_max }
+    }
+}
+
+/// What a node knows of a collection's merged shape; only ever a hint, the database has the truth.
+#[derive(Default)]
+struct Merged {
+    shape: Option<Arc<Shape>>,
+    /// Structures that change nothing when merged into it.
+    covered: HashSet<i64>,
+}
+
+struct Inner {
+    db: Db,
+    current: ArcSwap<Catalog>,
+    limits: ArcSwap<Limits>,
+    merged: Mutex<HashMap<i64, Merged>>,
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+/// This node's current catalog; cheap to clone.
 #[derive(Clone)]
-pub struct Cache;
+pub struct Cache(Arc<Inner>);
 
 impl Cache {
-    /// The catalog of this database.
-    pub(super) async fn open(_db: super::db::Db) -> Result<Self> {
-        Ok(Cache)
+    /// Reads the catalog of a migrated database.
+    pub(super) async fn open(db: Db) -> Result<Self> {
+        let cache = Cache(Arc::new(Inner {
+            db,
+            current: ArcSwap::default(),
+            limits: ArcSwap::default(),
+            merged: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+        }));
+        cache.refresh().await?;
+        Ok(cache)
     }
 
     /// The catalog now: one atomic load.
     pub fn load(&self) -> Arc<Catalog> {
-        todo!()
+        self.0.current.load_full()
     }
+
+    /// Takes the bounds from the configuration.
+    pub fn set_limits(&self, config: &config::Config) {
+        self.0.limits.store(Arc::new(Limits {
+            shape: config.shape.clone(),
+            changes_kept_max: config.store.changes_kept_max,
+        }));
+    }
+
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        self.0.limits.load_full()
+    }
+
     /// Reads what is newer from the database.
     pub async fn refresh(&self) -> Result<Arc<Catalog>> {
-        todo!()
+        let _one = self.0.refreshing.lock().await;
+        let known = self.load();
+        let rows = self.0.db.query(LIST, &[]).await?;
+        let mut version = 0;
+        let mut collections = BTreeMap::new();
+        let mut changed = rows.len() != known.collections.len();
+        for row in &rows {
+            let (generation, shape_version) = (row.i64(5)?, row.i64(6)?);
+            version += generation + shape_version + 1;
+            let field_name = row.text(3)?.to_owned();
+            let same = known
+                .collections
+                .get(&field_name)
+                .filter(|old| old.generation == generation && i64::from(old.shape.version) == shape_version);
+            let collection = match same {
+                Some(old) => old.clone(),
+                None => {
+                    changed = true;
+                    Arc::new(self.collection(row).await?)
+                }
+            };
+            collections.insert(field_name, collection);
+        }
+        if !changed {
+            return Ok(known);
+        }
+        let catalog = Arc::new(Catalog { version, collections });
+        self.0.current.store(catalog.clone());
+        Ok(catalog)
     }
+
+    async fn collection(&self, row: &Row) -> Result<Collection> {
+        let id = row.i64(0)?;
+        let params = [id.into(), row.i64(6)?.into()];
+        let shapes = self.0.db.query(PUBLISHED, &params).await?;
+        let shape = shapes.first().map(|shape| published(shape.text(0)?)).transpose()?;
+        from_row(row, Arc::new(shape.unwrap_or_default()))
+    }
+
+    /// Whether these structures change nothing, as far as this node remembers.
+    pub(super) fn covers(&self, collection_id: i64, mut fingerprints: impl Iterator<Item = i64>) -> bool {
+        let merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        merged
+            .get(&collection_id)
+            .is_some_and(|merged| fingerprints.all(|fingerprint| merged.covered.contains(&fingerprint)))
+    }
+
+    /// The merged shape as this node last saw it.
+    pub(super) fn merged(&self, collection_id: i64) -> Option<Arc<Shape>> {
+        let merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.get(&collection_id)?.shape.clone()
+    }
+
+    /// Remembers a committed shape and structures that it covers.
+    pub(super) fn remember(&self, collection_id: i64, shape: &Arc<Shape>, fingerprints: &[i64]) {
+        let mut merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        let merged = merged.entry(collection_id).or_default();
+        if merged.covered.len() + fingerprints.len() > MERGED_MAX {
+            merged.covered.clear();
+        }
+        merged.covered.extend(fingerprints);
+        merged.shape = Some(shape.clone());
+    }
+}
+
+const LIST: &str = "select id, category, subcategory, field_name, type_name, generation, shape_version \
+     from collection order by id";
+const PUBLISHED: &str = "select published from shape_version where collection_id = $1 and version = $2";
+
+/// A collection from a row of [`LIST`]'s columns.
+pub(super) fn from_row(row: &Row, shape: Arc<Published>) -> Result<Collection> {
+    Ok(Collection {
+        id: row.i64(0)?,
+        category: row.text(1)?.to_owned(),
+        subcategory: row.text(2)?.to_owned(),
+        field_name: row.text(3)?.to_owned(),
+        type_name: row.text(4)?.to_owned(),
+        generation: row.i64(5)?,
+        shape,
+    })
+}
+
+/// A published shape from its stored text.
+pub(super) fn published(text: &str) -> Result<Published> {
+    serde_json::from_str(text).map_err(Error::internal)
 }

@@ -75,7 +75,10 @@ impl Store {
 
     /// What must run beside the store until `stop`: hearing other nodes, and trimming what is settled.
     pub fn background(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
-        vec![Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone()))]
+        vec![
+            Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone())),
+            Box::pin(log::trim(self.clone(), stop.clone())),
+        ]
     }
 
     /// Whether the database answers.

@@ -1,1 +1,15 @@
+//! The integration tests: one binary, one file an area. Whatever a client can see is tested here, in every mode.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test that fails should stop and say where"
+)]
+#![allow(unreachable_pub, reason = "one binary: what a helper offers is public to its suites")]
+#![allow(missing_docs, reason = "a test's name says what it shows")]
 
+mod support;
+mod tidy;

@@ -1,6 +1,32 @@
-//! The raw log: records, revisions, idempotency, outbox, partitions, ledger and dead letters. Closed to publishing's
-//! consumers, graphql and http: only sourcing, provisioning and publishing's scoped raw reads come here.
+//! The raw log: records, revisions, idempotency and the outbox. Closed to publishing's consumers, graphql and http:
+//! only sourcing, provisioning and publishing's scoped raw reads come here.
 
-/// What this node knows to be committed, so that it need not be written again.
-#[derive(Clone, Default)]
-pub(super) struct Seen;
+mod append;
+mod read;
+mod trim;
+
+pub use append::{Appended, genesis};
+pub use read::{Step, Way};
+pub(super) use trim::run as trim;
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use crate::record::Source;
+
+/// What this node knows to be committed and never changed, so that it need not be looked up or written again.
+#[derive(Clone)]
+pub(super) struct Seen {
+    sources: Arc<Cache<Source, i64>>,
+    structures: Arc<Cache<i64, ()>>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen { sources: Arc::new(Cache::new(4_096)), structures: Arc::new(Cache::new(16_384)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

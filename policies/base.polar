@@ -1,0 +1,57 @@
+# Who may see and do what, when no policies of your own are given. Nothing is allowed that no rule here allows.
+#
+# Write your own: copy this file into a directory, name that directory as `policy.directory` (or call it `policies`
+# within the data directory), and change it; it is read again while the system runs, and a file with a mistake never
+# replaces one without. All `*.polar` files of the directory count together.
+#
+#   user      who asks: `user.subject`, `user.roles` and every claim of the token; a claim that is missing is equal
+#             to nothing
+#   row       one row of a collection, by its published field names: `row.region`, `row.address.city`,
+#             `row._record.sourceName`; the class is the collection's type, such as `OrderClothing`, and every one
+#             of them is a `Row`
+#   field     one field: `field.name` (`address.city`), `field.path` (`/address/city`), `field.tags` (`pii.email` is
+#             there as `pii` too), `field.parents` (`address`), `field.classified`
+#   source    where records come from: `source.category`, `source.subcategory`, `source.source_name`
+
+# --- Roles -----------------------------------------------------------------------------------------------------------
+
+# An admin has every role.
+has_role(user: User, role) if role in user.roles;
+has_role(user: User, _role) if "admin" in user.roles;
+
+reader(user: User) if has_role(user, "steward");
+reader(user: User) if has_role(user, "consumer");
+
+# --- Rows: allow(user, "read", row) ----------------------------------------------------------------------------------
+
+allow(user: User, "read", _: Row) if reader(user);
+
+# One collection, some rows. See policies/examples for more:
+#   allow(user: User, "read", row: OrderClothing) if row.region = user.region;
+
+# --- Fields: allow_field(user, "read", row, field) -------------------------------------------------------------------
+
+# Readers see every field that has a published type.
+allow_field(user: User, "read", _: Row, field: Field) if reader(user) and field.classified;
+
+# What has none (`_rest`, and `_record.rescued` with the exact texts that did not fit) can hold anything.
+allow_field(user: User, "read", _: Row, _: Field) if has_role(user, "steward") and has_role(user, "pii");
+
+# --- Masks: mask_field(user, row, field, mask) -----------------------------------------------------------------------
+
+# Personal data is replaced by a code that is the same for the same value. Other masks: "null", {keep_first: 2},
+# {keep_last: 4}, {round: 100}, {truncate: "month"}; the strictest one holds.
+mask_field(user: User, _: Row, field: Field, "hash") if "pii" in field.tags and not has_role(user, "pii");
+
+# --- Actions: allow(user, action, source) ----------------------------------------------------------------------------
+
+# A source sends and takes back records: of every category, or only of those that its claim `categories` lists.
+allow(user: User, "source", source: Source) if has_role(user, "source") and may_send(user, source);
+allow(user: User, "retract", source: Source) if has_role(user, "source") and may_send(user, source);
+
+may_send(user: User, source: Source) if source.category in user.categories;
+may_send(user: User, _: Source) if user.categories = nil;
+
+# A steward looks after shapes, dead letters and raw records; an admin does everything.
+allow(user: User, "steward", _: Source) if has_role(user, "steward");
+allow(user: User, "administer", _: Source) if has_role(user, "admin");

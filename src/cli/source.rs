@@ -1,0 +1,302 @@
+//! `wellspring source`: loads files through the public door, batch by batch, in order. Each batch carries an
+//! idempotency key made of its content and place, so that running the same command again repeats nothing.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{
+    Answer,
+    remote::{Remote, Target, refused},
+    runtime,
+};
+use crate::error::{Code, Error, Result};
+use crate::format::{self, Format, Item};
+
+/// The most records and bytes in one request.
+const RECORDS: usize = 1_000;
+const BYTES: usize = 4 * 1024 * 1024;
+/// How often a request that may succeed later is sent again.
+const TRIES: u32 = 8;
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Files to load; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// First part of what kind of data it is.
+    #[arg(long)]
+    category: String,
+    /// Second part of what kind of data it is.
+    #[arg(long)]
+    subcategory: String,
+    /// The system that the data comes from.
+    #[arg(long)]
+    source: String,
+    /// JSON pointer of each record's uid; without it uids are made of content and place.
+    #[arg(long, value_name = "POINTER")]
+    key: Option<String>,
+    /// `json`, `ndjson` or `csv`; without it the file's extension says it.
+    #[arg(long)]
+    format: Option<String>,
+    /// Where rejected records go, one JSON object a line.
+    #[arg(long, value_name = "FILE", default_value = "wellspring-rejected.ndjson")]
+    errors: PathBuf,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn run(options: &Options) -> Result<Answer> {
+    let remote = Remote::new(&options.target.url, options.target.token.as_deref())?;
+    let mut load = Load::new(options, remote)?;
+    runtime()?.block_on(async {
+        for file in &options.files {
+            load.file(file).await?;
+        }
+        load.finish()
+    })
+}
+
+struct Load<'a> {
+    options: &'a Options,
+    remote: Remote,
+    path: String,
+    accepted: u64,
+    duplicates: u64,
+    rejected: u64,
+    errors: Option<BufWriter<File>>,
+}
+
+/// Records of one request.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Bytes>,
+    bytes: usize,
+    /// Place of the first record in its file.
+    first: u64,
+}
+
+/// What the batch route answers.
+#[derive(Deserialize)]
+struct Outcome {
+    rejected: Vec<Rejected>,
+    receipts: Vec<Receipt>,
+    accepted: u64,
+}
+
+#[derive(Deserialize)]
+struct Rejected {
+    index: usize,
+    code: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    duplicate: bool,
+}
+
+impl<'a> Load<'a> {
+    fn new(options: &'a Options, remote: Remote) -> Result<Self> {
+        let base = "http://localhost/source".parse::<url::Url>();
+        let mut url = base.map_err(Error::internal)?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend([&options.category, &options.subcategory, &options.source]);
+        }
+        if let Some(key) = &options.key {
+            url.query_pairs_mut().append_pair("key", key);
+        }
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = format!("{}{query}", url.path());
+        Ok(Load { options, remote, path, accepted: 0, duplicates: 0, rejected: 0, errors: None })
+    }
+
+    async fn file(&mut self, path: &Path) -> Result<()> {
+        let format = self.format(path)?;
+        if path == Path::new("-") {
+            let bar = progress(None);
+            return self.read(tokio::io::stdin(), format, bar, path).await;
+        }
+        let unreadable =
+            |error: io::Error| Error::bad_request(format!("`{}` cannot be read: {error}", path.display()));
+        let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+        let bar = progress(Some(file.metadata().await.map_err(unreadable)?.len()));
+        self.read(file, format, bar, path).await
+    }
+
+    fn format(&self, path: &Path) -> Result<&'static dyn Format> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let name = self.options.format.as_deref().or(extension).unwrap_or("ndjson");
+        format::by_name(name).ok_or_else(|| {
+            let known: Vec<&str> = format::all().iter().map(|format| format.name()).collect();
+            Error::bad_request(format!(
+                "`{name}` is not a format; set --format to one of `{}`",
+                known.join("`, `")
+            ))
+        })
+    }
+
+    async fn read(
+        &mut self,
+        mut input: impl AsyncRead + Unpin,
+        format: &dyn Format,
+        bar: ProgressBar,
+        path: &Path,
+    ) -> Result<()> {
+        bar.set_message(path.display().to_string());
+        let limits = format::Limits { item_bytes_max: crate::config::Sourcing::default().record_bytes_max };
+        let mut splitter = format.splitter(limits);
+        let (mut items, mut batch, mut index) = (Vec::new(), Batch::default(), 0_u64);
+        let mut buffer = vec![0_u8; 64 * 1024];
+        loop {
+            let count = input.read(&mut buffer).await.map_err(|error| {
+                Error::bad_request(format!("`{}` cannot be read further: {error}", path.display()))
+            })?;
+            if count == 0 {
+                break;
+            }
+            splitter.push(buffer.get(..count).unwrap_or_default(), &mut items);
+            self.take(&mut items, &mut batch, &mut index).await?;
+            bar.inc(count as u64);
+        }
+        splitter.finish(&mut items);
+        self.take(&mut items, &mut batch, &mut index).await?;
+        self.send(&mut batch).await?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    async fn take(&mut self, items: &mut Vec<Item>, batch: &mut Batch, index: &mut u64) -> Result<()> {
+        for item in items.drain(..) {
+            match item {
+                Ok(record) => {
+                    if batch.records.is_empty() {
+                        batch.first = *index;
+                    }
+                    batch.bytes += record.len();
+                    batch.records.push(record);
+                }
+                Err(error) => {
+                    // What follows must keep its place, so what came before goes first.
+                    self.send(batch).await?;
+                    self.reject(*index, error.code().as_str(), error.message(), None)?;
+                }
+            }
+            *index += 1;
+            if batch.records.len() >= RECORDS || batch.bytes >= BYTES {
+                self.send(batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, batch: &mut Batch) -> Result<()> {
+        let batch = std::mem::take(batch);
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        let mut body = Vec::with_capacity(batch.bytes + batch.records.len() + 2);
+        body.push(b'[');
+        body.extend_from_slice(&batch.records.join(&b','));
+        body.push(b']');
+        let digest: String =
+            Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("{digest}-{}", batch.first);
+        let outcome = self.post(&key, &Bytes::from(body)).await?;
+        self.accepted += outcome.accepted;
+        self.duplicates += outcome.receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
+        for rejected in outcome.rejected {
+            let record = batch.records.get(rejected.index);
+            let index = batch.first + rejected.index as u64;
+            self.reject(index, &rejected.code, &rejected.message, record)?;
+        }
+        Ok(())
+    }
+
+    /// Sends one batch, again while that can help.
+    async fn post(&self, key: &str, body: &Bytes) -> Result<Outcome> {
+        let mut pause = Duration::from_millis(100);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let request = self.remote.request(Method::POST, &self.path);
+            let request = request.header("content-type", "application/json").header("idempotency-key", key);
+            let failure = match self.remote.send(request.body(body.clone())).await {
+                Ok((202, text)) => {
+                    return serde_json::from_str(&text).map_err(Error::internal);
+                }
+                Ok((status, text)) => {
+                    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+                    refused(status, answer.pointer("/error/message"), answer.pointer("/error/code"))
+                }
+                Err(error) => error,
+            };
+            let again = matches!(failure.code(), Code::Backpressure | Code::Unavailable);
+            if !again || tries >= TRIES {
+                return Err(failure);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    fn reject(&mut self, index: u64, code: &str, message: &str, record: Option<&Bytes>) -> Result<()> {
+        self.rejected += 1;
+        let path = &self.options.errors;
+        let unwritable =
+            |error: io::Error| Error::bad_request(format!("`{}` cannot be written: {error}", path.display()));
+        let errors = match &mut self.errors {
+            Some(errors) => errors,
+            None => self.errors.insert(BufWriter::new(File::create(path).map_err(unwritable)?)),
+        };
+        let text = record.map(|record| String::from_utf8_lossy(record).into_owned());
+        // A record that is not JSON, or not on one line, is kept as text.
+        let record = text.map(|text| {
+            let whole = serde_json::from_str::<&RawValue>(&text).is_ok() && !text.contains(['\n', '\r']);
+            if whole { text } else { Value::from(text).to_string() }
+        });
+        let head = json!({"index": index, "code": code, "message": message}).to_string();
+        let head = head.trim_end_matches('}');
+        writeln!(errors, "{head},\"record\":{}}}", record.as_deref().unwrap_or("null")).map_err(unwritable)
+    }
+
+    fn finish(mut self) -> Result<Answer> {
+        let Load { accepted, duplicates, rejected, .. } = self;
+        let mut text =
+            format!("accepted {accepted} ({duplicates} of them known already), rejected {rejected}");
+        if let Some(errors) = &mut self.errors {
+            errors.flush().map_err(Error::internal)?;
+            text.push_str(&format!("; see {}", self.options.errors.display()));
+        }
+        super::print(&text)?;
+        Ok(if rejected == 0 { Answer::Yes } else { Answer::No })
+    }
+}
+
+/// A bar over the bytes of a file, or a count when their number is not known; only on a terminal.
+fn progress(bytes: Option<u64>) -> ProgressBar {
+    let target = ProgressDrawTarget::stderr();
+    let (bar, template) = match bytes {
+        Some(bytes) => (
+            ProgressBar::with_draw_target(Some(bytes), target),
+            "{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+        ),
+        None => (ProgressBar::with_draw_target(None, target), "{msg} {bytes} {bytes_per_sec}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

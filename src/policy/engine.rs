@@ -1,0 +1,296 @@
+//! The policies in force: loaded from files, replaced as a whole while the system runs, and their compiled scopes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
+
+use crate::{
+    config,
+    error::{Code, Error, Result},
+    policy::fields::{self, Built},
+    policy::load,
+    policy::machine::{Fault, Machine, World},
+    policy::program::Program,
+    policy::scope::Scope,
+    policy::text::{Diagnostic, File, Span},
+    policy::value::{Claims, Value},
+    query::{Collection, Filter},
+    record::{Actor, Source},
+};
+
+/// The policy that is in force when there are no files.
+const BASE: &str = include_str!("../../policies/base.polar");
+/// The most complaints shown at once.
+const SHOWN_MAX: usize = 8;
+
+/// What is done, beside reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send records.
+    Source,
+    /// Send tombstones.
+    Retract,
+    /// Change shapes, redrive, see raw records of a source.
+    Steward,
+    /// Everything else.
+    Administer,
+}
+
+impl Action {
+    /// The name in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Source => "source",
+            Action::Retract => "retract",
+            Action::Steward => "steward",
+            Action::Administer => "administer",
+        }
+    }
+}
+
+/// The policies in force, replaceable while the system runs.
+pub struct Engine {
+    config: config::Policy,
+    directory: Option<PathBuf>,
+    loaded: ArcSwap<Loaded>,
+    scopes: Cache<ScopeKey, Option<Arc<Scope>>>,
+}
+
+struct Loaded {
+    version: u64,
+    program: Program,
+}
+
+/// What a scope depends on: of the actor only what the policy can read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ScopeKey {
+    policy: u64,
+    collection: i64,
+    generation: i64,
+    shape: u32,
+    claims: String,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Reads, checks and compiles the policy files of the configured directory, or the embedded base.
+    ///
+    /// # Errors
+    /// `UNPROCESSABLE` with file, line, column and caret.
+    pub fn load(config: &config::Policy, data: &Path) -> Result<Self> {
+        let own = data.join("policies");
+        let directory = config.directory.clone().or_else(|| own.is_dir().then_some(own));
+        let files = read_files(directory.as_deref())?;
+        Self::build(config, directory, files)
+    }
+
+    /// Checks and compiles policies that are given as name and text.
+    ///
+    /// # Errors
+    /// `UNPROCESSABLE` with file, line, column and caret.
+    pub fn from_texts(config: &config::Policy, texts: &[(&str, &str)]) -> Result<Self> {
+        let file = |(name, text): &(&str, &str)| File { name: (*name).into(), text: (*text).into() };
+        Self::build(config, None, texts.iter().map(file).collect())
+    }
+
+    fn build(config: &config::Policy, directory: Option<PathBuf>, files: Vec<File>) -> Result<Self> {
+        let program = compile(files, config)?;
+        Ok(Engine {
+            config: config.clone(),
+            directory,
+            loaded: ArcSwap::from_pointee(Loaded { version: 1, program }),
+            scopes: Cache::new(config.scopes_max.max(1)),
+        })
+    }
+
+    /// Reads the files again and puts them in force as a whole; answers whether anything changed. On an error the
+    /// policies that were in force stay.
+    ///
+    /// # Errors
+    /// `UNPROCESSABLE` with file, line, column and caret.
+    pub fn reload(&self) -> Result<bool> {
+        let files = read_files(self.directory.as_deref())?;
+        let held = self.loaded.load();
+        if held.program.files == files {
+            return Ok(false);
+        }
+        let program = compile(files, &self.config)?;
+        self.loaded.store(Arc::new(Loaded { version: held.version + 1, program }));
+        Ok(true)
+    }
+
+    /// Raised by every change of the policies; scopes of another version must be asked for again.
+    pub fn version(&self) -> u64 {
+        self.loaded.load().version
+    }
+
+    /// What `actor` may read of `collection`; `None` when nothing: then the collection does not exist for it.
+    ///
+    /// A policy that cannot be decided for this actor shows nothing, and the log says why.
+    ///
+    /// # Errors
+    /// None today; callers must treat one as `None`.
+    pub fn scope(&self, actor: &Actor, collection: &Collection) -> Result<Option<Arc<Scope>>> {
+        let loaded = self.loaded.load();
+        let user = known_claims(actor, &loaded.program);
+        let key = ScopeKey {
+            policy: loaded.version,
+            collection: collection.id,
+            generation: collection.generation,
+            shape: collection.shape.version,
+            claims: serde_json::to_string(&user).map_err(Error::internal)?,
+        };
+        if let Some(scope) = self.scopes.get(&key) {
+            return Ok(scope);
+        }
+        let world = World { program: &loaded.program, user: &user, collection: Some(collection) };
+        let scope = match fields::build(world, collection, self.config.steps_max) {
+            Ok(Built { scope, remarks }) => {
+                log_remarks(&loaded.program, collection, &remarks);
+                scope.map(Arc::new)
+            }
+            Err(fault) => {
+                let reason = describe(&loaded.program, &fault);
+                tracing::error!(collection = %collection.field_name, subject = %actor.subject, %reason,
+                    "policy cannot be decided; nothing is shown");
+                None
+            }
+        };
+        self.scopes.insert(key, scope.clone());
+        Ok(scope)
+    }
+
+    /// Whether `actor` may do `action` to `source`.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` that says which permission is missing.
+    pub fn allow_source(&self, actor: &Actor, action: Action, source: &Source) -> Result<()> {
+        if self.decide(actor, action, Some(source)) {
+            return Ok(());
+        }
+        let (category, subcategory, name) = (&source.category, &source.subcategory, &source.source_name);
+        Err(Error::forbidden(format!(
+            "`{}` may not `{}` records of `{category}/{subcategory}` from `{name}`; ask an administrator for the role",
+            actor.subject,
+            action.as_str(),
+        )))
+    }
+
+    /// Whether `actor` may do `action` to the system: a rule that asks for a certain source does not allow it.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` that says which permission is missing.
+    pub fn allow(&self, actor: &Actor, action: Action) -> Result<()> {
+        if self.decide(actor, action, None) {
+            return Ok(());
+        }
+        let (subject, action) = (&actor.subject, action.as_str());
+        Err(Error::forbidden(format!("`{subject}` may not `{action}`; ask an administrator for the role")))
+    }
+
+    fn decide(&self, actor: &Actor, action: Action, source: Option<&Source>) -> bool {
+        let loaded = self.loaded.load();
+        let user = known_claims(actor, &loaded.program);
+        let world = World { program: &loaded.program, user: &user, collection: None };
+        let mut machine = Machine::new(world, self.config.steps_max);
+        let args = vec![Value::User, Value::Text(action.as_str()), Value::Source(source)];
+        match machine.ask("allow", args) {
+            Ok(decision) => decision == Filter::Const(true),
+            Err(fault) => {
+                let reason = describe(&loaded.program, &fault);
+                tracing::error!(action = action.as_str(), subject = %actor.subject, %reason,
+                    "policy cannot be decided; the action is denied");
+                false
+            }
+        }
+    }
+}
+
+fn compile(files: Vec<File>, config: &config::Policy) -> Result<Program> {
+    load::load(files, config).map_err(|diagnostics| refusal(&diagnostics))
+}
+
+fn refusal(diagnostics: &[Diagnostic]) -> Error {
+    let mut shown: Vec<String> = diagnostics.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+    if diagnostics.len() > SHOWN_MAX {
+        shown.push(format!("and {} more", diagnostics.len() - SHOWN_MAX));
+    }
+    Error::new(Code::Unprocessable, format!("the policies are refused:\n{}", shown.join("\n\n")))
+}
+
+/// The `*.polar` files of a directory in the order of their names, or the embedded base.
+fn read_files(directory: Option<&Path>) -> Result<Vec<File>> {
+    let Some(directory) = directory else {
+        return Ok(vec![File { name: "policies/base.polar".into(), text: BASE.into() }]);
+    };
+    let shown = directory.display();
+    let unreadable = |cause: std::io::Error| {
+        Error::new(
+            Code::Unprocessable,
+            format!("the policy directory `{shown}` cannot be read; check `policy.directory`"),
+        )
+        .with_cause(cause)
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "polar") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        let text =
+            format!("there is no `*.polar` file in `{shown}`; put one there or take the directory away");
+        return Err(Error::new(Code::Unprocessable, text));
+    }
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        Ok(File { name: path.display().to_string().into(), text: text.into() })
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The claims that the policy names; the others cannot matter, so actors that differ only in them share a scope.
+fn known_claims(actor: &Actor, program: &Program) -> Claims {
+    let mut known: Claims = actor
+        .claims
+        .iter()
+        .filter(|(name, _)| program.members.contains(*name))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
+    known.insert("subject".to_owned(), actor.subject.clone().into());
+    known.insert("roles".to_owned(), actor.roles.clone().into());
+    for name in ["subject", "roles"] {
+        if !program.members.contains(name) {
+            known.remove(name);
+        }
+    }
+    known
+}
+
+fn describe(program: &Program, fault: &Fault) -> String {
+    match fault {
+        Fault::Refused(span, reason) => Diagnostic::new(&program.files, *span, reason.as_str()).to_string(),
+        Fault::Budget => "more steps or deeper calls than `policy.steps_max` allows".to_owned(),
+    }
+}
+
+fn log_remarks(program: &Program, collection: &Collection, remarks: &[(Span, String)]) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (span, reason) in remarks {
+        if seen.insert(*span) {
+            let place = Diagnostic::new(&program.files, *span, reason.as_str());
+            tracing::warn!(collection = %collection.field_name, %place, "a policy condition is never true");
+        }
+    }
+}

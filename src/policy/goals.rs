@@ -1,0 +1,434 @@
+//! What single goals mean: equality, comparison, membership, patterns, lookups and arithmetic, over ground values and
+//! parts of the row.
+
+use std::{cmp::Ordering, rc::Rc};
+
+use crate::{
+    policy::filter,
+    policy::machine::{Fault, Goals, Machine, Task, on},
+    policy::program::{Arithmetic, Compare, Goal, Inner, Kind},
+    policy::text::Span,
+    policy::value::{self, Column, Number, Value, Verdict},
+    query::{Comparison, Filter, Literal, Operand, RECORD},
+    shape::{self, Field},
+};
+
+impl<'a> Machine<'a> {
+    /// Goals without alternatives.
+    pub(super) fn plain(&mut self, goal: &'a Goal, base: usize) -> Result<bool, Fault> {
+        let span = goal.span;
+        match &goal.kind {
+            Kind::Const(value) => Ok(*value),
+            Kind::Unify(a, b) => {
+                let (a, b) = (self.value(a, base)?, self.value(b, base)?);
+                self.unify(&a, &b, span)
+            }
+            Kind::Compare(op, a, b) => {
+                let (a, b) = (self.value(a, base)?, self.value(b, base)?);
+                self.compare(*op, &a, &b, span)
+            }
+            Kind::Isa(term, pattern) => {
+                let value = self.value(term, base)?;
+                self.matches(&value, pattern, base, span)
+            }
+            Kind::Get { object, name, out } => {
+                let object = self.value(object, base)?;
+                let object = self.known(&object, span)?;
+                let out = self.value(out, base)?;
+                match self.member_of(&object, name, span) {
+                    Some(found) => self.unify(&found, &out, span),
+                    None => Ok(false),
+                }
+            }
+            Kind::Arithmetic { op, left, right, out } => {
+                let (left, right) = (self.value(left, base)?, self.value(right, base)?);
+                let (left, right) = (self.known(&left, span)?, self.known(&right, span)?);
+                let out = self.value(out, base)?;
+                match self.calculate(*op, &left, &right, span)? {
+                    Some(result) => self.unify(&result, &out, span),
+                    None => Ok(false),
+                }
+            }
+            Kind::Refused(reason) => Err(Fault::Refused(span, reason.clone())),
+            Kind::And(_) | Kind::Or(..) | Kind::Not(..) | Kind::In(..) | Kind::Call(..) => {
+                Err(Fault::Refused(span, "this is not a plain condition".to_owned()))
+            }
+        }
+    }
+
+    /// The value behind variables, which must be there.
+    fn known(&self, value: &Value<'a>, span: Span) -> Result<Value<'a>, Fault> {
+        match self.walk(value) {
+            Value::Var(_) => Err(Fault::Refused(span, "this variable has no value here yet".to_owned())),
+            value => Ok(value),
+        }
+    }
+
+    /// Makes both sides equal, or says under which condition they are.
+    pub(super) fn unify(&mut self, a: &Value<'a>, b: &Value<'a>, span: Span) -> Result<bool, Fault> {
+        self.charge(1)?;
+        match (self.walk(a), self.walk(b)) {
+            (Value::Var(a), Value::Var(b)) if a == b => Ok(true),
+            (Value::Var(variable), value) | (value, Value::Var(variable)) => {
+                self.bind(variable, value);
+                Ok(true)
+            }
+            (Value::List(a), Value::List(b)) => {
+                let pairs: Vec<_> = a.iter().zip(b.iter()).collect();
+                Ok(a.len() == b.len() && self.unify_all(&pairs, span)?)
+            }
+            (Value::Dict(a), Value::Dict(b)) => {
+                let same = a.len() == b.len() && a.iter().zip(b.iter()).all(|((a, _), (b, _))| a == b);
+                let pairs: Vec<_> = a.iter().zip(b.iter()).map(|((_, a), (_, b))| (a, b)).collect();
+                Ok(same && self.unify_all(&pairs, span)?)
+            }
+            (a, b) => {
+                let verdict = equal(&a, &b);
+                Ok(self.rule_on(verdict, span))
+            }
+        }
+    }
+
+    fn unify_all(&mut self, pairs: &[(&Value<'a>, &Value<'a>)], span: Span) -> Result<bool, Fault> {
+        for (a, b) in pairs {
+            if !self.unify(a, b, span)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn rule_on(&mut self, verdict: Verdict, span: Span) -> bool {
+        match verdict {
+            Verdict::Known(value) => value,
+            Verdict::When(condition) => self.require(condition),
+            Verdict::Clash(reason) => self.clash(span, reason),
+        }
+    }
+
+    fn compare(&mut self, op: Compare, a: &Value<'a>, b: &Value<'a>, span: Span) -> Result<bool, Fault> {
+        let (a, b) = (self.known(a, span)?, self.known(b, span)?);
+        if !self.closed(&a) || !self.closed(&b) {
+            return Err(Fault::Refused(span, "a variable in this list has no value here yet".to_owned()));
+        }
+        let op = match op {
+            Compare::Eq | Compare::Neq => {
+                let clashes = self.clashes;
+                let found = self.equality(&a, &b, span)?;
+                let found = if op == Compare::Neq { filter::not(found) } else { found };
+                return Ok(self.clashes == clashes && self.require(found));
+            }
+            Compare::Lt => Comparison::Lt,
+            Compare::Lte => Comparison::Lte,
+            Compare::Gt => Comparison::Gt,
+            Compare::Gte => Comparison::Gte,
+        };
+        Ok(self.rule_on(ordered(&a, op, &b), span))
+    }
+
+    /// The condition under which two closed values are equal.
+    fn equality(&mut self, a: &Value<'a>, b: &Value<'a>, span: Span) -> Result<Filter, Fault> {
+        let before = self.conditions.len();
+        let holds = self.unify(a, b, span)?;
+        let conditions = self.conditions.split_off(before.min(self.conditions.len()));
+        Ok(if holds { filter::and(conditions) } else { Filter::Const(false) })
+    }
+
+    /// `item in list`.
+    pub(super) fn member(
+        &mut self,
+        item: &Value<'a>,
+        list: &Value<'a>,
+        span: Span,
+        depth: usize,
+        next: &Goals<'a>,
+    ) -> Result<Vec<Goals<'a>>, Fault> {
+        let (item, list) = (self.walk(item), self.known(list, span)?);
+        match (&item, &list) {
+            (_, Value::List(items)) => {
+                self.charge(items.len())?;
+                if !self.closed(&item) {
+                    let each = |value: &Value<'a>| Task::Unify(item.clone(), value.clone(), span);
+                    return Ok(items.iter().map(|value| Goals::before(each(value), depth, next)).collect());
+                }
+                let found = self.one_of(&item, items, span)?;
+                Ok(on(self.require(found), next))
+            }
+            (Value::Var(_), Value::Column(_)) => {
+                let reason = "a list of the row cannot be walked through; name the value first, then `value in row.list`";
+                Err(Fault::Refused(span, reason.to_owned()))
+            }
+            (Value::Column(_), Value::Column(_)) => {
+                let reason = "a field in a list of the same row cannot become a filter; compare with values of the user";
+                Err(Fault::Refused(span, reason.to_owned()))
+            }
+            (item, Value::Column(list)) => {
+                let verdict = value::list_has(list, item);
+                Ok(on(self.rule_on(verdict, span), next))
+            }
+            (_, Value::Missing | Value::Nil) => Ok(Vec::new()),
+            (_, other) => {
+                let reason = format!("`in` wants a list, this is {}", other.kind());
+                Ok(on(self.clash(span, reason), next))
+            }
+        }
+    }
+
+    fn one_of(&mut self, item: &Value<'a>, items: &Rc<[Value<'a>]>, span: Span) -> Result<Filter, Fault> {
+        let items: Vec<Value<'a>> = items.iter().map(|value| self.walk(value)).collect();
+        let scalar = |value: &Value<'_>| {
+            matches!(
+                value,
+                Value::Missing | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_)
+            )
+        };
+        if let (Value::Column(column), true) = (item, items.iter().all(scalar)) {
+            let (found, clash) = value::column_in(column, &items);
+            if let Some(reason) = clash {
+                self.clash(span, reason);
+            }
+            return Ok(found);
+        }
+        let mut found = Vec::new();
+        for value in &items {
+            match self.equality(item, value, span)? {
+                Filter::Const(true) => return Ok(Filter::Const(true)),
+                condition => found.push(condition),
+            }
+        }
+        Ok(filter::or(found))
+    }
+
+    /// Whether a value is what stands behind a colon or `matches`.
+    pub(super) fn matches(
+        &mut self,
+        value: &Value<'a>,
+        wanted: &'a Inner,
+        base: usize,
+        span: Span,
+    ) -> Result<bool, Fault> {
+        let pattern = match wanted {
+            Inner::Pattern(pattern) => pattern,
+            Inner::Term(term) => {
+                let wanted = self.value(term, base)?;
+                return self.unify(value, &wanted, span);
+            }
+        };
+        let value = self.known(value, span)?;
+        if matches!(value, Value::Missing | Value::Nil) {
+            return Ok(false);
+        }
+        if let Some(class) = &pattern.class
+            && !self.is_a(&value, class, pattern.span)
+        {
+            return Ok(false);
+        }
+        for (name, inner) in &pattern.fields {
+            let Some(member) = self.member_of(&value, name, pattern.span) else { return Ok(false) };
+            if !self.matches(&member, inner, base, pattern.span)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_a(&mut self, value: &Value<'a>, class: &str, span: Span) -> bool {
+        let program = self.world.program;
+        match value {
+            Value::User => class == "User" || class == "Actor" && program.actors.contains("User"),
+            Value::Source(_) => {
+                class == "Source" || class == "Resource" && program.resources.contains("Source")
+            }
+            Value::Field(_) => class == "Field",
+            Value::Row => {
+                let own = self.world.collection.map_or("", |collection| &collection.type_name);
+                let declared = || program.resources.contains(own) || program.resources.contains("Row");
+                class == "Row" || class == own || class == "Resource" && declared()
+            }
+            Value::Bool(_) => class == "Boolean",
+            Value::Int(_) => class == "Integer",
+            Value::Float(_) => class == "Float",
+            Value::Text(_) => class == "String",
+            Value::List(_) => class == "List",
+            Value::Dict(_) | Value::Claims(_) => class == "Dictionary",
+            Value::Column(_) | Value::Object(..) | Value::Envelope => {
+                self.clash(span, "a field of the row has the type its collection publishes; do not test it")
+            }
+            Value::Var(_) | Value::Nil | Value::Missing => false,
+        }
+    }
+
+    /// A member of a value; `None` when there can be none, which is noted.
+    fn member_of(&mut self, value: &Value<'a>, name: &'a str, span: Span) -> Option<Value<'a>> {
+        let found = match value {
+            Value::User => Some(self.world.user.get(name).map_or(Value::Missing, Value::of_json)),
+            Value::Claims(members) => Some(members.get(name).map_or(Value::Missing, Value::of_json)),
+            Value::Dict(members) => {
+                Some(members.iter().find(|(key, _)| *key == name).map_or(Value::Missing, |(_, v)| v.clone()))
+            }
+            Value::Missing | Value::Nil => Some(Value::Missing),
+            Value::Source(source) => match (name, source) {
+                ("category" | "subcategory" | "source_name", None) => Some(Value::Missing),
+                ("category", Some(source)) => Some(Value::Text(&source.category)),
+                ("subcategory", Some(source)) => Some(Value::Text(&source.subcategory)),
+                ("source_name", Some(source)) => Some(Value::Text(&source.source_name)),
+                _ => None,
+            },
+            Value::Field(facts) => match name {
+                "name" => Some(Value::Text(&facts.name)),
+                "path" => Some(Value::Text(&facts.path)),
+                "classified" => Some(Value::Bool(facts.classified)),
+                "tags" => Some(Value::List(facts.tags.iter().map(|tag| Value::Text(tag)).collect())),
+                "parents" => {
+                    Some(Value::List(facts.parents.iter().map(|parent| Value::Text(parent)).collect()))
+                }
+                _ => None,
+            },
+            Value::Row if name == RECORD => Some(Value::Envelope),
+            Value::Row => self.world.collection.and_then(|c| part(&c.shape.fields, name, &[])),
+            Value::Object(column, fields) => part(fields, name, &column.field.path),
+            Value::Envelope => self
+                .world
+                .collection
+                .and_then(|collection| collection.field(&[RECORD, name]))
+                .map(|field| Value::Column(Rc::new(Column { field, opaque: false }))),
+            _ => None,
+        };
+        if found.is_none() {
+            self.clash(span, format!("{} has no `{name}`", value.kind()));
+        }
+        found
+    }
+
+    fn calculate(
+        &mut self,
+        op: Arithmetic,
+        left: &Value<'a>,
+        right: &Value<'a>,
+        span: Span,
+    ) -> Result<Option<Value<'a>>, Fault> {
+        let symbolic =
+            |value: &Value<'_>| matches!(value, Value::Column(_) | Value::Object(..) | Value::Envelope);
+        if symbolic(left) || symbolic(right) {
+            let reason =
+                "arithmetic on a field of the row cannot become a filter; move it to the user's side";
+            return Err(Fault::Refused(span, reason.to_owned()));
+        }
+        if matches!(left, Value::Missing) || matches!(right, Value::Missing) {
+            return Ok(Some(Value::Missing));
+        }
+        let result = match (left.as_number(), right.as_number()) {
+            (Some(left), Some(right)) => arithmetic(op, left, right),
+            _ => None,
+        };
+        if result.is_none() {
+            self.clash(span, "this calculation has no result");
+        }
+        Ok(result)
+    }
+}
+
+/// The field of that name below `parent`.
+fn part<'a>(fields: &'a [Field], name: &str, parent: &[String]) -> Option<Value<'a>> {
+    let field = fields.iter().find(|field| field.name == name)?;
+    let column = Rc::new(value::column(field, parent));
+    Some(match &field.kind {
+        shape::Kind::Object(children) => Value::Object(column, children),
+        _ => Value::Column(column),
+    })
+}
+
+fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
+    match (a, b) {
+        (Value::Nil, other) | (other, Value::Nil) => match other {
+            Value::Column(column) => Verdict::When(Filter::IsNull(column.field.clone())),
+            Value::Object(column, _) => Verdict::When(filter::not(there(column))),
+            other => Verdict::Known(matches!(other, Value::Nil | Value::Missing)),
+        },
+        (Value::Missing, _) | (_, Value::Missing) => Verdict::Known(false),
+        (Value::Column(a), Value::Column(b)) => value::column_column(a, Comparison::Eq, b),
+        (Value::Column(column), value) | (value, Value::Column(column)) => {
+            value::column_value(column, Comparison::Eq, value)
+        }
+        (Value::Object(..) | Value::Envelope, _) | (_, Value::Object(..) | Value::Envelope) => {
+            Verdict::Clash("an object of the row cannot be compared; compare its fields".to_owned())
+        }
+        (Value::Bool(a), Value::Bool(b)) => Verdict::Known(a == b),
+        (Value::Text(a), Value::Text(b)) => Verdict::Known(a == b),
+        (Value::User, Value::User) | (Value::Row, Value::Row) => Verdict::Known(true),
+        (Value::Claims(a), Value::Claims(b)) => Verdict::Known(a == b),
+        (Value::Field(a), Value::Field(b)) => Verdict::Known(a == b),
+        (Value::Source(a), Value::Source(b)) => Verdict::Known(a == b),
+        (a, b) => match (a.as_number(), b.as_number()) {
+            (Some(a), Some(b)) => Verdict::Known(a.compare(b) == Ordering::Equal),
+            _ => Verdict::Known(false),
+        },
+    }
+}
+
+fn ordered(a: &Value<'_>, op: Comparison, b: &Value<'_>) -> Verdict {
+    let holds = |order: Ordering| {
+        Verdict::Known(match op {
+            Comparison::Eq => order == Ordering::Equal,
+            Comparison::Lt => order == Ordering::Less,
+            Comparison::Lte => order != Ordering::Greater,
+            Comparison::Gt => order == Ordering::Greater,
+            Comparison::Gte => order != Ordering::Less,
+        })
+    };
+    match (a, b) {
+        (Value::Missing | Value::Nil, _) | (_, Value::Missing | Value::Nil) => Verdict::Known(false),
+        (Value::Column(a), Value::Column(b)) => value::column_column(a, op, b),
+        (Value::Column(column), value) => value::column_value(column, op, value),
+        (value, Value::Column(column)) => value::column_value(column, flipped(op), value),
+        (Value::Text(a), Value::Text(b)) => holds(a.cmp(b)),
+        (a, b) => match (a.as_number(), b.as_number()) {
+            (Some(a), Some(b)) => holds(a.compare(b)),
+            _ => Verdict::Clash(format!("{} and {} have no order", a.kind(), b.kind())),
+        },
+    }
+}
+
+fn flipped(op: Comparison) -> Comparison {
+    match op {
+        Comparison::Eq => Comparison::Eq,
+        Comparison::Lt => Comparison::Gt,
+        Comparison::Lte => Comparison::Gte,
+        Comparison::Gt => Comparison::Lt,
+        Comparison::Gte => Comparison::Lte,
+    }
+}
+
+/// The condition that a nested object is there.
+fn there(column: &Column) -> Filter {
+    let field = Operand::Field(column.field.clone());
+    Filter::Compare(field, Comparison::Eq, Operand::Literal(Literal::Bool(true)))
+}
+
+fn arithmetic<'a>(op: Arithmetic, left: Number, right: Number) -> Option<Value<'a>> {
+    if let (Number::Int(a), Number::Int(b)) = (left, right)
+        && op != Arithmetic::Div
+    {
+        return Some(Value::Int(match op {
+            Arithmetic::Add => a.checked_add(b)?,
+            Arithmetic::Sub => a.checked_sub(b)?,
+            Arithmetic::Mul => a.checked_mul(b)?,
+            Arithmetic::Rem => a.checked_rem(b)?,
+            Arithmetic::Mod | Arithmetic::Div => a.checked_rem(b)?.checked_add(b)?.checked_rem(b)?,
+        }));
+    }
+    let float = |number| match number {
+        Number::Int(n) => n as f64,
+        Number::Float(n) => n,
+    };
+    let (a, b) = (float(left), float(right));
+    let result = match op {
+        Arithmetic::Add => a + b,
+        Arithmetic::Sub => a - b,
+        Arithmetic::Mul => a * b,
+        Arithmetic::Div => a / b,
+        Arithmetic::Rem => a % b,
+        Arithmetic::Mod => ((a % b) + b) % b,
+    };
+    result.is_finite().then_some(Value::Float(result))
+}

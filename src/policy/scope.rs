@@ -1,0 +1,169 @@
+//! What one actor may read of one collection, and the two things that only it can make: a [`Scoped`] query and an
+//! opened [`Sealed`] change.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    error::{Error, Result},
+    query::{Change, ColumnsUsed, Filter, Mask, Rules},
+};
+
+/// How one field is shown to one actor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// As it is; may be filtered, sorted and grouped.
+    Visible,
+    /// Replaced; may not be filtered, sorted, grouped or aggregated.
+    Masked(Mask),
+    /// Not there at all.
+    Hidden,
+}
+
+/// What one actor may read of one collection. Immutable, cached by policy version, claims and shape version.
+///
+/// Fields within lists have ids of their own: a masked field within a list of objects is masked in every item, a
+/// masked list of scalars has every item masked. An object, and a list of objects, is visible when anything in it is.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub(super) rows: Filter,
+    pub(super) fields: BTreeMap<u32, Access>,
+    pub(super) conditional: BTreeMap<u32, Filter>,
+    pub(super) rest: Access,
+    pub(super) rescued: Access,
+    pub(super) fingerprint: u64,
+}
+
+impl Scope {
+    /// Which rows.
+    pub fn rows(&self) -> &Filter {
+        &self.rows
+    }
+
+    /// How the field with this id is shown; nested objects and lists have ids too. Unknown is hidden.
+    pub fn access(&self, field_id: u32) -> &Access {
+        self.fields.get(&field_id).unwrap_or(&Access::Hidden)
+    }
+
+    /// For fields whose access depends on the row: shown only where this holds, else null.
+    pub fn condition(&self, field_id: u32) -> Option<&Filter> {
+        self.conditional.get(&field_id)
+    }
+
+    /// How `_rest` is shown: unpublished values, so nobody has classified them. Its field name in policies is `_rest`.
+    pub fn rest(&self) -> &Access {
+        &self.rest
+    }
+
+    /// How `_record.rescued` is shown: exact texts of values that did not fit, of any field. Its field name in
+    /// policies is `_record.rescued`.
+    pub fn rescued(&self) -> &Access {
+        &self.rescued
+    }
+
+    /// Equal for scopes that show the same rows, fields and masks of one collection.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Scopes a query: refuses it when it compares, sorts, groups or aggregates a field that is not plainly visible,
+    /// or shows a hidden one. Whoever runs it must add [`Scope::rows`] to its condition.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST`, worded as for a field that does not exist; the schema that the actor sees has no such field.
+    pub fn apply<T: ColumnsUsed>(self: &Arc<Self>, query: T) -> Result<Scoped<T>> {
+        let compared = query.compared().iter().all(|id| self.comparable(*id));
+        let shown = query.shown().iter().all(|id| self.access(*id) != &Access::Hidden);
+        if !compared || !shown {
+            let text =
+                "there is no such field, or it cannot be used here; ask the schema for the fields there are";
+            return Err(Error::bad_request(text));
+        }
+        Ok(Scoped { inner: query, scope: self.clone() })
+    }
+
+    /// Whether conditions, orders, groups and aggregates may name this field: shown as it is, in every row.
+    pub fn comparable(&self, field_id: u32) -> bool {
+        self.access(field_id) == &Access::Visible && self.condition(field_id).is_none()
+    }
+}
+
+impl Rules for Scope {
+    fn hidden(&self, field_id: u32) -> bool {
+        self.access(field_id) == &Access::Hidden
+    }
+
+    fn mask(&self, field_id: u32) -> Option<&Mask> {
+        match self.access(field_id) {
+            Access::Masked(mask) => Some(mask),
+            Access::Visible | Access::Hidden => None,
+        }
+    }
+
+    fn condition(&self, field_id: u32) -> Option<&Filter> {
+        self.conditional.get(&field_id)
+    }
+}
+
+/// Something that the policy has scoped; only [`Scope::apply`] makes one.
+#[derive(Clone, Debug)]
+pub struct Scoped<T> {
+    inner: T,
+    scope: Arc<Scope>,
+}
+
+impl<T> Scoped<T> {
+    /// What was scoped.
+    pub fn get(&self) -> &T {
+        &self.inner
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+}
+
+/// Something that left the store but may be seen only through a scope.
+#[derive(Clone, Debug)]
+pub struct Sealed<T>(T);
+
+impl<T> Sealed<T> {
+    /// Seals it; for the store.
+    pub fn new(inner: T) -> Self {
+        Sealed(inner)
+    }
+}
+
+impl<T> Scoped<T> {
+    /// Opens a change for a subscriber with the condition `wanted` of its own, which must be part of what was scoped.
+    ///
+    /// A row that was not visible before and is not after is nothing; so is the deletion of an invisible one. What a
+    /// row has become after it left the scope is not handed out.
+    pub fn open(&self, sealed: Sealed<Change>, wanted: &Filter) -> Opened {
+        let seen = |row: &crate::record::Json| self.scope.rows.eval(row) && wanted.eval(row);
+        let mut change = sealed.0;
+        change.before = change.before.filter(seen);
+        let gone = change.after.is_none();
+        change.after = change.after.filter(seen);
+        match (change.before.is_some(), change.after.is_some()) {
+            (_, true) => Opened::Upsert(change),
+            (true, false) if gone => Opened::Delete(change),
+            (true, false) => Opened::LeftScope(change),
+            (false, false) => Opened::Nothing,
+        }
+    }
+}
+
+/// What a subscriber may see of a change; the images that it may not see are taken out. Their fields still have to be
+/// masked and hidden by the scope.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opened {
+    /// The row is in the scope now; `before` is there only when it was before.
+    Upsert(Change),
+    /// The row was in the scope and is gone; `before` is there, `after` is not.
+    Delete(Change),
+    /// The row was in the scope and is no more; `before` is there, `after` is not.
+    LeftScope(Change),
+    /// Not for this subscriber.
+    Nothing,
+}

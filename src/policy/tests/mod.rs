@@ -1,0 +1,147 @@
+//! What the policy engine promises, rule by rule.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod base;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::json;
+
+use crate::{
+    config,
+    policy::{Engine, Scope},
+    query::Collection,
+    record::Actor,
+    shape::{Field, Kind, Published, Scalar},
+};
+
+pub(super) fn engine(text: &str) -> Engine {
+    Engine::from_texts(&config::Policy::default(), &[("p.polar", text)])
+        .unwrap_or_else(|e| panic!("{}", e.message()))
+}
+
+/// The complaints about a policy, as they are shown.
+pub(super) fn refused(text: &str) -> String {
+    match Engine::from_texts(&config::Policy::default(), &[("p.polar", text)]) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(e) => e.message().to_owned(),
+    }
+}
+
+pub(super) fn actor(subject: &str, roles: &[&str], claims: serde_json::Value) -> Actor {
+    let serde_json::Value::Object(claims) = claims else { panic!("claims must be an object") };
+    Actor { subject: subject.to_owned(), roles: roles.iter().map(|r| (*r).to_owned()).collect(), claims }
+}
+
+pub(super) fn field(id: u32, name: &str, kind: Kind, tags: &[&str]) -> Field {
+    let tags: BTreeSet<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Field { id, key: name.to_owned(), path: format!("/{name}"), name: name.to_owned(), kind, tags }
+}
+
+/// A collection with a field of every type.
+pub(super) fn orders() -> Collection {
+    let scalar = Kind::Scalar;
+    let item = Kind::Object(vec![
+        field(21, "sku", scalar(Scalar::String), &[]),
+        field(22, "email", scalar(Scalar::String), &["pii.email"]),
+    ]);
+    let fields = vec![
+        field(1, "region", scalar(Scalar::String), &[]),
+        field(2, "amount", scalar(Scalar::Int), &[]),
+        field(3, "total", scalar(Scalar::Float), &[]),
+        field(4, "paid", scalar(Scalar::Boolean), &[]),
+        field(5, "owner", scalar(Scalar::String), &[]),
+        field(6, "at", scalar(Scalar::DateTime), &[]),
+        field(7, "day", scalar(Scalar::Date), &[]),
+        field(8, "ref", scalar(Scalar::Uuid), &[]),
+        field(9, "tags", Kind::List(Box::new(scalar(Scalar::String))), &[]),
+        field(
+            10,
+            "customer",
+            Kind::Object(vec![
+                field(11, "email", scalar(Scalar::String), &["pii.email"]),
+                field(12, "country", scalar(Scalar::String), &["geo.country"]),
+            ]),
+            &[],
+        ),
+        field(20, "items", Kind::List(Box::new(item)), &[]),
+        field(30, "meta", scalar(Scalar::Json), &[]),
+        field(31, "big", scalar(Scalar::BigInt), &[]),
+    ];
+    Collection {
+        id: 1,
+        category: "order".into(),
+        subcategory: "clothing".into(),
+        field_name: "orderClothing".into(),
+        type_name: "OrderClothing".into(),
+        generation: 1,
+        shape: Arc::new(Published { version: 1, last_field_id: 31, fields }),
+    }
+}
+
+pub(super) fn scope(engine: &Engine, actor: &Actor) -> Option<Arc<Scope>> {
+    engine.scope(actor, &orders()).unwrap()
+}
+
+/// The row filter of one rule body for a user `u1` with some claims, in a short notation.
+pub(super) fn rows(condition: &str) -> String {
+    let text = format!(
+        "allow(user: User, \"read\", row: OrderClothing) if {condition} and user = user and row = row;\nallow_field(_, _, _, _);"
+    );
+    rows_of(&text)
+}
+
+/// The row filter of a whole policy.
+pub(super) fn rows_of(text: &str) -> String {
+    let who = actor(
+        "u1",
+        &["consumer"],
+        json!({
+            "region": "eu", "level": 3, "groups": ["a", "b"], "admin": false, "ratio": 0.5, "nothing": null,
+            "team": {"name": "red", "size": 4}
+        }),
+    );
+    scope(&engine(text), &who).map_or_else(|| "never".to_owned(), |scope| short(scope.rows()))
+}
+
+/// A filter in a short notation.
+pub(super) fn short(filter: &crate::query::Filter) -> String {
+    use crate::query::{Comparison, Filter, Literal, Operand};
+    let literal = |l: &Literal| match l {
+        Literal::Bool(b) => b.to_string(),
+        Literal::Int(n) => n.to_string(),
+        Literal::Float(n) => format!("{n:?}"),
+        Literal::Text(t) => format!("'{t}'"),
+    };
+    let operand = |o: &Operand| match o {
+        Operand::Field(f) => f.path.join("."),
+        Operand::Literal(l) => literal(l),
+    };
+    let list = |parts: &[Filter], word: &str| {
+        format!("({})", parts.iter().map(short).collect::<Vec<_>>().join(word))
+    };
+    match filter {
+        Filter::Const(value) => value.to_string(),
+        Filter::And(parts) => list(parts, " and "),
+        Filter::Or(parts) => list(parts, " or "),
+        Filter::Not(part) => format!("not {}", short(part)),
+        Filter::Compare(a, op, b) => {
+            let op = match op {
+                Comparison::Eq => "=",
+                Comparison::Lt => "<",
+                Comparison::Lte => "<=",
+                Comparison::Gt => ">",
+                Comparison::Gte => ">=",
+            };
+            format!("{} {op} {}", operand(a), operand(b))
+        }
+        Filter::In(f, ls) => {
+            format!("{} in [{}]", f.path.join("."), ls.iter().map(literal).collect::<Vec<_>>().join(", "))
+        }
+        Filter::IsNull(f) => format!("{} is null", f.path.join(".")),
+        Filter::Like(f, p) => format!("{} like '{p}'", f.path.join(".")),
+        Filter::StartsWith(f, p) => format!("{} starts '{p}'", f.path.join(".")),
+        Filter::Contains(f, l) => format!("{} has {}", f.path.join("."), literal(l)),
+    }
+}

@@ -1,0 +1,385 @@
+//! Appending: revisions, idempotency, record, structure and outbox row, in the caller's transaction and with a
+//! handful of statements for any number of records.
+//!
+//! Raising the revision of a key locks its row in `head`; a batch does that first and in the order of keys, so that
+//! batches of several nodes wait for each other instead of blocking each other. What is read after it is current.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use crate::error::{Code, Error, Result};
+use crate::record::{Draft, Key, Receipt, ReceiptStatus, Signer, Source};
+use crate::store::Store;
+use crate::store::db::{Row, Tx, Type, Value};
+use crate::store::wake::{self, Topic};
+
+/// What [`Store::append`] did; nothing of it holds before the commit.
+#[derive(Debug, Default)]
+pub struct Appended {
+    /// One for each draft, in their order.
+    pub receipts: Vec<Result<Receipt>>,
+    /// How many records were written.
+    pub written: usize,
+    sources: Vec<(Source, i64)>,
+    structures: Vec<i64>,
+}
+
+/// The first link of a record's lineage.
+pub fn genesis(signer: &Signer, id: Uuid, key: &Key, revision: i64, payload_hash: &[u8]) -> [u8; 32] {
+    signer.mark(&[b"genesis", id.as_bytes(), key.as_str().as_bytes(), &revision.to_be_bytes(), payload_hash])
+}
+
+/// A record that is already there.
+#[derive(Clone)]
+struct Known {
+    id: Uuid,
+    key: String,
+    rev: i64,
+    payload_hash: Vec<u8>,
+    deleted: bool,
+}
+
+impl Known {
+    /// From the columns id, key, rev, payload_hash, deleted, beginning at `at`.
+    fn from_row(row: &Row, at: usize) -> Result<Self> {
+        Ok(Known {
+            id: row.uuid(at)?,
+            key: row.text(at + 1)?.to_owned(),
+            rev: row.i64(at + 2)?,
+            payload_hash: row.bytes(at + 3)?.to_vec(),
+            deleted: row.bool(at + 4)?,
+        })
+    }
+
+    fn receipt(&self) -> Receipt {
+        Receipt {
+            id: self.id,
+            key: Key::from_stored(self.key.clone()),
+            revision: self.rev,
+            duplicate: true,
+            status: ReceiptStatus::Accepted,
+        }
+    }
+}
+
+type Idempotent = (i64, String, String);
+
+/// One batch on its way; drafts that cannot be keyed have no key.
+struct Batch<'a> {
+    drafts: &'a [Draft],
+    keys: Vec<Option<Key>>,
+    sources: HashMap<&'a Source, i64>,
+    known: HashMap<Idempotent, Known>,
+    derived: HashMap<Uuid, Known>,
+    /// The revision before this batch, and then the last one given.
+    heads: BTreeMap<Key, i64>,
+    records: Vec<Vec<Value>>,
+    outbox: Vec<Vec<Value>>,
+}
+
+const RECORD: &[(&str, Type)] = &[
+    ("id", Type::Uuid),
+    ("source_id", Type::Int),
+    ("source_uid", Type::Text),
+    ("key", Type::Text),
+    ("rev", Type::Int),
+    ("partition", Type::Int),
+    ("idem", Type::Text),
+    ("author", Type::Text),
+    ("payload_hash", Type::Bytes),
+    ("body", Type::Bytes),
+    ("content_type", Type::Text),
+    ("occurred_at", Type::Int),
+    ("ingested_at", Type::Int),
+    ("structure", Type::Int),
+    ("deleted", Type::Bool),
+    ("cause", Type::Uuid),
+    ("hops", Type::Int),
+    ("envelope", Type::Text),
+    ("genesis", Type::Bytes),
+];
+
+const OUTBOX: &[(&str, Type)] = &[
+    ("partition", Type::Int),
+    ("record_id", Type::Uuid),
+    ("key", Type::Text),
+    ("rev", Type::Int),
+    ("hops", Type::Int),
+];
+
+impl Store {
+    /// Writes records with their metadata and outbox rows in the caller's transaction. A draft that contradicts what
+    /// is stored fails alone, without spoiling the transaction; an error of the whole call spoils it.
+    ///
+    /// After the commit call [`Store::appended`]. A repeated draft (same idempotency key, or same id for a derived
+    /// one) gives the receipt of the record that is there.
+    ///
+    /// # Errors
+    /// What the database says: `UNAVAILABLE`, or `INTERNAL` when one of the records cannot be stored.
+    pub async fn append(&self, tx: &mut Tx, drafts: &[Draft]) -> Result<Appended> {
+        let keys = drafts.iter().map(|draft| draft.source.key(&draft.source_uid).ok()).collect();
+        let mut batch = Batch {
+            drafts,
+            keys,
+            sources: HashMap::new(),
+            known: HashMap::new(),
+            derived: HashMap::new(),
+            heads: BTreeMap::new(),
+            records: Vec::with_capacity(drafts.len()),
+            outbox: Vec::with_capacity(drafts.len()),
+        };
+        let asked = self.raise_heads(tx, &mut batch).await?;
+        let new_sources = self.find_sources(tx, &mut batch).await?;
+        find_known(tx, &mut batch).await?;
+        let before = batch.heads.clone();
+        let receipts = self.number(&mut batch);
+        correct_heads(tx, &batch, &before, &asked).await?;
+        let structures = self.write_structures(tx, drafts).await?;
+        let written = batch.records.len();
+        tx.insert_many("record", RECORD, batch.records, "").await?;
+        tx.insert_many("outbox", OUTBOX, batch.outbox, "").await?;
+        if written > 0 {
+            wake::announce(tx, Topic::Outbox).await?;
+        }
+        Ok(Appended { receipts, written, sources: new_sources, structures })
+    }
+
+    /// To be called after the commit of a transaction with [`Store::append`].
+    pub fn appended(&self, appended: &Appended) {
+        for (source, id) in &appended.sources {
+            self.seen.sources.insert(source.clone(), *id);
+        }
+        for fingerprint in &appended.structures {
+            self.seen.structures.insert(*fingerprint, ());
+        }
+        if appended.written > 0 {
+            self.wake.notify(Topic::Outbox);
+        }
+    }
+
+    /// Raises each key's revision by how many records the batch has for it; returns these numbers and leaves the
+    /// revisions before the batch in it.
+    async fn raise_heads(&self, tx: &mut Tx, batch: &mut Batch<'_>) -> Result<BTreeMap<Key, i64>> {
+        let mut asked: BTreeMap<Key, i64> = BTreeMap::new();
+        for key in batch.keys.iter().flatten() {
+            *asked.entry(key.clone()).or_default() += 1;
+        }
+        let rows = asked.iter().map(|(key, count)| vec![key.as_str().into(), Value::Int(*count)]).collect();
+        let sql = "insert into head (key, rev) select key, n from u where true \
+                   on conflict (key) do update set rev = head.rev + excluded.rev returning key, rev";
+        let raised = tx.query_many(&[("key", Type::Text), ("n", Type::Int)], rows, sql).await?;
+        for row in &raised {
+            let key = Key::from_stored(row.text(0)?.to_owned());
+            let count = asked.get(&key).copied().unwrap_or_default();
+            batch.heads.insert(key, row.i64(1)? - count);
+        }
+        Ok(asked)
+    }
+
+    /// Finds the sources' numbers, making those that are new; returns the ones this node had not seen.
+    async fn find_sources(&self, tx: &mut Tx, batch: &mut Batch<'_>) -> Result<Vec<(Source, i64)>> {
+        let mut missing = BTreeSet::new();
+        for draft in batch.drafts {
+            match self.seen.sources.get(&draft.source) {
+                Some(id) => drop(batch.sources.insert(&draft.source, id)),
+                None => drop(missing.insert(&draft.source)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let columns = [("category", Type::Text), ("subcategory", Type::Text), ("source_name", Type::Text)];
+        let row = |source: &Source| {
+            vec![
+                source.category.as_str().into(),
+                source.subcategory.as_str().into(),
+                source.source_name.as_str().into(),
+            ]
+        };
+        let rows: Vec<Vec<Value>> = missing.iter().map(|source| row(source)).collect();
+        tx.insert_many("source", &columns, rows.clone(), "on conflict do nothing").await?;
+        let sql = "select s.category, s.subcategory, s.source_name, s.id from u join source s \
+                   on s.category = u.category and s.subcategory = u.subcategory and s.source_name = u.source_name";
+        let mut found = Vec::new();
+        for row in tx.query_many(&columns, rows, sql).await? {
+            let source = Source {
+                category: row.text(0)?.to_owned(),
+                subcategory: row.text(1)?.to_owned(),
+                source_name: row.text(2)?.to_owned(),
+            };
+            if let Some(own) = missing.get(&source) {
+                batch.sources.insert(own, row.i64(3)?);
+            }
+            found.push((source, row.i64(3)?));
+        }
+        Ok(found)
+    }
+
+    /// Gives each draft its receipt, and its record the next revision of its key.
+    fn number(&self, batch: &mut Batch<'_>) -> Vec<Result<Receipt>> {
+        let keys = std::mem::take(&mut batch.keys);
+        let drafts = batch.drafts.iter().zip(keys);
+        drafts
+            .map(|(draft, key)| match key {
+                Some(key) => self.number_one(batch, draft, key),
+                // The parts were checked when they were taken in; what they lack is said again.
+                None => Err(draft
+                    .source
+                    .key(&draft.source_uid)
+                    .err()
+                    .unwrap_or_else(|| Error::internal("a key that could not be made can be made"))),
+            })
+            .collect()
+    }
+
+    fn number_one(&self, batch: &mut Batch<'_>, draft: &Draft, key: Key) -> Result<Receipt> {
+        if let Some(known) = batch.derived.get(&draft.id) {
+            return Ok(known.receipt());
+        }
+        let Some(source_id) = batch.sources.get(&draft.source).copied() else {
+            return Err(Error::internal("a source has no number"));
+        };
+        let idempotent = draft.idempotency_key.clone().map(|key| (source_id, draft.author.clone(), key));
+        if let Some(known) = idempotent.as_ref().and_then(|idempotent| batch.known.get(idempotent)) {
+            let same = known.payload_hash == draft.payload_hash && known.deleted == draft.deleted;
+            if same && known.key == key.as_str() {
+                return Ok(known.receipt());
+            }
+            return Err(Error::new(
+                Code::Conflict,
+                "this idempotency key was used for another document; repeat that one, or take a new key",
+            ));
+        }
+        let head = batch.heads.get_mut(&key).ok_or_else(|| Error::internal("a key has no revision"))?;
+        if draft.if_revision.is_some_and(|revision| revision != *head) {
+            return Err(Error::new(
+                Code::Conflict,
+                format!("the record has revision {head}, not the one in `ifRevision`; read it again"),
+            ));
+        }
+        *head += 1;
+        let revision = *head;
+        let known = Known {
+            id: draft.id,
+            key: key.as_str().to_owned(),
+            rev: revision,
+            payload_hash: draft.payload_hash.to_vec(),
+            deleted: draft.deleted,
+        };
+        let partition = key.partition(self.partitions);
+        batch.outbox.push(vec![
+            partition.into(),
+            draft.id.into(),
+            key.as_str().into(),
+            revision.into(),
+            draft.hops.into(),
+        ]);
+        let genesis = genesis(&self.signer, draft.id, &key, revision, &draft.payload_hash);
+        batch.records.push(record_row(draft, &key, source_id, revision, partition, genesis)?);
+        if draft.causation_id.is_some() {
+            batch.derived.insert(draft.id, known.clone());
+        }
+        if let Some(idempotent) = idempotent {
+            batch.known.insert(idempotent, known);
+        }
+        Ok(Receipt { id: draft.id, key, revision, duplicate: false, status: ReceiptStatus::Accepted })
+    }
+
+    /// Writes structures that this node has not seen; returns their fingerprints.
+    async fn write_structures(&self, tx: &mut Tx, drafts: &[Draft]) -> Result<Vec<i64>> {
+        let mut fresh: BTreeMap<i64, &str> = BTreeMap::new();
+        for (fingerprint, tree) in drafts.iter().filter_map(|draft| draft.structure.as_ref()) {
+            if self.seen.structures.get(fingerprint).is_none() {
+                fresh.insert(*fingerprint, tree);
+            }
+        }
+        let columns = [("fingerprint", Type::Int), ("tree", Type::Text)];
+        let rows =
+            fresh.iter().map(|(fingerprint, tree)| vec![(*fingerprint).into(), (*tree).into()]).collect();
+        tx.insert_many("structure", &columns, rows, "on conflict (fingerprint) do nothing").await?;
+        Ok(fresh.into_keys().collect())
+    }
+}
+
+fn record_row(
+    draft: &Draft,
+    key: &Key,
+    source_id: i64,
+    revision: i64,
+    partition: u32,
+    genesis: [u8; 32],
+) -> Result<Vec<Value>> {
+    Ok(vec![
+        draft.id.into(),
+        source_id.into(),
+        draft.source_uid.as_str().into(),
+        key.as_str().into(),
+        revision.into(),
+        partition.into(),
+        Value::opt_text(draft.idempotency_key.as_deref()),
+        draft.author.as_str().into(),
+        Value::Bytes(draft.payload_hash.to_vec()),
+        Value::Bytes(draft.body.to_vec()),
+        draft.content_type.as_str().into(),
+        Value::opt_int(draft.occurred_at),
+        draft.ingested_at.into(),
+        Value::opt_int(draft.structure.as_ref().map(|(fingerprint, _)| *fingerprint)),
+        draft.deleted.into(),
+        Value::opt_uuid(draft.causation_id),
+        draft.hops.into(),
+        serde_json::to_string(&draft.envelope).map_err(Error::internal)?.into(),
+        Value::Bytes(genesis.to_vec()),
+    ])
+}
+
+/// Finds records with the drafts' idempotency keys, and derived ones that have been written before.
+async fn find_known(tx: &mut Tx, batch: &mut Batch<'_>) -> Result<()> {
+    let mut rows = Vec::new();
+    for draft in batch.drafts {
+        let (Some(idem), Some(source)) = (&draft.idempotency_key, batch.sources.get(&draft.source)) else {
+            continue;
+        };
+        rows.push(vec![Value::Int(*source), draft.author.as_str().into(), idem.as_str().into()]);
+    }
+    let columns = [("source_id", Type::Int), ("author", Type::Text), ("idem", Type::Text)];
+    let sql = "select r.source_id, r.author, r.idem, r.id, r.key, r.rev, r.payload_hash, r.deleted \
+               from u join record r on r.source_id = u.source_id and r.author = u.author and r.idem = u.idem";
+    for row in tx.query_many(&columns, rows, sql).await? {
+        let idempotent = (row.i64(0)?, row.text(1)?.to_owned(), row.text(2)?.to_owned());
+        batch.known.insert(idempotent, Known::from_row(&row, 3)?);
+    }
+    let derived = batch.drafts.iter().filter(|draft| draft.causation_id.is_some());
+    let rows = derived.map(|draft| vec![draft.id.into()]).collect();
+    let sql = "select r.id, r.key, r.rev, r.payload_hash, r.deleted from u join record r on r.id = u.id";
+    for row in tx.query_many(&[("id", Type::Uuid)], rows, sql).await? {
+        let known = Known::from_row(&row, 0)?;
+        batch.derived.insert(known.id, known);
+    }
+    Ok(())
+}
+
+/// Takes back revisions that were asked for and not given, because their drafts were repeated or refused.
+async fn correct_heads(
+    tx: &mut Tx,
+    batch: &Batch<'_>,
+    before: &BTreeMap<Key, i64>,
+    asked: &BTreeMap<Key, i64>,
+) -> Result<()> {
+    let mut rows = Vec::new();
+    for (key, given) in &batch.heads {
+        let first = before.get(key).copied().unwrap_or_default();
+        if given - first != asked.get(key).copied().unwrap_or_default() {
+            rows.push(vec![key.as_str().into(), Value::Int(*given)]);
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = [("key", Type::Text), ("rev", Type::Int)];
+    let set = "update head set rev = u.rev from u where head.key = u.key";
+    tx.query_many(&columns, rows.clone(), set).await?;
+    // A key whose only draft was refused has no record.
+    let delete = "delete from head where rev = 0 and key in (select key from u)";
+    tx.query_many(&columns, rows, delete).await.map(drop)
+}

@@ -1,0 +1,208 @@
+//! Reading records back, and the way that one of them has gone.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::record::{Draft, Envelope, Key, ReceiptStatus, Record, Source};
+use crate::store::Store;
+use crate::store::db::{Row, Type, Value};
+
+/// How far a record is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Way {
+    /// The record's id.
+    pub id: Uuid,
+    /// Its key.
+    pub key: Key,
+    /// Its revision.
+    pub revision: i64,
+    /// Where it comes from.
+    pub source: Source,
+    /// Who sent it.
+    pub author: String,
+    /// How far it is.
+    pub status: ReceiptStatus,
+    /// When it was taken in, Unix microseconds.
+    pub ingested_at: i64,
+    /// When it was handed to the stream; not known any more for records that were settled long ago.
+    pub published_at: Option<i64>,
+    /// When the last plugin settled it.
+    pub provisioned_at: Option<i64>,
+    /// What plugins did with it.
+    pub steps: Vec<Step>,
+}
+
+/// What one plugin did with a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its version then.
+    pub version: i64,
+    /// How it ended.
+    pub outcome: String,
+    /// When, Unix microseconds.
+    pub settled_at: i64,
+}
+
+/// The columns that [`record`] reads.
+const COLUMNS: &str = "r.id, s.category, s.subcategory, s.source_name, r.source_uid, r.key, r.rev, r.partition, \
+    r.idem, r.author, r.payload_hash, r.body, r.content_type, r.occurred_at, r.ingested_at, r.structure, t.tree, \
+    r.deleted, r.cause, r.hops, r.envelope";
+
+/// The tables they come from.
+const JOINS: &str =
+    "join source s on s.id = r.source_id left join structure t on t.fingerprint = r.structure";
+
+impl Store {
+    /// The records with these ids, in the order of the ids; those that are not there are left out.
+    pub async fn records(&self, ids: &[Uuid]) -> Result<Vec<Record>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = ids.iter().map(|id| vec![Value::Uuid(*id)]).collect();
+        let sql = format!("select {COLUMNS} from u join record r on r.id = u.id {JOINS}");
+        let found = self.db.query_many(&[("id", Type::Uuid)], rows, &sql).await?;
+        let mut records = HashMap::with_capacity(found.len());
+        for row in found {
+            let record = record(&row)?;
+            records.insert(record.draft.id, record);
+        }
+        Ok(ids.iter().filter_map(|id| records.remove(id)).collect())
+    }
+
+    /// The latest record of a key.
+    pub async fn latest(&self, key: &Key) -> Result<Option<Record>> {
+        let sql =
+            format!("select {COLUMNS} from record r {JOINS} where r.key = $1 order by r.rev desc limit 1");
+        let rows = self.db.query(&sql, &[key.as_str().into()]).await?;
+        rows.first().map(record).transpose()
+    }
+
+    /// Records newest first, of one source or all, older than the record `before`.
+    pub async fn recent(
+        &self,
+        source: Option<&Source>,
+        first: usize,
+        before: Option<Uuid>,
+    ) -> Result<Vec<Record>> {
+        let (mut conditions, mut params) = (Vec::new(), Vec::new());
+        if let Some(source) = source {
+            conditions.push(
+                "r.source_id = (select id from source where category = $1 and subcategory = $2 and source_name = $3)",
+            );
+            for part in [&source.category, &source.subcategory, &source.source_name] {
+                params.push(Value::from(part.as_str()));
+            }
+        }
+        if let Some(before) = before {
+            conditions.push(if source.is_some() { "r.id < $4" } else { "r.id < $1" });
+            params.push(before.into());
+        }
+        let filter = if conditions.is_empty() { "true".into() } else { conditions.join(" and ") };
+        let sql =
+            format!("select {COLUMNS} from record r {JOINS} where {filter} order by r.id desc limit {first}");
+        self.db.query(&sql, &params).await?.iter().map(record).collect()
+    }
+
+    /// All sources, in order.
+    pub async fn sources(&self) -> Result<Vec<Source>> {
+        let sql = "select category, subcategory, source_name from source order by 1, 2, 3";
+        let rows = self.db.query(sql, &[]).await?;
+        rows.iter().map(|row| Source::new(row.text(0)?, row.text(1)?, row.text(2)?)).collect()
+    }
+
+    /// How far a record is; `None` when there is no such record.
+    pub async fn way(&self, id: Uuid) -> Result<Option<Way>> {
+        let sql = "select s.category, s.subcategory, s.source_name, r.key, r.rev, r.author, r.ingested_at, \
+                   o.pseq, o.claimed_at, p.settled, \
+                   (select count(*) from dead_letter d where d.record_id = r.id) \
+                   from record r join source s on s.id = r.source_id join partition p on p.p = r.partition \
+                   left join outbox o on o.record_id = r.id where r.id = $1";
+        let rows = self.db.query(sql, &[id.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let sql = "select p.name, l.version, l.outcome, l.settled_at from ledger l \
+                   join plugin p on p.id = l.plugin_id where l.record_id = $1 order by l.settled_at, p.name";
+        let steps = self.db.query(sql, &[id.into()]).await?;
+        let steps = steps.iter().map(step).collect::<Result<Vec<_>>>()?;
+        let (pseq, claimed_at, settled) = (row.opt_i64(7)?, row.opt_i64(8)?, row.i64(9)?);
+        let ingested_at = row.i64(6)?;
+        let status = match pseq {
+            _ if row.i64(10)? > 0 => ReceiptStatus::Parked,
+            Some(pseq) if pseq > settled => ReceiptStatus::Published,
+            // The outbox row of what was settled long ago is trimmed; an unclaimed one is there without a number.
+            Some(_) => ReceiptStatus::Provisioned,
+            None if self.is_waiting(id).await? => ReceiptStatus::Accepted,
+            None => ReceiptStatus::Provisioned,
+        };
+        let last = steps.iter().map(|step| step.settled_at).max();
+        Ok(Some(Way {
+            id,
+            key: Key::from_stored(row.text(3)?.to_owned()),
+            revision: row.i64(4)?,
+            source: Source::new(row.text(0)?, row.text(1)?, row.text(2)?)?,
+            author: row.text(5)?.to_owned(),
+            status,
+            ingested_at,
+            published_at: claimed_at,
+            provisioned_at: last.filter(|_| status == ReceiptStatus::Provisioned),
+            steps,
+        }))
+    }
+
+    async fn is_waiting(&self, id: Uuid) -> Result<bool> {
+        let sql = "select 1 from outbox where record_id = $1 and pseq is null";
+        Ok(!self.db.query(sql, &[id.into()]).await?.is_empty())
+    }
+}
+
+fn step(row: &Row) -> Result<Step> {
+    Ok(Step {
+        plugin: row.text(0)?.to_owned(),
+        version: row.i64(1)?,
+        outcome: row.text(2)?.to_owned(),
+        settled_at: row.i64(3)?,
+    })
+}
+
+/// A record from [`COLUMNS`].
+fn record(row: &Row) -> Result<Record> {
+    let structure = match (row.opt_i64(15)?, row.opt_text(16)?) {
+        (Some(fingerprint), Some(tree)) => Some((fingerprint, tree.to_owned())),
+        _ => None,
+    };
+    let envelope: Envelope = serde_json::from_str(row.text(20)?).map_err(Error::internal)?;
+    Ok(Record {
+        draft: Draft {
+            id: row.uuid(0)?,
+            source: Source {
+                category: row.text(1)?.to_owned(),
+                subcategory: row.text(2)?.to_owned(),
+                source_name: row.text(3)?.to_owned(),
+            },
+            source_uid: row.text(4)?.to_owned(),
+            author: row.text(9)?.to_owned(),
+            idempotency_key: row.opt_text(8)?.map(str::to_owned),
+            if_revision: None,
+            content_type: row.text(12)?.to_owned(),
+            body: Bytes::copy_from_slice(row.bytes(11)?),
+            payload_hash: row
+                .bytes(10)?
+                .try_into()
+                .map_err(|_| Error::internal("a payload hash is damaged"))?,
+            occurred_at: row.opt_i64(13)?,
+            ingested_at: row.i64(14)?,
+            structure,
+            deleted: row.bool(17)?,
+            causation_id: row.opt_uuid(18)?,
+            hops: i32::try_from(row.i64(19)?).map_err(Error::internal)?,
+            envelope,
+        },
+        key: Key::from_stored(row.text(5)?.to_owned()),
+        revision: row.i64(6)?,
+        partition: u32::try_from(row.i64(7)?).map_err(Error::internal)?,
+    })
+}

@@ -1,0 +1,169 @@
+//! The log on SQLite; the integration tests ask PostgreSQL the same.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::*;
+use crate::error::{Code, Result};
+use crate::record::{Draft, Envelope, Receipt, ReceiptStatus};
+use crate::store::Store;
+
+async fn open() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::store::tests::open(dir.path()).await.unwrap();
+    (dir, store)
+}
+
+fn draft(uid: &str, body: &str) -> Draft {
+    Draft {
+        id: Uuid::now_v7(),
+        source: Source::new("order", "clothing", "shop").unwrap(),
+        source_uid: uid.into(),
+        author: "ada".into(),
+        idempotency_key: None,
+        if_revision: None,
+        content_type: "application/json".into(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        payload_hash: Sha256::digest(body.as_bytes()).into(),
+        occurred_at: None,
+        ingested_at: 17,
+        structure: Some((5, "tree".into())),
+        deleted: false,
+        causation_id: None,
+        hops: 0,
+        envelope: Envelope { tags: vec!["t".into()], ..Envelope::default() },
+    }
+}
+
+async fn append(store: &Store, drafts: &[Draft]) -> Vec<Result<Receipt>> {
+    let mut tx = store.db.begin().await.unwrap();
+    let appended = store.append(&mut tx, drafts).await.unwrap();
+    tx.commit().await.unwrap();
+    store.appended(&appended);
+    appended.receipts
+}
+
+async fn count(store: &Store, what: &str) -> i64 {
+    let rows = store.db.query(&format!("select count(*) from {what}"), &[]).await.unwrap();
+    rows.first().unwrap().i64(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_record_comes_back_as_it_was_taken_in() {
+    let (_dir, store) = open().await;
+    let mut sent = draft("7", r#"{"a":1.0}"#);
+    sent.occurred_at = Some(-5);
+    sent.idempotency_key = Some("once".into());
+    let receipt = append(&store, std::slice::from_ref(&sent)).await.remove(0).unwrap();
+    assert_eq!(receipt.revision, 1);
+    assert!(!receipt.duplicate);
+    let found = store.records(&[Uuid::nil(), sent.id]).await.unwrap().remove(0);
+    assert_eq!(format!("{:?}", found.draft), format!("{sent:?}"));
+    assert_eq!((found.key.as_str(), found.revision), ("order~clothing~shop~7", 1));
+    assert_eq!(store.latest(&found.key).await.unwrap().unwrap().draft.id, sent.id);
+    assert_eq!(store.recent(Some(&sent.source), 5, None).await.unwrap().len(), 1);
+    assert!(store.recent(Some(&sent.source), 5, Some(sent.id)).await.unwrap().is_empty());
+    assert_eq!(store.sources().await.unwrap(), [sent.source]);
+}
+
+#[tokio::test]
+async fn revisions_of_a_key_are_dense_within_and_across_batches() {
+    let (_dir, store) = open().await;
+    let revisions = |receipts: Vec<Result<Receipt>>| -> Vec<i64> {
+        receipts.into_iter().map(|receipt| receipt.unwrap().revision).collect()
+    };
+    let first = append(&store, &[draft("b", "1"), draft("a", "1"), draft("b", "2")]).await;
+    assert_eq!(revisions(first), [1, 1, 2]);
+    assert_eq!(revisions(append(&store, &[draft("b", "3"), draft("b", "3")]).await), [3, 4]);
+    let rows = store.db.query("select rev from outbox where key like '%~b' order by id", &[]).await.unwrap();
+    let order: Vec<i64> = rows.iter().map(|row| row.i64(0).unwrap()).collect();
+    assert_eq!(order, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_the_same_record_and_another_body_is_refused() {
+    let (_dir, store) = open().await;
+    let with_key = |body| Draft { idempotency_key: Some("k".into()), ..draft("a", body) };
+    let receipts = append(&store, &[with_key("1"), with_key("1"), with_key("2"), draft("a", "3")]).await;
+    let first = receipts.first().unwrap().as_ref().unwrap().clone();
+    let again = receipts.get(1).unwrap().as_ref().unwrap();
+    assert_eq!(again, &Receipt { duplicate: true, ..first.clone() });
+    assert_eq!(receipts.get(2).unwrap().as_ref().unwrap_err().code(), Code::Conflict);
+    assert_eq!(receipts.get(3).unwrap().as_ref().unwrap().revision, 2);
+
+    let later = append(&store, &[with_key("1"), with_key("9")]).await;
+    assert_eq!(later.first().unwrap().as_ref().unwrap().id, first.id);
+    assert_eq!(later.get(1).unwrap().as_ref().unwrap_err().code(), Code::Conflict);
+    assert_eq!((count(&store, "record").await, count(&store, "outbox").await), (2, 2));
+    let other = Draft { author: "bob".into(), ..with_key("9") };
+    assert_eq!(append(&store, &[other]).await.remove(0).unwrap().revision, 3);
+}
+
+#[tokio::test]
+async fn a_revision_that_was_not_met_refuses_and_leaves_no_gap() {
+    let (_dir, store) = open().await;
+    let at = |revision| Draft { if_revision: Some(revision), ..draft("a", "1") };
+    assert_eq!(append(&store, &[at(3)]).await.remove(0).unwrap_err().code(), Code::Conflict);
+    assert_eq!(count(&store, "head").await, 0);
+    let receipts = append(&store, &[at(0), at(0), at(1)]).await;
+    let codes: Vec<_> =
+        receipts.iter().map(|r| r.as_ref().map(|r| r.revision).map_err(|e| e.code())).collect();
+    assert_eq!(codes, [Ok(1), Err(Code::Conflict), Ok(2)]);
+    assert_eq!(append(&store, &[at(2)]).await.remove(0).unwrap().revision, 3);
+}
+
+#[tokio::test]
+async fn a_derived_record_is_written_once() {
+    let (_dir, store) = open().await;
+    let derived = Draft { causation_id: Some(Uuid::nil()), id: Uuid::from_u128(77), ..draft("a", "1") };
+    let receipts = append(&store, &[derived.clone(), derived.clone()]).await;
+    assert!(receipts.get(1).unwrap().as_ref().unwrap().duplicate);
+    assert!(append(&store, &[derived]).await.remove(0).unwrap().duplicate);
+    assert_eq!(count(&store, "record").await, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_made_fails_alone() {
+    let (_dir, store) = open().await;
+    let receipts = append(&store, &[draft("", "1"), draft("a", "1")]).await;
+    assert_eq!(receipts.first().unwrap().as_ref().unwrap_err().code(), Code::BadRequest);
+    assert_eq!(receipts.get(1).unwrap().as_ref().unwrap().revision, 1);
+}
+
+#[tokio::test]
+async fn a_rolled_back_source_is_not_taken_for_known() {
+    let (_dir, store) = open().await;
+    let mut tx = store.db.begin().await.unwrap();
+    store.append(&mut tx, &[draft("a", "1")]).await.unwrap();
+    drop(tx);
+    assert_eq!(count(&store, "source").await, 0);
+    append(&store, &[draft("a", "1")]).await.remove(0).unwrap();
+    assert_eq!((count(&store, "source").await, count(&store, "structure").await), (1, 1));
+}
+
+#[tokio::test]
+async fn settled_rows_are_trimmed_but_for_the_last() {
+    let (_dir, store) = open().await;
+    let drafts: Vec<Draft> = (0..1_010).map(|n| draft(&n.to_string(), "1")).collect();
+    let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id).collect();
+    append(&store, &drafts).await;
+    assert_eq!(store.backlog().await.unwrap(), 1_010);
+    let way = store.way(*ids.first().unwrap()).await.unwrap().unwrap();
+    assert_eq!((way.status, way.ingested_at), (ReceiptStatus::Accepted, 17));
+    let mut tx = store.db.begin().await.unwrap();
+    tx.execute("update outbox set pseq = id, claimed_at = 18", &[]).await.unwrap();
+    tx.execute("update partition set settled = 1005", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.trim_outbox().await.unwrap(), 5);
+    assert_eq!(store.trim_outbox().await.unwrap(), 0);
+    let status = |index: usize| {
+        let (store, id) = (store.clone(), *ids.get(index).unwrap());
+        async move { store.way(id).await.unwrap().unwrap() }
+    };
+    assert_eq!(status(0).await.status, ReceiptStatus::Provisioned);
+    assert_eq!(status(500).await.published_at, Some(18));
+    assert_eq!(status(1_009).await.status, ReceiptStatus::Published);
+    assert!(store.way(Uuid::nil()).await.unwrap().is_none());
+}

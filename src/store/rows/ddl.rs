@@ -1,0 +1,84 @@
+//! The tables of collections' rows: made, and widened when a shape is published. Names come from numbers, never from
+//! a user's text.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::query::Collection;
+use crate::shape::{Column, Published, SqlType};
+use crate::store::db::{Dialect, Tx};
+use crate::store::rows::table;
+
+/// How long a change of a table waits for those who use it, in milliseconds.
+const LOCK_TIMEOUT_MS: &str = "2000";
+
+fn sql_type(dialect: Dialect, ty: SqlType) -> &'static str {
+    match (dialect, ty) {
+        (Dialect::Postgres, SqlType::Bool) => "boolean",
+        (Dialect::Postgres, SqlType::Int) => "bigint",
+        (Dialect::Postgres, SqlType::Float) => "double precision",
+        (Dialect::Postgres, SqlType::Text) => "text collate \"C\"",
+        (Dialect::Sqlite, SqlType::Bool | SqlType::Int) => "integer",
+        (Dialect::Sqlite, SqlType::Float) => "real",
+        (Dialect::Sqlite, SqlType::Text) => "text",
+    }
+}
+
+/// Makes the table of a collection's current generation.
+pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
+    let dialect = tx.dialect();
+    let (identity, uuid) = match dialect {
+        Dialect::Postgres => ("bigint generated always as identity primary key", "uuid"),
+        Dialect::Sqlite => ("integer primary key autoincrement", "blob"),
+    };
+    let (int, text) = (sql_type(dialect, SqlType::Int), sql_type(dialect, SqlType::Text));
+    let table = table(collection);
+    let mut sql = format!(
+        "create table {table} (row_id {identity}, key {text} not null unique, rev {int} not null, \
+         pos {int} not null, record_id {uuid} not null, source_name {text} not null, \
+         source_uid {text} not null, author {text} not null, ingested_at {text} not null, rescued {text}, \
+         rest {text}"
+    );
+    for column in collection.shape.columns() {
+        sql.push_str(&format!(", {} {}", column.name, sql_type(dialect, column.sql)));
+    }
+    sql.push(')');
+    tx.execute(&sql, &[]).await?;
+    tx.execute(&format!("create index {table}_pos on {table} (pos)"), &[]).await?;
+    tx.execute(&format!("create index {table}_uid on {table} (source_uid)"), &[]).await?;
+    Ok(())
+}
+
+/// Brings the table from one published shape to the next: columns are only added or widened.
+pub(super) async fn widen(tx: &mut Tx, collection: &Collection, from: &Published) -> Result<()> {
+    let dialect = tx.dialect();
+    let old: HashMap<String, Column> =
+        from.columns().into_iter().map(|column| (column.name.clone(), column)).collect();
+    let mut changes = Vec::new();
+    for column in collection.shape.columns() {
+        let ty = sql_type(dialect, column.sql);
+        match old.get(&column.name) {
+            None => changes.push(format!("add column {} {ty}", column.name)),
+            // SQLite's columns take every number as it is.
+            Some(old) if old.sql != column.sql && dialect == Dialect::Postgres => {
+                changes.push(format!("alter column {0} type {ty} using {0}::{ty}", column.name));
+            }
+            Some(_) => {}
+        }
+    }
+    let table = table(collection);
+    match dialect {
+        Dialect::Sqlite => {
+            for change in &changes {
+                tx.execute(&format!("alter table {table} {change}"), &[]).await?;
+            }
+        }
+        Dialect::Postgres if !changes.is_empty() => {
+            tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
+            tx.execute(&format!("alter table {table} {}", changes.join(", ")), &[]).await?;
+            tx.query("select set_config('lock_timeout', '0', true)", &[]).await?;
+        }
+        Dialect::Postgres => {}
+    }
+    Ok(())
+}

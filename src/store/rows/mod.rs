@@ -1,0 +1,118 @@
+//! Rows of collections: effects in (one transaction with ledger and changes), scoped queries out.
+//!
+//! Everything that may wait for others stands in one order, so that transactions cannot wait for each other in a
+//! circle: collections' rows and tables by their numbers, then positions by their collections' numbers, last.
+
+mod ddl;
+mod image;
+mod prepare;
+mod publish;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::db::{Dialect, Tx};
+use super::wake::{self, Topic};
+use crate::error::Result;
+use crate::query::Collection;
+use crate::record::{Json, Record};
+use crate::shape::Shape;
+
+/// What a plugin decided for the row of its record's own key.
+#[derive(Clone, Debug)]
+pub struct RowEffect {
+    /// The record: key, revision, source, author and times come from it. Its `draft.structure` must describe
+    /// `document`; `None` has it derived anew, as it must be when a plugin has changed the document.
+    pub record: Arc<Record>,
+    /// `None` deletes the row.
+    pub document: Option<Arc<Json>>,
+}
+
+/// What applying effects did; give it to [`Store::committed`](crate::store::Store) after the commit.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// Collections that have new changes.
+    pub changed: Vec<i64>,
+    /// Whether a shape was published or a collection made.
+    pub published: bool,
+    /// Records that had misfits, with the `rescued` JSON text.
+    pub rescued: Vec<(Uuid, String)>,
+    /// Merged shapes and the structures that they cover: true once committed.
+    learned: Vec<Learned>,
+}
+
+#[derive(Clone, Debug)]
+struct Learned {
+    collection_id: i64,
+    shape: Arc<Shape>,
+    fingerprints: Vec<i64>,
+}
+
+impl crate::store::Store {
+    /// Applies row effects in the caller's transaction: merges structures, publishes what they uncover (versions,
+    /// fields, columns), upserts rows where the revision is newer, writes changes at dense positions.
+    ///
+    /// The effects of one call must stand in the order of their partition. Positions stay locked until the caller's
+    /// commit: call it late.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when another transaction stands in the way for too long: roll back and try again.
+    pub async fn apply(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let batches = publish::batches(self, tx, effects, &mut applied).await?;
+        if tx.dialect() == Dialect::Postgres && !batches.is_empty() {
+            // A table without statistics would be scanned for every batch.
+            tx.query("select set_config('enable_seqscan', 'off', true)", &[]).await?;
+        }
+        let mut works = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            let work = prepare::prepare(tx, batch, &mut applied.rescued).await?;
+            if !work.changes.is_empty() {
+                works.push(work);
+            }
+        }
+        for work in &mut works {
+            work.take_positions(tx).await?;
+        }
+        let (now, kept) = (self.clock.now_us(), self.catalog.limits().changes_kept_max);
+        for work in works {
+            applied.changed.push(work.collection.id);
+            work.write(tx, now, kept).await?;
+        }
+        if applied.published {
+            wake::announce(tx, Topic::Catalog).await?;
+        }
+        if !applied.changed.is_empty() {
+            wake::announce(tx, Topic::Changes).await?;
+        }
+        Ok(applied)
+    }
+
+    /// After the commit of a transaction with [`Store::apply`](crate::store::Store::apply): refreshes the catalog and
+    /// wakes tails.
+    pub async fn committed(&self, applied: &Applied) -> Result<()> {
+        if applied.published {
+            self.catalog.refresh().await?;
+            self.wake.notify(Topic::Catalog);
+        }
+        for learned in &applied.learned {
+            self.catalog.remember(learned.collection_id, &learned.shape, &learned.fingerprints);
+        }
+        if !applied.changed.is_empty() {
+            self.wake.notify(Topic::Changes);
+        }
+        Ok(())
+    }
+}
+
+/// The table of a collection's rows.
+pub(super) fn table(collection: &Collection) -> String {
+    format!("c_{}_g{}", collection.id, collection.generation)
+}
+
+/// Parameter marks `$from` to `$to - 1`, comma-separated.
+fn marks(from: usize, count: usize) -> String {
+    let marks: Vec<String> = (from..from + count).map(|n| format!("${n}")).collect();
+    marks.join(",")
+}

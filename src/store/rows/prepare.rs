@@ -1,0 +1,357 @@
+//! One collection's part of a batch of effects: what is there is read, what changes is worked out, then written in a
+//! few statements.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::query::{Collection, write};
+use crate::record::Record;
+use crate::shape::{Cell, Column, Misfit, SqlType, conform};
+use crate::store::db::{Row, Tx, Type, Value};
+use crate::store::rows::image::{Images, Origin};
+use crate::store::rows::publish::Batch;
+use crate::store::rows::{marks, table};
+
+/// The most keys in one statement.
+const KEYS_MAX: usize = 512;
+
+/// Columns that every table of rows has, in the order of [`meta_values`].
+const META: [(&str, Type); 10] = [
+    ("key", Type::Text),
+    ("rev", Type::Int),
+    ("pos", Type::Int),
+    ("record_id", Type::Uuid),
+    ("source_name", Type::Text),
+    ("source_uid", Type::Text),
+    ("author", Type::Text),
+    ("ingested_at", Type::Text),
+    ("rescued", Type::Text),
+    ("rest", Type::Text),
+];
+
+const CHANGE: [(&str, Type); 10] = [
+    ("collection_id", Type::Int),
+    ("pos", Type::Int),
+    ("generation", Type::Int),
+    ("key", Type::Text),
+    ("rev", Type::Int),
+    ("record_id", Type::Uuid),
+    ("op", Type::Text),
+    ("before", Type::Text),
+    ("after", Type::Text),
+    ("at", Type::Int),
+];
+
+/// A change without its position yet.
+pub(super) struct Planned {
+    key: String,
+    revision: i64,
+    record_id: Uuid,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+/// The state that a key ends in.
+struct Last {
+    /// Index of the change that left it so.
+    change: usize,
+    /// `None`: no row.
+    row: Option<(Origin, Vec<Cell>)>,
+}
+
+/// What is to be written for one collection.
+pub(super) struct Work {
+    pub(super) collection: Arc<Collection>,
+    columns: Vec<Column>,
+    pub(super) changes: Vec<Planned>,
+    last: BTreeMap<String, Last>,
+    /// The position before the first change.
+    position: i64,
+}
+
+/// The row of a key while the batch goes through it.
+struct Current {
+    revision: i64,
+    image: String,
+}
+
+/// Works out what the batch changes.
+pub(super) async fn prepare(
+    tx: &mut Tx,
+    batch: &Batch<'_>,
+    rescued: &mut Vec<(Uuid, String)>,
+) -> Result<Work> {
+    let collection = batch.collection.clone();
+    let columns = collection.shape.columns();
+    let images = Images::new(&collection.shape, &columns);
+    let mut current = read(tx, batch, &columns, &images).await?;
+    let mut changes = Vec::with_capacity(batch.effects.len());
+    let mut last = BTreeMap::new();
+    for effect in &batch.effects {
+        let record = &effect.record;
+        let key = record.key.as_str();
+        let before = match current.get(key) {
+            Some(row) if row.revision >= record.revision => continue,
+            Some(row) => Some(row.image.clone()),
+            None => None,
+        };
+        let (row, after) = match &effect.document {
+            Some(document) => {
+                let mut conformed = conform(&collection.shape, document);
+                without_nul(&mut conformed.cells, &columns, &mut conformed.rescued);
+                let misfits = (!conformed.rescued.is_empty())
+                    .then(|| serde_json::to_string(&conformed.rescued).map_err(Error::internal))
+                    .transpose()?;
+                if let Some(misfits) = &misfits {
+                    rescued.push((record.draft.id, misfits.clone()));
+                }
+                let origin = origin(record, misfits, conformed.rest)?;
+                let image = images.image(&origin, &conformed.cells);
+                (Some((origin, conformed.cells)), Some(image))
+            }
+            None if before.is_none() => continue,
+            None => (None, None),
+        };
+        match &after {
+            Some(image) => {
+                let row = Current { revision: record.revision, image: image.clone() };
+                current.insert(key.to_owned(), row);
+            }
+            None => drop(current.remove(key)),
+        }
+        last.insert(key.to_owned(), Last { change: changes.len(), row });
+        changes.push(Planned {
+            key: key.to_owned(),
+            revision: record.revision,
+            record_id: record.draft.id,
+            before,
+            after,
+        });
+    }
+    Ok(Work { collection, columns, changes, last, position: 0 })
+}
+
+fn origin(record: &Record, rescued: Option<String>, rest: Option<String>) -> Result<Origin> {
+    let draft = &record.draft;
+    let ingested_at = write::instant(draft.ingested_at)
+        .ok_or_else(|| Error::internal("a record's time of arrival is out of range"))?;
+    Ok(Origin {
+        key: record.key.as_str().to_owned(),
+        revision: record.revision,
+        record_id: draft.id,
+        source_name: draft.source.source_name.clone(),
+        source_uid: draft.source_uid.clone(),
+        author: draft.author.clone(),
+        ingested_at,
+        rescued,
+        rest,
+    })
+}
+
+/// PostgreSQL's text cannot hold NUL: such a text is kept as a misfit, on both databases.
+fn without_nul(cells: &mut [Cell], columns: &[Column], rescued: &mut Vec<Misfit>) {
+    for (cell, column) in cells.iter_mut().zip(columns) {
+        if let Cell::Text(text) = cell
+            && text.contains('\0')
+        {
+            let mut value = Vec::new();
+            write::text(text, &mut value);
+            rescued.push(Misfit {
+                path: format!("field {}", column.field_id),
+                reason: "a text with NUL cannot be stored in a column".to_owned(),
+                value: String::from_utf8(value).unwrap_or_default(),
+            });
+            *cell = Cell::Null;
+        }
+    }
+}
+
+/// The rows that are there now, by key.
+async fn read(
+    tx: &mut Tx,
+    batch: &Batch<'_>,
+    columns: &[Column],
+    images: &Images<'_>,
+) -> Result<HashMap<String, Current>> {
+    let mut keys: Vec<&str> = batch.effects.iter().map(|effect| effect.record.key.as_str()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut select =
+        "select key, rev, record_id, source_name, source_uid, author, ingested_at, rescued, rest".to_owned();
+    for column in columns {
+        select.push(',');
+        select.push_str(&column.name);
+    }
+    let table = table(&batch.collection);
+    let mut found = HashMap::new();
+    for chunk in keys.chunks(KEYS_MAX) {
+        let params = padded(chunk);
+        let sql = format!("{select} from {table} where key in ({})", marks(1, params.len()));
+        for row in tx.query(&sql, &params).await? {
+            let origin = Origin {
+                key: row.text(0)?.to_owned(),
+                revision: row.i64(1)?,
+                record_id: row.uuid(2)?,
+                source_name: row.text(3)?.to_owned(),
+                source_uid: row.text(4)?.to_owned(),
+                author: row.text(5)?.to_owned(),
+                ingested_at: row.text(6)?.to_owned(),
+                rescued: row.opt_text(7)?.map(str::to_owned),
+                rest: row.opt_text(8)?.map(str::to_owned),
+            };
+            let cells = cells(&row, 9, columns);
+            let current = Current { revision: origin.revision, image: images.image(&origin, &cells) };
+            found.insert(origin.key, current);
+        }
+    }
+    Ok(found)
+}
+
+/// Keys as parameters, the last one repeated up to a power of two: few statement texts, so that plans are reused.
+fn padded(keys: &[&str]) -> Vec<Value> {
+    let mut params: Vec<Value> = keys.iter().map(|key| Value::from(*key)).collect();
+    if let Some(last) = params.last().cloned() {
+        params.resize(params.len().next_power_of_two(), last);
+    }
+    params
+}
+
+fn cells(row: &Row, from: usize, columns: &[Column]) -> Vec<Cell> {
+    let values = row.0.iter().skip(from);
+    values
+        .zip(columns)
+        .map(|(value, column)| match (value, column.sql) {
+            (Value::Bool(value), _) => Cell::Bool(*value),
+            (Value::Int(value), SqlType::Bool) => Cell::Bool(*value != 0),
+            (Value::Int(value), _) => Cell::Int(*value),
+            (Value::Float(value), _) => Cell::Float(*value),
+            (Value::Text(text), _) => Cell::Text(text.clone()),
+            _ => Cell::Null,
+        })
+        .collect()
+}
+
+fn value(cell: Cell, sql: SqlType) -> Value {
+    match (cell, sql) {
+        (Cell::Bool(value), _) => Value::Bool(value),
+        #[expect(clippy::cast_precision_loss, reason = "the column holds floats")]
+        (Cell::Int(value), SqlType::Float) => Value::Float(value as f64),
+        (Cell::Int(value), _) => Value::Int(value),
+        (Cell::Float(value), _) => Value::Float(value),
+        (Cell::Text(text), _) => Value::Text(text),
+        (Cell::Null, sql) => Value::Null(ty(sql)),
+    }
+}
+
+fn ty(sql: SqlType) -> Type {
+    match sql {
+        SqlType::Bool => Type::Bool,
+        SqlType::Int => Type::Int,
+        SqlType::Float => Type::Float,
+        SqlType::Text => Type::Text,
+    }
+}
+
+impl Work {
+    /// Takes as many positions as there are changes. Others who write to the collection wait from here on.
+    pub(super) async fn take_positions(&mut self, tx: &mut Tx) -> Result<()> {
+        let count = i64::try_from(self.changes.len()).map_err(Error::internal)?;
+        let rows = tx
+            .query(
+                "update collection_pos set pos = pos + $2 where collection_id = $1 returning pos",
+                &[self.collection.id.into(), count.into()],
+            )
+            .await?;
+        let row = rows.first().ok_or_else(|| Error::internal("a collection has no position"))?;
+        self.position = row.i64(0)? - count;
+        Ok(())
+    }
+
+    fn position(&self, change: usize) -> i64 {
+        self.position + 1 + i64::try_from(change).unwrap_or(i64::MAX)
+    }
+
+    /// Writes rows and changes.
+    pub(super) async fn write(mut self, tx: &mut Tx, now: i64, kept_max: i64) -> Result<()> {
+        let table = table(&self.collection);
+        let mut rows = Vec::with_capacity(self.last.len());
+        let mut gone = Vec::new();
+        for (key, last) in std::mem::take(&mut self.last) {
+            match last.row {
+                Some((origin, cells)) => {
+                    let mut row = meta_values(origin, self.position(last.change));
+                    row.extend(
+                        cells.into_iter().zip(&self.columns).map(|(cell, column)| value(cell, column.sql)),
+                    );
+                    rows.push(row);
+                }
+                None => gone.push(key),
+            }
+        }
+        let mut columns: Vec<(&str, Type)> = META.to_vec();
+        columns.extend(self.columns.iter().map(|column| (column.name.as_str(), ty(column.sql))));
+        let sets: Vec<String> =
+            columns.iter().skip(1).map(|(name, _)| format!("{name} = excluded.{name}")).collect();
+        let suffix =
+            format!("on conflict (key) do update set {} where excluded.rev > {table}.rev", sets.join(", "));
+        tx.insert_many(&table, &columns, rows, &suffix).await?;
+        let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+        for chunk in gone.chunks(KEYS_MAX) {
+            let params = padded(chunk);
+            let sql = format!("delete from {table} where key in ({})", marks(1, params.len()));
+            tx.execute(&sql, &params).await?;
+        }
+        self.write_changes(tx, now, kept_max).await
+    }
+
+    async fn write_changes(mut self, tx: &mut Tx, now: i64, kept_max: i64) -> Result<()> {
+        let (id, generation) = (self.collection.id, self.collection.generation);
+        let changes = std::mem::take(&mut self.changes);
+        let count = changes.len();
+        let rows = changes.into_iter().enumerate().map(|(index, change)| {
+            let op = if change.after.is_some() { "upsert" } else { "delete" };
+            vec![
+                id.into(),
+                self.position(index).into(),
+                generation.into(),
+                change.key.into(),
+                change.revision.into(),
+                change.record_id.into(),
+                op.into(),
+                Value::opt_text(change.before),
+                Value::opt_text(change.after),
+                now.into(),
+            ]
+        });
+        let rows = rows.collect();
+        tx.insert_many("change", &CHANGE, rows, "").await?;
+        // Now and then what is too old goes, so that the log is bounded wherever it is written.
+        let (first, head) = (self.position, self.position(count) - 1);
+        if first / TRIM_EVERY != head / TRIM_EVERY && head > kept_max {
+            let sql = "delete from change where collection_id = $1 and pos <= $2";
+            tx.execute(sql, &[id.into(), (head - kept_max).into()]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// After how many changes old ones are deleted.
+const TRIM_EVERY: i64 = 256;
+
+fn meta_values(origin: Origin, position: i64) -> Vec<Value> {
+    vec![
+        origin.key.into(),
+        origin.revision.into(),
+        position.into(),
+        origin.record_id.into(),
+        origin.source_name.into(),
+        origin.source_uid.into(),
+        origin.author.into(),
+        origin.ingested_at.into(),
+        Value::opt_text(origin.rescued),
+        Value::opt_text(origin.rest),
+    ]
+}

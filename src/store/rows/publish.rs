@@ -1,0 +1,313 @@
+//! What a batch's documents look like: structures merged into their collection's shape, and whatever that uncovers
+//! published, in the caller's transaction. Documents of known structure cost one look into a set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Applied, Learned, RowEffect, ddl};
+use crate::error::{Code, Error, Result};
+use crate::query::Collection;
+use crate::shape::{Published, Shape, Structure, collection_names};
+use crate::store::Store;
+use crate::store::catalog;
+use crate::store::db::{Dialect, Tx};
+
+/// Effects on one collection, in the order of their partition.
+pub(super) struct Batch<'a> {
+    pub(super) collection: Arc<Collection>,
+    pub(super) effects: Vec<&'a RowEffect>,
+}
+
+/// Sorts effects by collection and makes sure that every collection is there and covers its documents.
+pub(super) async fn batches<'a>(
+    store: &Store,
+    tx: &mut Tx,
+    effects: &'a [RowEffect],
+    applied: &mut Applied,
+) -> Result<Vec<Batch<'a>>> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&RowEffect>> = BTreeMap::new();
+    for effect in effects {
+        let source = &effect.record.draft.source;
+        groups.entry((&source.category, &source.subcategory)).or_default().push(effect);
+    }
+    let catalog = store.catalog.load();
+    let mut groups: Vec<_> = groups
+        .into_iter()
+        .map(|(kind, effects)| (catalog.fed_by(kind.0, kind.1).cloned(), kind, effects))
+        .collect();
+    // Those that are new come last, in the order of their names.
+    groups.sort_by_key(|(known, _, _)| known.as_ref().map_or(i64::MAX, |known| known.id));
+    let mut batches = Vec::with_capacity(groups.len());
+    for (known, kind, effects) in groups {
+        if let Some(known) = &known
+            && store.catalog.covers(known.id, fingerprints(&effects))
+        {
+            batches.push(Batch { collection: known.clone(), effects });
+            continue;
+        }
+        let mut cover = Cover { store, tx: &mut *tx, applied: &mut *applied };
+        if let Some(collection) = cover.cover(known, kind, &effects).await? {
+            batches.push(Batch { collection, effects });
+        }
+    }
+    batches.sort_by_key(|batch| batch.collection.id);
+    Ok(batches)
+}
+
+/// The structures that the effects name; -1 stands for one that has to be derived and is never covered.
+fn fingerprints<'a>(effects: &'a [&RowEffect]) -> impl Iterator<Item = i64> + 'a {
+    effects
+        .iter()
+        .filter(|effect| effect.document.is_some())
+        .map(|effect| effect.record.draft.structure.as_ref().map_or(-1, |(fingerprint, _)| *fingerprint))
+}
+
+/// A collection as the database has it.
+struct State {
+    collection: Collection,
+    /// What the shape column holds.
+    text: String,
+    shape: Arc<Shape>,
+}
+
+struct Cover<'a> {
+    store: &'a Store,
+    tx: &'a mut Tx,
+    applied: &'a mut Applied,
+}
+
+impl Cover<'_> {
+    /// The collection, covering the documents of these effects. `None` when it does not exist and nothing is written.
+    async fn cover(
+        &mut self,
+        known: Option<Arc<Collection>>,
+        kind: (&str, &str),
+        effects: &[&RowEffect],
+    ) -> Result<Option<Arc<Collection>>> {
+        let structures = self.structures(known.as_deref(), effects)?;
+        if let Some(known) = &known
+            && let Some(shape) = self.store.catalog.merged(known.id)
+            && let Some(covered) = covering(&shape, &structures)
+        {
+            self.store.catalog.remember(known.id, &shape, &covered);
+            return Ok(Some(known.clone()));
+        }
+        let state = match self.load(kind, false).await? {
+            Some(state) => state,
+            None if structures.is_empty() => return Ok(None),
+            None => return self.create(kind, &structures).await.map(Some),
+        };
+        if let Some(covered) = covering(&state.shape, &structures) {
+            // Only what this node's own catalog shows may be remembered: another node may just have published more.
+            if known.as_ref().is_some_and(|known| known.shape.version == state.collection.shape.version) {
+                self.store.catalog.remember(state.collection.id, &state.shape, &covered);
+            }
+            return Ok(Some(Arc::new(state.collection)));
+        }
+        let state = match self.tx.dialect() {
+            Dialect::Sqlite => state,
+            Dialect::Postgres => {
+                self.load(kind, true).await?.ok_or_else(|| Error::internal("a collection is gone"))?
+            }
+        };
+        self.publish(state, &structures, false).await.map(Some)
+    }
+
+    /// The distinct structures that this node does not remember as covered.
+    fn structures(
+        &self,
+        known: Option<&Collection>,
+        effects: &[&RowEffect],
+    ) -> Result<BTreeMap<i64, Structure>> {
+        let limits = self.store.catalog.limits();
+        let mut structures = BTreeMap::new();
+        for effect in effects {
+            let Some(document) = &effect.document else { continue };
+            let structure = match &effect.record.draft.structure {
+                Some((fingerprint, _)) if structures.contains_key(fingerprint) => continue,
+                Some((fingerprint, _))
+                    if known.is_some_and(|known| {
+                        self.store.catalog.covers(known.id, std::iter::once(*fingerprint))
+                    }) =>
+                {
+                    continue;
+                }
+                Some((fingerprint, text)) if !text.is_empty() => {
+                    structures.insert(*fingerprint, Structure::from_text(text)?);
+                    continue;
+                }
+                _ => Structure::derive(document, &limits.shape),
+            };
+            structures.insert(structure.fingerprint(), structure);
+        }
+        Ok(structures)
+    }
+
+    async fn load(&mut self, kind: (&str, &str), lock: bool) -> Result<Option<State>> {
+        let params = [kind.0.into(), kind.1.into()];
+        if lock {
+            let sql = "select id from collection where category = $1 and subcategory = $2 for update";
+            self.tx.query(sql, &params).await?;
+        }
+        let rows = self.tx.query(LOAD, &params).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let text = row.text(7)?.to_owned();
+        let shape = Arc::new(catalog::published(row.text(8)?)?);
+        let merged = Arc::new(Shape::from_text(&text)?);
+        Ok(Some(State { collection: catalog::from_row(row, shape)?, text, shape: merged }))
+    }
+
+    /// Makes the collection and publishes what the first documents show.
+    async fn create(
+        &mut self,
+        kind: (&str, &str),
+        structures: &BTreeMap<i64, Structure>,
+    ) -> Result<Arc<Collection>> {
+        let now = self.store.clock.now_us();
+        // Another node may take the name, or make the collection, at the same moment.
+        for _ in 0..NAME_TRIES {
+            let taken = self.taken().await?;
+            let (field_name, type_name) =
+                collection_names(kind.0, kind.1, &|name| taken.iter().any(|taken| taken == name));
+            let params = [
+                kind.0.into(),
+                kind.1.into(),
+                field_name.as_str().into(),
+                type_name.as_str().into(),
+                now.into(),
+            ];
+            let rows = self.tx.query(CREATE, &params).await?;
+            if let Some(row) = rows.first() {
+                let id = row.i64(0)?;
+                let shape = Arc::<Published>::default();
+                let text = Shape::default().to_text();
+                self.tx
+                    .execute("insert into collection_pos (collection_id, pos) values ($1, 0)", &[id.into()])
+                    .await?;
+                let sql = "insert into generation (collection_id, n, state, shape_version) values ($1, 1, 'live', 0)";
+                self.tx.execute(sql, &[id.into()]).await?;
+                self.version(id, &shape, &text, "first seen").await?;
+                let collection = Collection {
+                    id,
+                    category: kind.0.to_owned(),
+                    subcategory: kind.1.to_owned(),
+                    field_name,
+                    type_name,
+                    generation: 1,
+                    shape,
+                };
+                let state = State { collection, text, shape: Arc::default() };
+                return self.publish(state, structures, true).await;
+            }
+            if let Some(state) = self.load(kind, true).await? {
+                return self.publish(state, structures, false).await;
+            }
+        }
+        Err(Error::new(Code::Unavailable, "a new collection's name was taken meanwhile; try again"))
+    }
+
+    /// Names that collections have, with those that derive from them.
+    async fn taken(&mut self) -> Result<Vec<String>> {
+        let mut taken = Vec::new();
+        for row in self.tx.query("select field_name, type_name from collection", &[]).await? {
+            let (field, ty) = (row.text(0)?, row.text(1)?);
+            taken.push(field.to_owned());
+            taken.push(ty.to_owned());
+            taken.extend(["ByKey", "Aggregate"].iter().map(|suffix| format!("{field}{suffix}")));
+            taken.extend(TYPE_SUFFIXES.iter().map(|suffix| format!("{ty}{suffix}")));
+        }
+        Ok(taken)
+    }
+
+    /// Merges the structures, and publishes what they uncover. The collection's row is locked.
+    async fn publish(
+        &mut self,
+        mut state: State,
+        structures: &BTreeMap<i64, Structure>,
+        fresh: bool,
+    ) -> Result<Arc<Collection>> {
+        let id = state.collection.id;
+        let previous = state.collection.shape.clone();
+        let mut merged = Shape::clone(&state.shape);
+        structures.values().for_each(|structure| merged.merge(structure));
+        let text = merged.to_text();
+        let limits = self.store.catalog.limits();
+        if let Some(mut next) = merged.publish(&previous, &limits.shape) {
+            next.version = previous.version + 1;
+            // The old version keeps what it published; what was merged goes on with the new one.
+            let sql = "update shape_version set shape = '' where collection_id = $1 and version = $2";
+            self.tx.execute(sql, &[id.into(), previous.version.into()]).await?;
+            self.version(id, &next, &text, "uncovered").await?;
+            let params = [id.into(), next.version.into(), previous.version.into()];
+            if self.tx.execute(SWAP, &params).await? != 1 {
+                return Err(Error::new(
+                    Code::Unavailable,
+                    "the collection was published meanwhile; try again",
+                ));
+            }
+            state.collection.shape = Arc::new(next);
+            self.applied.published = true;
+        } else if text != state.text {
+            let sql = "update shape_version set shape = $3 where collection_id = $1 and version = $2";
+            self.tx.execute(sql, &[id.into(), previous.version.into(), text.into()]).await?;
+        }
+        if fresh {
+            ddl::create(self.tx, &state.collection).await?;
+            self.applied.published = true;
+        } else {
+            ddl::widen(self.tx, &state.collection, &previous).await?;
+        }
+        self.applied.learned.push(Learned {
+            collection_id: id,
+            shape: Arc::new(merged),
+            fingerprints: structures.keys().copied().collect(),
+        });
+        Ok(Arc::new(state.collection))
+    }
+
+    async fn version(&mut self, id: i64, published: &Published, shape: &str, cause: &str) -> Result<()> {
+        let text = serde_json::to_string(published).map_err(Error::internal)?;
+        let now = self.store.clock.now_us();
+        let params =
+            [id.into(), published.version.into(), shape.into(), text.into(), cause.into(), now.into()];
+        let sql = "insert into shape_version (collection_id, version, shape, published, cause, at) \
+                   values ($1, $2, $3, $4, $5, $6)";
+        self.tx.execute(sql, &params).await.map(drop)
+    }
+}
+
+/// The fingerprints, when merging all of these changes nothing.
+fn covering(shape: &Shape, structures: &BTreeMap<i64, Structure>) -> Option<Vec<i64>> {
+    let mut merged = shape.clone();
+    structures.values().for_each(|structure| merged.merge(structure));
+    (merged == *shape).then(|| structures.keys().copied().collect())
+}
+
+const NAME_TRIES: usize = 8;
+
+/// What a collection's own types are called after its name.
+const TYPE_SUFFIXES: [&str; 13] = [
+    "Aggregate",
+    "Avg",
+    "Change",
+    "Connection",
+    "CountDistinct",
+    "Edge",
+    "Field",
+    "Filter",
+    "Group",
+    "Max",
+    "Min",
+    "Order",
+    "Sum",
+];
+
+const LOAD: &str = "select c.id, c.category, c.subcategory, c.field_name, c.type_name, c.generation, \
+     c.shape_version, v.shape, v.published from collection c \
+     join shape_version v on v.collection_id = c.id and v.version = c.shape_version \
+     where c.category = $1 and c.subcategory = $2";
+
+const CREATE: &str = "insert into collection (category, subcategory, field_name, type_name, generation, \
+     shape_version, created_at) values ($1, $2, $3, $4, 1, 0, $5) on conflict do nothing returning id";
+
+const SWAP: &str = "update collection set shape_version = $2 where id = $1 and shape_version = $3";

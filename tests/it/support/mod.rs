@@ -1,0 +1,3 @@
+//! What the suites share: servers, an application in this process, clients of every transport.
+
+pub mod servers;

@@ -1,0 +1,240 @@
+//! Real servers for tests: PostgreSQL and Redis as the machine has them, each in a directory of its own, on Unix
+//! sockets, ended with the process that started it. Standard library only; must not know Wellspring.
+//!
+//! A shell stands between the test process and each server and reads orders from a pipe. When the process dies,
+//! in whatever way, the pipe closes: then the shell ends the server and removes its directory.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::Write,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        net::UnixStream,
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a server may take to come or go.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// PostgreSQL with one superuser `wellspring` and a UTF-8 locale.
+pub struct Postgres {
+    guard: Guard,
+}
+
+impl Postgres {
+    /// One that trades durability for speed; `None` when the machine has no PostgreSQL.
+    pub fn start() -> Option<Self> {
+        Self::start_with("-c fsync=off -c synchronous_commit=off -c full_page_writes=off")
+    }
+
+    /// One that keeps what it has committed, as in production.
+    pub fn start_durable() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    fn start_with(options: &str) -> Option<Self> {
+        let initdb = find("initdb")?.canonicalize().ok()?;
+        let bin = initdb.parent()?;
+        let user = unprivileged();
+        let dir = fresh_dir("pg", user);
+        let mut command = as_user(Command::new(&initdb), user);
+        command.args(["-D", "data", "-A", "trust", "-U", "wellspring", "-N", "-E", "UTF8"]);
+        command.arg(format!("--locale={}", utf8_locale())).current_dir(&dir);
+        let made = command.output().expect("initdb should run");
+        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        let server = format!(
+            "{}/postgres -D data -k {} -h '' -c shared_buffers=32MB -c max_connections=300 {options}",
+            bin.display(),
+            dir.display(),
+        );
+        let postgres = Postgres { guard: Guard::new(&server, dir, user) };
+        postgres.wait_until_ready();
+        Some(postgres)
+    }
+
+    /// The address of one of its databases; `postgres` is always there.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://wellspring@localhost/{database}?host={}", self.guard.dir.display())
+    }
+
+    /// The process id of its postmaster.
+    pub fn pid(&self) -> u32 {
+        let line = self.pid_file().lines().next().map(str::to_owned);
+        line.and_then(|line| line.parse().ok()).expect("it should have written its process id")
+    }
+
+    /// Ends it at once, cutting its clients off, and starts it again on what it had kept.
+    pub fn restart(&mut self) {
+        self.guard.order("stop");
+        until("PostgreSQL has ended", || self.pid_file().is_empty());
+        self.guard.order("start");
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        let ready = || self.pid_file().lines().nth(7).is_some_and(|line| line.trim() == "ready");
+        until(&format!("PostgreSQL is ready in {}", self.guard.dir.display()), ready);
+    }
+
+    fn pid_file(&self) -> String {
+        fs::read_to_string(self.guard.dir.join("data/postmaster.pid")).unwrap_or_default()
+    }
+}
+
+/// Redis, or a server of the same protocol, that keeps nothing on disk.
+pub struct Redis {
+    guard: Guard,
+}
+
+impl Redis {
+    /// Redis, or Valkey where there is no Redis; `None` when the machine has neither.
+    pub fn start() -> Option<Self> {
+        Self::start_program("redis-server").or_else(|| Self::start_program("valkey-server"))
+    }
+
+    /// A program that speaks its protocol, such as `valkey-server`.
+    pub fn start_program(name: &str) -> Option<Self> {
+        let program = find(name)?;
+        let dir = fresh_dir("rd", None);
+        let server = format!(
+            "{} --port 0 --unixsocket {dir}/s --dir {dir} --save '' --appendonly no",
+            program.display(),
+            dir = dir.display(),
+        );
+        let redis = Redis { guard: Guard::new(&server, dir, None) };
+        redis.wait_until_ready();
+        Some(redis)
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    /// Ends it; what it held is gone.
+    pub fn stop(&mut self) {
+        self.guard.order("stop");
+        until("Redis has ended", || UnixStream::connect(self.socket()).is_err());
+    }
+
+    /// Starts it again after [`Redis::stop`], empty.
+    pub fn start_again(&mut self) {
+        self.guard.order("start");
+        self.wait_until_ready();
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.guard.dir.join("s")
+    }
+
+    fn wait_until_ready(&self) {
+        until("Redis accepts connections", || UnixStream::connect(self.socket()).is_ok());
+    }
+}
+
+/// The shell that owns a server.
+struct Guard {
+    shell: Child,
+    dir: PathBuf,
+}
+
+impl Guard {
+    fn new(server: &str, dir: PathBuf, user: Option<(u32, u32)>) -> Self {
+        let script = format!(
+            "start() {{ {server} >>log 2>&1 </dev/null & p=$!; }}\n\
+             stop() {{ kill -INT $p 2>/dev/null; wait $p; }}\n\
+             start; while read order; do $order; done; stop; cd /; rm -rf '{}'",
+            dir.display(),
+        );
+        let mut shell = as_user(Command::new("sh"), user);
+        shell.arg("-c").arg(script).current_dir(&dir).stdin(Stdio::piped()).process_group(0);
+        Guard { shell: shell.spawn().expect("a shell should start"), dir }
+    }
+
+    fn order(&mut self, order: &str) {
+        let pipe = self.shell.stdin.as_mut().expect("the pipe is open until the guard is dropped");
+        writeln!(pipe, "{order}").expect("the guarding shell should be there");
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ended = self.shell.wait();
+    }
+}
+
+/// Looks until `done` holds; fails the test when it takes too long.
+fn until(what: &str, done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited too long until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A program of the search path, or of the place where Debian keeps PostgreSQL's, newest version first.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
+    versions.sort();
+    dirs.extend(versions.into_iter().rev());
+    dirs.into_iter().map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+/// Whom to be: PostgreSQL refuses to run as root.
+fn unprivileged() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    ["postgres", "nobody"].iter().find_map(|wanted| {
+        let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let fields = fields.into_iter().find(|fields| fields.first() == Some(wanted))?;
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    })
+}
+
+fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// A new directory; its path is short because a Unix socket's path has at most 107 bytes.
+fn fresh_dir(kind: &str, user: Option<(u32, u32)>) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let dir = env::temp_dir().join(format!("ws-{kind}-{}-{number}", std::process::id()));
+    fs::create_dir_all(&dir).expect("the temporary directory should be writable");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    if let Some((uid, gid)) = user {
+        chown(&dir, Some(uid), Some(gid)).expect("root may give it away");
+    }
+    dir
+}
+
+/// A locale that orders text unlike code points do, so that a forgotten collation shows; else what there is.
+fn utf8_locale() -> &'static str {
+    let listed = Command::new("locale").arg("-a").output().map(|output| output.stdout).unwrap_or_default();
+    let listed = String::from_utf8_lossy(&listed).to_lowercase();
+    let has = |name: &str| listed.lines().any(|line| line == name);
+    if has("en_us.utf8") {
+        "en_US.UTF-8"
+    } else if has("c.utf8") || has("c.utf-8") || Path::new(OsStr::new("/usr/lib/locale/C.utf8")).exists() {
+        "C.UTF-8"
+    } else {
+        "C"
+    }
+}

@@ -173,6 +173,8 @@ section! {
         commit_bytes_max: usize = 16 * 1024 * 1024,
         /// The most records waiting for a commit; more are answered `BACKPRESSURE`.
         queue_max: usize = 4_096,
+        /// The most bytes of documents waiting for a commit; more are answered `BACKPRESSURE`.
+        queue_bytes_max: usize = 64 * 1024 * 1024,
         /// The most records that may wait to be provisioned; more are answered `BACKPRESSURE`.
         backlog_max: i64 = 10_000_000,
         /// The most rejected records that a batch answer lists.

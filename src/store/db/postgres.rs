@@ -30,7 +30,9 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Connects.
     pub(super) async fn open(url: &str, config: &config::Store) -> Result<Self> {
-        let mut options = sea_orm::ConnectOptions::new(url);
+        // sea-orm knows the scheme by its short name only.
+        let short = url.strip_prefix("postgresql:").map(|rest| format!("postgres:{rest}"));
+        let mut options = sea_orm::ConnectOptions::new(short.unwrap_or_else(|| url.to_owned()));
         options
             .max_connections(config.connections_max.max(4))
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))

@@ -1,6 +1,7 @@
 //! The application: opens what a node needs, wires the services together, runs their loops and stops them in
 //! order. The only place that spawns tasks. Must not hold business rules.
 
+mod policies;
 mod signal;
 
 pub use signal::stop_signal;
@@ -129,29 +130,19 @@ impl App {
         let stopping = Stop { door: services.stopping.clone(), loops: CancellationToken::new() };
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         let mut parts = Parts::default();
-        parts.spawn("writer", async {
-            writer.run().await;
-            Ok(())
-        });
+        parts.loops("writer", writer.run());
         if config.has_role("relay") {
             let relay = services.provisioning.clone().run_relay(stopping.loops.clone());
-            parts.spawn("relay", async {
-                relay.await;
-                Ok(())
-            });
+            parts.loops("relay", relay);
         }
         if config.has_role("worker") {
             let worker = services.provisioning.clone().run_worker(stopping.loops.clone());
-            parts.spawn("worker", async {
-                worker.await;
-                Ok(())
-            });
+            parts.loops("worker", worker);
         }
+        let watch = policies::watch(policy, services.metrics.clone(), stopping.loops.clone());
+        parts.loops("policy watch", watch);
         for work in services.store.background(&stopping.loops) {
-            parts.spawn("store's background", async {
-                work.await;
-                Ok(())
-            });
+            parts.loops("store's background", work);
         }
         parts.spawn("door", http::serve(listener, services));
         let ended = tokio::select! {
@@ -176,6 +167,14 @@ struct Parts(JoinSet<(&'static str, Result<()>)>);
 impl Parts {
     fn spawn(&mut self, name: &'static str, part: impl Future<Output = Result<()>> + Send + 'static) {
         self.0.spawn(async move { (name, part.await) });
+    }
+
+    /// A part that cannot fail, only end.
+    fn loops(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            part.await;
+            (name, Ok(()))
+        });
     }
 
     /// Waits for the next part to end and gives its name.

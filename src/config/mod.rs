@@ -320,7 +320,7 @@ section! {
     /// What is logged.
     Log {
         /// A tracing filter, such as `info` or `wellspring=debug`.
-        filter: String = "info".into(),
+        filter: String = "info,sea_orm_migration=warn,sqlx=warn".into(),
         /// `json` or `text`.
         format: String = "text".into(),
     }

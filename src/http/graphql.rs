@@ -40,7 +40,7 @@ pub(super) async fn post(
 ) -> Response {
     let Some(media) = accept::negotiate(&headers) else { return not_acceptable() };
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !content_type.is_some_and(|value| accept::is_json(value)) {
+    if !content_type.is_some_and(accept::is_json) {
         let message = "send the request as `Content-Type: application/json`";
         return Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     }

@@ -11,5 +11,6 @@
 #![allow(unreachable_pub, reason = "one binary: what a helper offers is public to its suites")]
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
+mod http;
 mod support;
 mod tidy;

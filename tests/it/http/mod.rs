@@ -1,0 +1,10 @@
+//! The door as clients see it: media types, statuses, tokens, bounds, sockets, event streams, the source routes and
+//! the console's files. Every test has a node of its own in this process.
+
+mod console;
+mod graphql;
+mod node;
+mod socket;
+mod source;
+mod sse;
+mod tokens;

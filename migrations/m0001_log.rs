@@ -52,7 +52,7 @@ const STATEMENTS: &[&str] = &[
         unique (key, rev))",
     "create unique index record_idem on record (source_id, author, idem) where idem is not null",
     "create index record_source on record (source_id, id)",
-    // Rows that still have to be settled; pseq is given when the relay claims them.
+    // Rows that still have to be settled; pseq is given when the relay claims them, and the row goes when it is settled.
     "create table outbox (
         id {identity},
         partition {int} not null,
@@ -61,8 +61,7 @@ const STATEMENTS: &[&str] = &[
         rev {int} not null,
         hook {text} default 'sourced' not null,
         hops {int} not null,
-        pseq {int},
-        claimed_at {int})",
+        pseq {int})",
     "create index outbox_unclaimed on outbox (partition, id) where pseq is null",
     "create unique index outbox_claimed on outbox (partition, pseq) where pseq is not null",
     "create index outbox_record on outbox (record_id)",

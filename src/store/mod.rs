@@ -73,12 +73,9 @@ impl Store {
         Ok(Store { db, wake, catalog, clock, signer, partitions, seen })
     }
 
-    /// What must run beside the store until `stop`: hearing other nodes, and trimming what is settled.
+    /// What must run beside the store until `stop`: hearing other nodes.
     pub fn background(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
-        vec![
-            Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone())),
-            Box::pin(log::trim(self.clone(), stop.clone())),
-        ]
+        vec![Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone()))]
     }
 
     /// Whether the database answers.

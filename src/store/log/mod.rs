@@ -3,11 +3,9 @@
 
 mod append;
 mod read;
-mod trim;
 
 pub use append::{Appended, genesis};
 pub use read::{Step, Way};
-pub(super) use trim::run as trim;
 
 use std::sync::Arc;
 

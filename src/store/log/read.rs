@@ -27,8 +27,6 @@ pub struct Way {
     pub status: ReceiptStatus,
     /// When it was taken in, Unix microseconds.
     pub ingested_at: i64,
-    /// When it was handed to the stream; not known any more for records that were settled long ago.
-    pub published_at: Option<i64>,
     /// When the last plugin settled it.
     pub provisioned_at: Option<i64>,
     /// What plugins did with it.
@@ -115,28 +113,34 @@ impl Store {
         rows.iter().map(|row| Source::new(row.text(0)?, row.text(1)?, row.text(2)?)).collect()
     }
 
+    /// How many records wait to be provisioned, at most.
+    pub async fn backlog(&self) -> Result<i64> {
+        // Ids are handed out densely but for what was rolled back; counting rows would take as long as there are many.
+        let sql = "select coalesce((select max(id) from outbox) - (select min(id) from outbox) + 1, 0)";
+        let rows = self.db.query(sql, &[]).await?;
+        rows.first().map_or(Ok(0), |row| row.i64(0))
+    }
+
     /// How far a record is; `None` when there is no such record.
     pub async fn way(&self, id: Uuid) -> Result<Option<Way>> {
         let sql = "select s.category, s.subcategory, s.source_name, r.key, r.rev, r.author, r.ingested_at, \
-                   o.pseq, o.claimed_at, p.settled, \
+                   o.id, o.pseq, \
                    (select count(*) from dead_letter d where d.record_id = r.id) \
-                   from record r join source s on s.id = r.source_id join partition p on p.p = r.partition \
-                   left join outbox o on o.record_id = r.id where r.id = $1";
+                   from record r join source s on s.id = r.source_id left join outbox o on o.record_id = r.id where r.id = $1";
         let rows = self.db.query(sql, &[id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let sql = "select p.name, l.version, l.outcome, l.settled_at from ledger l \
                    join plugin p on p.id = l.plugin_id where l.record_id = $1 order by l.settled_at, p.name";
         let steps = self.db.query(sql, &[id.into()]).await?;
         let steps = steps.iter().map(step).collect::<Result<Vec<_>>>()?;
-        let (pseq, claimed_at, settled) = (row.opt_i64(7)?, row.opt_i64(8)?, row.i64(9)?);
+        let (waits, claimed) = (row.opt_i64(7)?.is_some(), row.opt_i64(8)?.is_some());
         let ingested_at = row.i64(6)?;
-        let status = match pseq {
-            _ if row.i64(10)? > 0 => ReceiptStatus::Parked,
-            Some(pseq) if pseq > settled => ReceiptStatus::Published,
-            // The outbox row of what was settled long ago is trimmed; an unclaimed one is there without a number.
-            Some(_) => ReceiptStatus::Provisioned,
-            None if self.is_waiting(id).await? => ReceiptStatus::Accepted,
-            None => ReceiptStatus::Provisioned,
+        let status = match (waits, claimed) {
+            _ if row.i64(9)? > 0 => ReceiptStatus::Parked,
+            (true, true) => ReceiptStatus::Published,
+            (true, false) => ReceiptStatus::Accepted,
+            // Settling drops the outbox row.
+            (false, _) => ReceiptStatus::Provisioned,
         };
         let last = steps.iter().map(|step| step.settled_at).max();
         Ok(Some(Way {
@@ -147,15 +151,9 @@ impl Store {
             author: row.text(5)?.to_owned(),
             status,
             ingested_at,
-            published_at: claimed_at,
             provisioned_at: last.filter(|_| status == ReceiptStatus::Provisioned),
             steps,
         }))
-    }
-
-    async fn is_waiting(&self, id: Uuid) -> Result<bool> {
-        let sql = "select 1 from outbox where record_id = $1 and pseq is null";
-        Ok(!self.db.query(sql, &[id.into()]).await?.is_empty())
     }
 }
 

@@ -4,6 +4,27 @@
 //! idempotent merge of structures; [`Published`] is the versioned projection that the API is typed by and that
 //! only grows. [`conform`] turns one document into the cells of a row; what does not fit is a [`Misfit`].
 
+mod conform;
+mod document;
+mod formats;
+mod names;
+mod publish;
+mod structure;
+mod values;
+#[cfg(test)]
+mod tests;
+
+pub use conform::conform;
+pub use document::document;
+pub use names::{collection_names, type_names};
+pub use structure::fingerprint;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use structure::Node;
+
 /// The type of one published scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scalar {
@@ -127,76 +148,113 @@ pub struct Conformed {
     pub rescued: Vec<Misfit>,
 }
 
-use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
-
-use crate::record::Json;
-
 /// The structure of one document: kinds, number classes and string formats per location. Canonical.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Structure;
+pub struct Structure {
+    root: Node,
+}
 
 /// The merge of structures: commutative, associative, idempotent.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Shape;
-
-impl Structure {
-    /// Derives it in one walk.
-    pub fn derive(_document: &Json, _limits: &crate::config::Shape) -> Self {
-        todo!()
-    }
-    /// Canonical text, stored once per collection and fingerprint.
-    pub fn to_text(&self) -> String {
-        todo!()
-    }
-    /// The structure of a canonical text.
-    pub fn from_text(_text: &str) -> crate::error::Result<Self> {
-        todo!()
-    }
-    /// First 8 bytes of the SHA-256 of the canonical text.
-    pub fn fingerprint(&self) -> i64 {
-        todo!()
-    }
-}
-
-impl Shape {
-    /// Takes one structure in.
-    pub fn merge(&mut self, _structure: &Structure) {
-        todo!()
-    }
-    /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids and names
-    /// of `previous` stay; types only widen.
-    pub fn publish(&self, _previous: &Published, _limits: &crate::config::Shape) -> Option<Published> {
-        todo!()
-    }
-    /// For storage.
-    pub fn to_text(&self) -> String {
-        todo!()
-    }
-    /// From storage.
-    pub fn from_text(_text: &str) -> crate::error::Result<Self> {
-        todo!()
-    }
+pub struct Shape {
+    root: Node,
 }
 
 impl Published {
     /// The columns of a row, in field order: leaf, list and presence columns.
     pub fn columns(&self) -> Vec<Column> {
-        todo!()
+        let mut columns = Vec::new();
+        add_columns(&self.fields, &mut columns);
+        columns
+    }
+
+    /// The field that a path of published names leads to, lists passed through.
+    pub fn find<'a>(&'a self, names: &[&str]) -> Option<&'a Field> {
+        let (last, above) = names.split_last()?;
+        let mut fields = self.fields.as_slice();
+        for name in above {
+            fields = fields.iter().find(|field| field.name == *name)?.children();
+        }
+        fields.iter().find(|field| field.name == *last)
+    }
+
+    /// The field with this id.
+    pub fn field(&self, id: u32) -> Option<&Field> {
+        self.fields().find(|field| field.id == id)
+    }
+
+    /// Every field at every depth, each before what is nested in it.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        let mut stack = vec![self.fields.iter()];
+        std::iter::from_fn(move || {
+            loop {
+                match stack.last_mut()?.next() {
+                    Some(field) => {
+                        stack.push(field.children().iter());
+                        return Some(field);
+                    }
+                    None => {
+                        stack.pop();
+                    }
+                }
+            }
+        })
     }
 }
 
-/// Turns a document into the cells of a row of this published shape.
-pub fn conform(_published: &Published, _document: &Json) -> Conformed {
-    todo!()
+fn add_columns(fields: &[Field], columns: &mut Vec<Column>) {
+    for field in fields {
+        let mut add = |prefix: char, sql| {
+            columns.push(Column { name: format!("{prefix}{}", field.id), field_id: field.id, sql });
+        };
+        match &field.kind {
+            Kind::Scalar(scalar) => add('f', scalar.sql()),
+            Kind::List(_) => add('f', SqlType::Text),
+            Kind::Object(children) => {
+                add('p', SqlType::Bool);
+                add_columns(children, columns);
+            }
+        }
+    }
 }
 
-/// Field name (`orderClothing`) and type name (`OrderClothing`) of a collection, not in `taken`.
-pub fn collection_names(
-    _category: &str,
-    _subcategory: &str,
-    _taken: &dyn Fn(&str) -> bool,
-) -> (String, String) {
-    todo!()
+impl Field {
+    /// The fields nested in it, through lists; none for a scalar.
+    pub fn children(&self) -> &[Field] {
+        let mut kind = &self.kind;
+        while let Kind::List(item) = kind {
+            kind = item;
+        }
+        match kind {
+            Kind::Object(children) => children,
+            _ => &[],
+        }
+    }
+}
+
+impl Scalar {
+    /// The type of its column.
+    pub fn sql(self) -> SqlType {
+        match self {
+            Scalar::Boolean => SqlType::Bool,
+            Scalar::Int | Scalar::BigInt => SqlType::Int,
+            Scalar::Float => SqlType::Float,
+            Scalar::String | Scalar::DateTime | Scalar::Date | Scalar::Uuid | Scalar::Json => SqlType::Text,
+        }
+    }
+
+    /// The name of its GraphQL type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scalar::Boolean => "Boolean",
+            Scalar::Int => "Int",
+            Scalar::BigInt => "BigInt",
+            Scalar::Float => "Float",
+            Scalar::String => "String",
+            Scalar::DateTime => "DateTime",
+            Scalar::Date => "Date",
+            Scalar::Uuid => "UUID",
+            Scalar::Json => "JSON",
+        }
+    }
 }

@@ -1,0 +1,325 @@
+//! From a document to a row. Every value ends in a cell, in `rest` or among what was rescued: nothing is dropped.
+//! Members without a value that are not published are the one exception: a `null` says what their absence says.
+
+use std::collections::{HashMap, HashSet};
+
+use super::publish::pointer_token;
+use super::values::{self, Fit};
+use super::{Cell, Conformed, Field, Kind, Misfit, Published, Scalar};
+use crate::record::{Json, write_string};
+
+/// Objects of up to this many members are searched one by one.
+const FEW: usize = 12;
+
+/// Turns a document into the cells of a row of this published shape.
+pub fn conform(published: &Published, document: &Json) -> Conformed {
+    let mut row = Row { cells: Vec::new(), rescued: Vec::new(), path: Vec::new() };
+    let mut rest = Rest::default();
+    match document {
+        Json::Object(members) => row.object(&published.fields, members, &mut rest),
+        other => {
+            row.rescue(other, "not an object".into());
+            row.absent(&published.fields);
+        }
+    }
+    Conformed { cells: row.cells, rest: rest.to_text(), rescued: row.rescued }
+}
+
+/// A step of a JSON pointer.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl Step<'_> {
+    fn token(self) -> String {
+        match self {
+            Step::Key(key) => pointer_token(key),
+            Step::Index(index) => index.to_string(),
+        }
+    }
+}
+
+/// What is not published of one object, by the keys of the source; items of lists stand under their index.
+#[derive(Default)]
+struct Rest<'a> {
+    members: Vec<(Step<'a>, Left<'a>)>,
+}
+
+enum Left<'a> {
+    Whole(&'a Json),
+    Part(Rest<'a>),
+}
+
+impl<'a> Rest<'a> {
+    fn add(&mut self, step: Step<'a>, part: Rest<'a>) {
+        if !part.members.is_empty() {
+            self.members.push((step, Left::Part(part)));
+        }
+    }
+
+    fn to_text(&self) -> Option<String> {
+        if self.members.is_empty() {
+            return None;
+        }
+        let mut out = Vec::new();
+        self.write(&mut out);
+        // Everything written came from `str`.
+        String::from_utf8(out).ok()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, (step, left)) in self.members.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            match step {
+                Step::Key(key) => write_string(key, out),
+                Step::Index(index) => write_string(&index.to_string(), out),
+            }
+            out.push(b':');
+            match left {
+                Left::Whole(value) => value.write(out),
+                Left::Part(rest) => rest.write(out),
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+/// Finds the published field of a key: by guess for members in published order, else by search.
+struct Fields<'a> {
+    fields: &'a [Field],
+    index: Option<HashMap<&'a str, usize>>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(fields: &'a [Field]) -> Self {
+        let index = (fields.len() > FEW)
+            .then(|| fields.iter().enumerate().map(|(at, field)| (field.key.as_str(), at)).collect());
+        Fields { fields, index }
+    }
+
+    fn find(&self, key: &str, hint: usize) -> Option<usize> {
+        if self.fields.get(hint).is_some_and(|field| field.key == key) {
+            return Some(hint);
+        }
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.fields.iter().position(|field| field.key == key),
+        }
+    }
+}
+
+/// Calls `each` with every member that counts, in order, and `shadowed` with those that a later one replaces.
+fn members<'a>(
+    all: &'a [(String, Json)],
+    mut shadowed: impl FnMut(&'a str, &'a Json),
+    mut each: impl FnMut(&'a str, &'a Json),
+) {
+    let mut last = HashSet::new();
+    let mut hidden = HashSet::new();
+    if all.len() > FEW {
+        for (at, (key, _)) in all.iter().enumerate().rev() {
+            if !last.insert(key.as_str()) {
+                hidden.insert(at);
+            }
+        }
+    }
+    for (at, (key, value)) in all.iter().enumerate() {
+        let replaced = if all.len() > FEW {
+            hidden.contains(&at)
+        } else {
+            all.iter().skip(at + 1).any(|(later, _)| later == key)
+        };
+        if replaced { shadowed(key, value) } else { each(key, value) }
+    }
+}
+
+/// The row at work.
+struct Row<'a> {
+    cells: Vec<Cell>,
+    rescued: Vec<Misfit>,
+    path: Vec<Step<'a>>,
+}
+
+impl<'a> Row<'a> {
+    fn rescue(&mut self, value: &Json, reason: String) {
+        let path = self.path.iter().map(|step| format!("/{}", step.token())).collect();
+        self.rescued.push(Misfit { path, reason, value: value.to_text() });
+    }
+
+    fn rescue_at(&mut self, step: Step<'a>, value: &Json, reason: &str) {
+        self.path.push(step);
+        self.rescue(value, reason.to_owned());
+        self.path.pop();
+    }
+
+    /// The values of an object's fields, in published order. What is not published goes to `rest`, what a later
+    /// member replaces is rescued.
+    fn select(
+        &mut self,
+        fields: &Fields<'a>,
+        all: &'a [(String, Json)],
+        rest: &mut Rest<'a>,
+    ) -> Vec<Option<&'a Json>> {
+        let mut values = vec![None; fields.fields.len()];
+        let mut hint = 0;
+        let shadowed = |key: &'a str, value: &'a Json| {
+            self.rescue_at(Step::Key(key), value, "its key comes again later in the same object");
+        };
+        members(all, shadowed, |key, value| match fields.find(key, hint) {
+            Some(at) => {
+                hint = at + 1;
+                if let Some(slot) = values.get_mut(at) {
+                    *slot = Some(value);
+                }
+            }
+            None if *value == Json::Null => {}
+            None => rest.members.push((Step::Key(key), Left::Whole(value))),
+        });
+        values
+    }
+
+    fn object(&mut self, fields: &'a [Field], all: &'a [(String, Json)], rest: &mut Rest<'a>) {
+        let values = self.select(&Fields::of(fields), all, rest);
+        for (field, value) in fields.iter().zip(values) {
+            match value {
+                None | Some(Json::Null) => self.absent(std::slice::from_ref(field)),
+                Some(value) => {
+                    self.path.push(Step::Key(&field.key));
+                    let mut part = Rest::default();
+                    self.value(&field.kind, value, &mut part);
+                    self.path.pop();
+                    rest.add(Step::Key(&field.key), part);
+                }
+            }
+        }
+    }
+
+    /// The cells of fields that have no value.
+    fn absent(&mut self, fields: &[Field]) {
+        for field in fields {
+            self.cells.push(Cell::Null);
+            if let Kind::Object(children) = &field.kind {
+                self.absent(children);
+            }
+        }
+    }
+
+    fn value(&mut self, kind: &'a Kind, value: &'a Json, rest: &mut Rest<'a>) {
+        match (kind, value) {
+            (Kind::Scalar(scalar), value) => {
+                let cell = self.scalar(*scalar, value);
+                self.cells.push(cell);
+            }
+            (Kind::Object(fields), Json::Object(members)) => {
+                self.cells.push(Cell::Bool(true));
+                self.object(fields, members, rest);
+            }
+            (Kind::Object(fields), value) => {
+                self.rescue(value, format!("published as an object, this is {}", values::called(value)));
+                self.cells.push(Cell::Null);
+                self.absent(fields);
+            }
+            (Kind::List(item), Json::Array(items)) => {
+                let mut out = Vec::new();
+                self.list(item, items, rest, &mut out);
+                // Everything written came from `str`.
+                self.cells.push(Cell::Text(String::from_utf8(out).unwrap_or_default()));
+            }
+            (Kind::List(_), value) => {
+                self.rescue(value, format!("published as a list, this is {}", values::called(value)));
+                self.cells.push(Cell::Null);
+            }
+        }
+    }
+
+    fn scalar(&mut self, scalar: Scalar, value: &Json) -> Cell {
+        match values::fit(value, scalar) {
+            Fit::Cell(cell) => cell,
+            Fit::Nearly(cell, reason) => {
+                self.rescue(value, reason.to_owned());
+                cell
+            }
+            Fit::Misfit(reason) => {
+                self.rescue(value, reason);
+                Cell::Null
+            }
+        }
+    }
+
+    fn list(&mut self, kind: &'a Kind, items: &'a [Json], rest: &mut Rest<'a>, out: &mut Vec<u8>) {
+        let fields = match kind {
+            Kind::Object(fields) => Some(Fields::of(fields)),
+            _ => None,
+        };
+        out.push(b'[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            self.path.push(Step::Index(index));
+            let mut part = Rest::default();
+            self.item(kind, fields.as_ref(), item, &mut part, out);
+            self.path.pop();
+            rest.add(Step::Index(index), part);
+        }
+        out.push(b']');
+    }
+
+    /// Writes one value within a list; `fields` are those of `kind`, when it is an object.
+    fn item(
+        &mut self,
+        kind: &'a Kind,
+        fields: Option<&Fields<'a>>,
+        value: &'a Json,
+        rest: &mut Rest<'a>,
+        out: &mut Vec<u8>,
+    ) {
+        match (kind, value) {
+            (_, Json::Null) => out.extend_from_slice(b"null"),
+            (Kind::Scalar(scalar), value) => values::write(&self.scalar(*scalar, value), *scalar, out),
+            (Kind::List(item), Json::Array(items)) => self.list(item, items, rest, out),
+            (Kind::Object(children), Json::Object(members)) => match fields {
+                Some(fields) => self.item_object(fields, members, rest, out),
+                None => self.item_object(&Fields::of(children), members, rest, out),
+            },
+            (kind, value) => {
+                let wanted = if matches!(kind, Kind::List(_)) { "a list" } else { "an object" };
+                self.rescue(value, format!("published as {wanted}, this is {}", values::called(value)));
+                out.extend_from_slice(b"null");
+            }
+        }
+    }
+
+    /// Writes an object within a list: the members that are there, by their published names in published order.
+    fn item_object(
+        &mut self,
+        fields: &Fields<'a>,
+        members: &'a [(String, Json)],
+        rest: &mut Rest<'a>,
+        out: &mut Vec<u8>,
+    ) {
+        let values = self.select(fields, members, rest);
+        out.push(b'{');
+        let mut first = true;
+        for (field, value) in fields.fields.iter().zip(values) {
+            let Some(value) = value.filter(|value| **value != Json::Null) else { continue };
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            write_string(&field.name, out);
+            out.push(b':');
+            self.path.push(Step::Key(&field.key));
+            let mut part = Rest::default();
+            self.item(&field.kind, None, value, &mut part, out);
+            self.path.pop();
+            rest.add(Step::Key(&field.key), part);
+        }
+        out.push(b'}');
+    }
+}

@@ -1,0 +1,363 @@
+//! Names: from source keys and categories to GraphQL. A name is given once; nothing here may depend on anything but
+//! its arguments, so that a name can be found again.
+
+use std::collections::BTreeMap;
+
+use super::{Field, Kind, Published};
+
+/// Names that no field may have, at any depth: members of rows and filters, and what GraphQL reads as literals.
+const RESERVED_FIELDS: [&str; 8] = ["_record", "_rest", "and", "or", "not", "true", "false", "null"];
+
+/// Root fields of the management part, present and planned.
+const RESERVED_ROOTS: [&str; 26] = [
+    "record",
+    "records",
+    "receipt",
+    "receipts",
+    "source",
+    "sources",
+    "sourceMany",
+    "retract",
+    "collection",
+    "collections",
+    "plugin",
+    "plugins",
+    "explainRouting",
+    "deadLetter",
+    "deadLetters",
+    "redrive",
+    "contract",
+    "contracts",
+    "decisions",
+    "lag",
+    "replay",
+    "erase",
+    "events",
+    "node",
+    "nodes",
+    "policy",
+];
+
+/// Types of the management part, scalars of GraphQL and of ours, and classes that policies know.
+const RESERVED_TYPES: [&str; 66] = [
+    "Query",
+    "Mutation",
+    "Subscription",
+    "String",
+    "Int",
+    "Float",
+    "Boolean",
+    "ID",
+    "DateTime",
+    "Date",
+    "BigInt",
+    "Decimal",
+    "UUID",
+    "JSON",
+    "Record",
+    "RecordMeta",
+    "RecordMetaFilter",
+    "RecordMetaOrder",
+    "Receipt",
+    "ReceiptStep",
+    "ReceiptStatus",
+    "Source",
+    "SourceInput",
+    "SourceManyInput",
+    "SourceDocumentInput",
+    "SourceManyPayload",
+    "RejectedDocument",
+    "RetractInput",
+    "RedrivePayload",
+    "UsageAgreement",
+    "UsageAgreementInput",
+    "Collection",
+    "Shape",
+    "ShapeField",
+    "Plugin",
+    "DeadLetter",
+    "Lag",
+    "PartitionLag",
+    "PageInfo",
+    "ChangeOp",
+    "SortOrder",
+    "PresenceFilter",
+    "StringFilter",
+    "IntFilter",
+    "BigIntFilter",
+    "FloatFilter",
+    "DecimalFilter",
+    "DateTimeFilter",
+    "DateFilter",
+    "UUIDFilter",
+    "BooleanFilter",
+    "JSONFilter",
+    "StringListFilter",
+    "IntListFilter",
+    "BigIntListFilter",
+    "FloatListFilter",
+    "DateTimeListFilter",
+    "DateListFilter",
+    "UUIDListFilter",
+    "BooleanListFilter",
+    "User",
+    "Row",
+    "Field",
+    "Integer",
+    "List",
+    "Dictionary",
+];
+
+/// What the types of a collection are called after its own.
+const TYPE_SUFFIXES: [&str; 13] = [
+    "Connection",
+    "Edge",
+    "Filter",
+    "Order",
+    "Field",
+    "Aggregate",
+    "Group",
+    "Sum",
+    "Avg",
+    "Min",
+    "Max",
+    "CountDistinct",
+    "Change",
+];
+
+/// What the root fields of a collection are called after its own.
+const FIELD_SUFFIXES: [&str; 2] = ["ByKey", "Aggregate"];
+
+/// The name that a source's key asks for: itself when GraphQL can read it, else its words in camel case.
+pub(super) fn wanted(key: &str) -> String {
+    let bytes = key.as_bytes();
+    let readable = bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        && bytes.first().is_some_and(|b| !b.is_ascii_digit())
+        && !key.starts_with("__");
+    if readable { key.to_owned() } else { camel(key, "field") }
+}
+
+/// The words of `text`, split at what is not alphanumeric, in camel case; `empty` when there are none.
+fn camel(text: &str, empty: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        // `US` is an abbreviation, `userId` has its own humps.
+        let shouted = !word.bytes().any(|b| b.is_ascii_lowercase());
+        let first_word = name.is_empty();
+        for (index, c) in word.chars().enumerate() {
+            name.push(match index {
+                0 if first_word => c.to_ascii_lowercase(),
+                0 => c.to_ascii_uppercase(),
+                _ if shouted => c.to_ascii_lowercase(),
+                _ => c,
+            });
+        }
+    }
+    if name.is_empty() {
+        return empty.to_owned();
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert(0, '_');
+    }
+    name
+}
+
+/// `name` with a capital first letter; a leading `_` stays.
+fn pascal(name: &str) -> String {
+    let mut capital = false;
+    name.chars()
+        .map(|c| {
+            let first = !capital && c.is_ascii_alphabetic();
+            capital |= c.is_ascii_alphanumeric();
+            if first { c.to_ascii_uppercase() } else { c }
+        })
+        .collect()
+}
+
+/// `name`, or `name` with the first number from 2 on that is free.
+fn numbered(name: String, from: &mut u64, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(&name) {
+        return name;
+    }
+    loop {
+        let candidate = format!("{name}{from}");
+        *from += 1;
+        if !taken(&candidate) {
+            return candidate;
+        }
+    }
+}
+
+/// Gives names to the new fields of one object.
+#[derive(Debug, Default)]
+pub(super) struct Namer {
+    taken: std::collections::BTreeSet<String>,
+    /// The next number of a name that is taken; keeps ten thousand equal names from being counted from 2 each.
+    next: BTreeMap<String, u64>,
+}
+
+impl Namer {
+    /// A namer that keeps off the names of these fields.
+    pub(super) fn of(fields: &[Field]) -> Self {
+        Namer { taken: fields.iter().map(|field| field.name.clone()).collect(), next: BTreeMap::new() }
+    }
+
+    /// The name for `key`; `refused` says what is taken elsewhere.
+    pub(super) fn name(&mut self, key: &str, refused: impl Fn(&str) -> bool) -> String {
+        let wanted = wanted(key);
+        let taken =
+            |name: &str| self.taken.contains(name) || RESERVED_FIELDS.contains(&name) || refused(name);
+        let name = numbered(wanted.clone(), self.next.entry(wanted).or_insert(2), taken);
+        self.taken.insert(name.clone());
+        name
+    }
+}
+
+/// Field name (`orderClothing`) and type name (`OrderClothing`) of a collection. Neither they nor any name that
+/// derives from them is reserved or `taken`; `taken` should know the nested types of other collections too.
+pub fn collection_names(category: &str, subcategory: &str, taken: &dyn Fn(&str) -> bool) -> (String, String) {
+    let base = camel(&format!("{category} {subcategory}"), "data");
+    let number = (1_u64..).find(|number| {
+        let (field, ty) = with_number(&base, *number);
+        let derived_fields = FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}"));
+        let derived_types = TYPE_SUFFIXES.iter().map(|suffix| format!("{ty}{suffix}"));
+        let reserved_field = |name: &str| RESERVED_ROOTS.contains(&name) || RESERVED_FIELDS.contains(&name);
+        let free_field = |name: &str| !reserved_field(name) && !taken(name);
+        let free_type = |name: &str| !RESERVED_TYPES.contains(&name) && !taken(name);
+        free_field(&field)
+            && derived_fields.into_iter().all(|name| free_field(&name))
+            && free_type(&ty)
+            && derived_types.into_iter().all(|name| free_type(&name))
+    });
+    with_number(&base, number.unwrap_or_default())
+}
+
+fn with_number(base: &str, number: u64) -> (String, String) {
+    let field = if number == 1 { base.to_owned() } else { format!("{base}{number}") };
+    let ty = pascal(&field);
+    (field, ty)
+}
+
+/// The type name of every nested object, by the id of its field: the parent's type and the field's name in Pascal
+/// case. Names are given in the order of ids, which never change, so a name that was given stays; one that is taken,
+/// reserved or derived from the collection's own is numbered.
+pub fn type_names(
+    published: &Published,
+    type_name: &str,
+    taken: &dyn Fn(&str) -> bool,
+) -> BTreeMap<u32, String> {
+    let mut parents: BTreeMap<u32, (Option<u32>, &str)> = BTreeMap::new();
+    collect(&published.fields, None, &mut parents);
+    let mut names: BTreeMap<u32, String> = BTreeMap::new();
+    let mut given: std::collections::BTreeSet<String> = std::iter::once(type_name.to_owned()).collect();
+    given.extend(TYPE_SUFFIXES.iter().map(|suffix| format!("{type_name}{suffix}")));
+    // A parent has its id before its children, so its name is known when theirs is made.
+    for (id, (parent, name)) in parents {
+        let parent = parent.and_then(|id| names.get(&id)).map_or(type_name, String::as_str);
+        let wanted = format!("{parent}{}", pascal(name));
+        let refused = |name: &str| given.contains(name) || RESERVED_TYPES.contains(&name) || taken(name);
+        let name = numbered(wanted, &mut 2, refused);
+        given.insert(name.clone());
+        given.extend(["Filter", "Order"].map(|suffix| format!("{name}{suffix}")));
+        names.insert(id, name);
+    }
+    names
+}
+
+fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32, (Option<u32>, &'a str)>) {
+    for field in fields {
+        let mut kind = &field.kind;
+        while let Kind::List(item) = kind {
+            kind = item;
+        }
+        if let Kind::Object(children) = kind {
+            out.insert(field.id, (parent, field.name.as_str()));
+            collect(children, Some(field.id), out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_become_names() {
+        for (key, name) in [
+            ("Title", "Title"),
+            ("_id", "_id"),
+            ("snake_case", "snake_case"),
+            ("US Gross", "usGross"),
+            ("US DVD Sales", "usDvdSales"),
+            ("Running Time min", "runningTimeMin"),
+            ("user-agent", "userAgent"),
+            ("geo.userId", "geoUserId"),
+            ("__typename", "typename"),
+            ("__", "field"),
+            ("2nd place", "_2ndPlace"),
+            ("3", "_3"),
+            ("", "field"),
+            ("\0", "field"),
+            ("価格", "field"),
+            ("größe", "grE"),
+        ] {
+            assert_eq!(wanted(key), name, "{key}");
+        }
+    }
+
+    #[test]
+    fn collisions_and_reserved_names_are_numbered() {
+        let mut namer = Namer::default();
+        let mut name = |key| namer.name(key, |name| name == "a_b");
+        assert_eq!(name("a b"), "aB");
+        assert_eq!(name("a-b"), "aB2");
+        assert_eq!(name("aB3"), "aB3");
+        assert_eq!(name("a.b"), "aB4");
+        assert_eq!(name("and"), "and2");
+        assert_eq!(name("_rest"), "_rest2");
+        assert_eq!(name("null"), "null2");
+        assert_eq!(name("a_b"), "a_b2");
+    }
+
+    #[test]
+    fn collections_keep_off_every_derived_name() {
+        let free = |_: &str| false;
+        let names = |category, subcategory, taken: &dyn Fn(&str) -> bool| {
+            collection_names(category, subcategory, taken)
+        };
+        let pair = |field: &str, ty: &str| (field.to_owned(), ty.to_owned());
+        assert_eq!(names("order", "clothing", &free), pair("orderClothing", "OrderClothing"));
+        assert_eq!(names("held", "web_hooks", &free), pair("heldWebHooks", "HeldWebHooks"));
+        assert_eq!(names("GEO", "2024 quakes", &free), pair("geo2024Quakes", "Geo2024Quakes"));
+        assert_eq!(names("2024", "x", &free), pair("_2024X", "_2024X"));
+        assert_eq!(names("日本", "語", &free), pair("data", "Data"));
+        assert_eq!(names("sources", "", &free), pair("sources2", "Sources2"));
+        // `PageInfo` and `StringFilter` are types already.
+        assert_eq!(names("page", "info", &free), pair("pageInfo2", "PageInfo2"));
+        assert_eq!(names("string", "", &free), pair("string2", "String2"));
+        let taken = |name: &str| name == "OrderClothingEdge" || name == "orderClothing2ByKey";
+        assert_eq!(names("order", "clothing", &taken), pair("orderClothing3", "OrderClothing3"));
+    }
+
+    #[test]
+    fn nested_types_are_named_in_the_order_of_ids() {
+        let object = |id, name: &str, children| Field {
+            id,
+            key: name.to_owned(),
+            path: format!("/{name}"),
+            name: name.to_owned(),
+            kind: Kind::Object(children),
+            tags: Default::default(),
+        };
+        let fields = vec![
+            object(5, "aB", vec![object(6, "c", Vec::new())]),
+            object(1, "a", vec![object(2, "bC", Vec::new())]),
+            object(3, "edge", Vec::new()),
+            object(4, "_x_y", Vec::new()),
+        ];
+        let published = Published { version: 1, last_field_id: 6, fields };
+        let names = type_names(&published, "Row1", &|name| name == "Row1_X_y");
+        let names: Vec<_> = names.values().map(String::as_str).collect();
+        assert_eq!(names, ["Row1A", "Row1ABC", "Row1Edge2", "Row1_X_y2", "Row1AB", "Row1ABC2"]);
+    }
+}

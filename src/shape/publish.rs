@@ -1,0 +1,382 @@
+//! From the shape to what is published: which fields there are, of which kind, and what may still grow.
+//!
+//! **The first time** a location has something to publish, its kind is chosen from all that the shape has seen there:
+//!
+//! | seen, `null` and empty containers left aside | published |
+//! |---|---|
+//! | `true`, `false` | `Boolean` |
+//! | numbers | `Int`, `BigInt`, or `Float`: the narrowest that has room for all |
+//! | strings that all are date-times, dates or UUIDs | `DateTime`, `Date`, `UUID` |
+//! | other strings, or scalars of several kinds | `String` |
+//! | objects | an object, flattened into columns |
+//! | arrays | a list of what its items give |
+//! | objects and arrays, or either and scalars; what is too deep or over a bound | `JSON` |
+//!
+//! **Later** it only widens, `Int` to `BigInt` to `Float`; everything else keeps its kind for ever. Within a list
+//! `Int` widens straight to `Float` and `BigInt` stays: the list is stored as text in output form, where `Int` and
+//! `Float` are both numbers, but a `BigInt` is a string.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::formats::{self, DATE, DATE_TIME, UUID};
+use super::names::Namer;
+use super::structure::{
+    ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, NUMBERS, Node, OBJECT, SCALARS, STRING,
+};
+use super::{Field, Kind, Published, Scalar, Shape, Structure};
+use crate::config;
+
+/// What a location that is not published yet would become.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Choice {
+    Scalar(Scalar),
+    Object,
+    List,
+}
+
+fn choose(node: &Node) -> Option<Choice> {
+    let folded = node.kinds & FOLDED != 0;
+    let scalar = node.kinds & SCALARS != 0;
+    let object = node.members.values().any(|member| choose(member).is_some());
+    let array = node.items.as_deref().is_some_and(|items| choose(items).is_some());
+    // What is folded without a location below has its values nowhere but in itself.
+    let opaque = folded
+        && (node.members.is_empty() && node.items.is_none()
+            || node.kinds & (OBJECT | ARRAY) == OBJECT | ARRAY
+            || !object && !array);
+    match (scalar, object, array) {
+        _ if opaque => Some(Choice::Scalar(Scalar::Json)),
+        (true, false, false) => Some(Choice::Scalar(scalar_of(node))),
+        (false, true, false) => Some(Choice::Object),
+        (false, false, true) => Some(Choice::List),
+        (false, false, false) => None,
+        _ => Some(Choice::Scalar(Scalar::Json)),
+    }
+}
+
+fn scalar_of(node: &Node) -> Scalar {
+    match node.kinds & SCALARS {
+        BOOL => Scalar::Boolean,
+        STRING if node.all & DATE_TIME != 0 => Scalar::DateTime,
+        STRING if node.all & DATE != 0 => Scalar::Date,
+        STRING if node.all & UUID != 0 => Scalar::Uuid,
+        kinds if kinds & !NUMBERS == 0 => number_of(node),
+        _ => Scalar::String,
+    }
+}
+
+fn number_of(node: &Node) -> Scalar {
+    if node.kinds & (FLOAT | INTEGER) != 0 {
+        Scalar::Float
+    } else if node.kinds & INT64 != 0 {
+        Scalar::BigInt
+    } else {
+        Scalar::Int
+    }
+}
+
+/// What a published scalar becomes when its location has seen this.
+fn widened(scalar: Scalar, node: &Node, in_list: bool) -> Scalar {
+    if node.kinds & NUMBERS & !INT32 == 0 {
+        return scalar;
+    }
+    match (scalar, in_list) {
+        (Scalar::Int, false) => number_of(node),
+        (Scalar::Int, true) => Scalar::Float,
+        (Scalar::BigInt, false) if number_of(node) == Scalar::Float => Scalar::Float,
+        _ => scalar,
+    }
+}
+
+/// Tags of a field of this kind. A kind that holds what is below in one value has the tags of all of it.
+fn tags<'a>(kind: &Kind, node: &'a Node) -> BTreeSet<&'static str> {
+    let whole = |node: &'a Node| formats::tags(node.formats(), node.all);
+    match kind {
+        Kind::Scalar(Scalar::Json) => whole(node).collect(),
+        Kind::Scalar(_) | Kind::Object(_) => formats::tags(node.any, node.all).collect(),
+        Kind::List(item) => {
+            let own = formats::tags(node.any, 0);
+            own.chain(node.items.iter().flat_map(|items| tags(item, items))).collect()
+        }
+    }
+}
+
+impl Shape {
+    /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids and names
+    /// of `previous` stay; types only widen. New fields come in the order of their keys, the least deep first, for
+    /// as long as there is room; what finds none is `JSON` or stays in a row's `rest`.
+    pub fn publish(&self, previous: &Published, limits: &config::Shape) -> Option<Published> {
+        let mut next = previous.clone();
+        let mut build = Build {
+            limits,
+            last_field_id: previous.last_field_id,
+            columns: previous.columns().len(),
+            reserved: 0,
+            locations: previous.fields().count(),
+            flat: HashSet::new(),
+            changed: false,
+        };
+        flatten(&next.fields, "", &mut build.flat);
+        build.grow(&mut next.fields, &self.root);
+        for depth in 0..limits.depth_max.max(1) {
+            build.level(&mut next.fields, &self.root, Place { path: "", flat: "" }, depth);
+        }
+        build.close(&mut next.fields, &self.root);
+        if !build.changed {
+            return None;
+        }
+        next.last_field_id = build.last_field_id;
+        next.version += 1;
+        Some(next)
+    }
+}
+
+/// Flattened names of the leaves, as groups and enum values are called.
+fn flatten(fields: &[Field], above: &str, flat: &mut HashSet<String>) {
+    for field in fields {
+        let name = format!("{above}{}", field.name);
+        match &field.kind {
+            Kind::Object(children) => flatten(children, &format!("{name}_"), flat),
+            _ => drop(flat.insert(name)),
+        }
+    }
+}
+
+/// Where an object stands: its JSON pointer, and the beginning of the flattened names below it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: &'a str,
+    flat: &'a str,
+}
+
+/// One publication at work.
+struct Build<'a> {
+    limits: &'a config::Shape,
+    last_field_id: u32,
+    columns: usize,
+    /// Columns that belong to objects whose members are still to come.
+    reserved: usize,
+    locations: usize,
+    flat: HashSet<String>,
+    changed: bool,
+}
+
+impl Build<'_> {
+    /// Widens kinds, adds tags, and adds fields within lists, for everything that is published already.
+    fn grow(&mut self, fields: &mut [Field], node: &Node) {
+        for field in fields {
+            let Some(member) = node.members.get(field.key.as_str()) else { continue };
+            let path = field.path.clone();
+            self.grow_kind(&mut field.kind, member, &path, false);
+            self.tag(field, member);
+        }
+    }
+
+    fn tag(&mut self, field: &mut Field, node: &Node) {
+        // Meanings are given once with the field; what marks personal data may come at any time.
+        let fresh = |tag: &&str| tag.starts_with("pii.") && !field.tags.contains(*tag);
+        let fresh: Vec<_> = tags(&field.kind, node).into_iter().filter(fresh).collect();
+        self.changed |= !fresh.is_empty();
+        field.tags.extend(fresh.into_iter().map(str::to_owned));
+    }
+
+    fn grow_kind(&mut self, kind: &mut Kind, node: &Node, path: &str, in_list: bool) {
+        match kind {
+            Kind::Scalar(scalar) => {
+                let wide = widened(*scalar, node, in_list);
+                self.changed |= wide != *scalar;
+                *scalar = wide;
+            }
+            Kind::Object(fields) => {
+                self.grow(fields, node);
+                if in_list {
+                    self.add_in_list(fields, node, path);
+                }
+            }
+            Kind::List(item) => {
+                if let Some(items) = &node.items {
+                    self.grow_kind(item, items, &format!("{path}/*"), true);
+                }
+            }
+        }
+    }
+
+    /// Adds what is new to the objects `depth` levels down.
+    fn level(&mut self, fields: &mut Vec<Field>, node: &Node, place: Place<'_>, depth: usize) {
+        if depth == 0 {
+            return self.add(fields, node, place);
+        }
+        for field in fields {
+            if let (Kind::Object(children), Some(member)) =
+                (&mut field.kind, node.members.get(field.key.as_str()))
+            {
+                let flat = format!("{}{}_", place.flat, field.name);
+                self.level(children, member, Place { path: &field.path, flat: &flat }, depth - 1);
+            }
+        }
+    }
+
+    fn add(&mut self, fields: &mut Vec<Field>, node: &Node, place: Place<'_>) {
+        if fields.is_empty() {
+            // An object that was published a level above now takes the columns that were kept for it.
+            self.reserved = self.reserved.saturating_sub(publishable(node));
+        }
+        let new = self.new_members(fields, node);
+        let mut namer = Namer::of(fields);
+        for (key, member, choice) in new {
+            let room = self.limits.columns_max.saturating_sub(self.columns + self.reserved);
+            if room == 0 || self.locations >= self.limits.locations_max {
+                return;
+            }
+            let path = format!("{}/{}", place.path, pointer_token(key));
+            let name = namer.name(key, |name| self.flat.contains(&format!("{}{name}", place.flat)));
+            let flat = format!("{}{name}", place.flat);
+            let mut field = self.field(key, path, name);
+            field.kind = self.column_kind(member, choice, &field.path);
+            field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
+            if !matches!(field.kind, Kind::Object(_)) {
+                self.flat.insert(flat);
+            }
+            self.columns += 1;
+            fields.push(field);
+        }
+    }
+
+    fn new_members<'n>(&self, fields: &[Field], node: &'n Node) -> Vec<(&'n str, &'n Node, Choice)> {
+        let known: HashSet<&str> = fields.iter().map(|field| field.key.as_str()).collect();
+        let new = node.members.iter().filter(|(key, _)| !known.contains(&***key));
+        new.filter_map(|(key, member)| Some((&**key, member, choose(member)?))).collect()
+    }
+
+    /// The kind of a field with a column of its own. An object is only flattened when its members fit into three
+    /// quarters of the columns: the rest is kept for fields that come later.
+    fn column_kind(&mut self, node: &Node, choice: Choice, path: &str) -> Kind {
+        match choice {
+            Choice::Scalar(scalar) => Kind::Scalar(scalar),
+            Choice::List => self.list(node, path),
+            Choice::Object => {
+                let members = publishable(node);
+                if self.columns + self.reserved + 1 + members > self.limits.columns_max * 3 / 4 {
+                    return Kind::Scalar(Scalar::Json);
+                }
+                self.reserved += members;
+                Kind::Object(Vec::new())
+            }
+        }
+    }
+
+    fn list(&mut self, node: &Node, path: &str) -> Kind {
+        let path = format!("{path}/*");
+        let items = node.items.as_deref();
+        let item = match items.and_then(|items| Some((items, choose(items)?))) {
+            None => Kind::Scalar(Scalar::Json),
+            Some((_, Choice::Scalar(scalar))) => Kind::Scalar(scalar),
+            Some((items, Choice::List)) => self.list(items, &path),
+            Some((items, Choice::Object)) => {
+                let mut fields = Vec::new();
+                self.add_in_list(&mut fields, items, &path);
+                if fields.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Object(fields) }
+            }
+        };
+        Kind::List(Box::new(item))
+    }
+
+    /// Adds what is new to an object within a list, with all that is below it: it takes locations, but no columns.
+    fn add_in_list(&mut self, fields: &mut Vec<Field>, node: &Node, path: &str) {
+        let new = self.new_members(fields, node);
+        let mut namer = Namer::of(fields);
+        for (key, member, choice) in new {
+            if self.locations >= self.limits.locations_max {
+                return;
+            }
+            let path = format!("{path}/{}", pointer_token(key));
+            let name = namer.name(key, |_| false);
+            let mut field = self.field(key, path.clone(), name);
+            field.kind = match choice {
+                Choice::Scalar(scalar) => Kind::Scalar(scalar),
+                Choice::List => self.list(member, &path),
+                Choice::Object => {
+                    let mut children = Vec::new();
+                    self.add_in_list(&mut children, member, &path);
+                    if children.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Object(children) }
+                }
+            };
+            field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
+            fields.push(field);
+        }
+    }
+
+    /// A new field that has its id, so that it comes before the ids of what is nested in it.
+    fn field(&mut self, key: &str, path: String, name: String) -> Field {
+        self.changed = true;
+        self.last_field_id += 1;
+        self.locations += 1;
+        let kind = Kind::Scalar(Scalar::Json);
+        Field { id: self.last_field_id, key: key.to_owned(), path, name, kind, tags: BTreeSet::new() }
+    }
+
+    /// An object that got no member is a JSON value: GraphQL has no type without fields.
+    fn close(&mut self, fields: &mut [Field], node: &Node) {
+        for field in fields {
+            let Some(member) = node.members.get(field.key.as_str()) else { continue };
+            match &mut field.kind {
+                Kind::Object(children) if children.is_empty() => {
+                    field.kind = Kind::Scalar(Scalar::Json);
+                    self.tag(field, member);
+                }
+                Kind::Object(children) => self.close(children, member),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// How many members have something to publish.
+fn publishable(node: &Node) -> usize {
+    node.members.values().filter(|member| choose(member).is_some()).count()
+}
+
+/// A key as a token of a JSON pointer.
+pub(super) fn pointer_token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+impl Published {
+    /// Whether this says all that there is to say about a document of this structure: then merging and publishing it
+    /// would change nothing. Fields that found no room are never covered; remember the fingerprints that were merged.
+    pub fn covers(&self, structure: &Structure) -> bool {
+        covers_members(&self.fields, &structure.root)
+    }
+}
+
+fn covers_members(fields: &[Field], node: &Node) -> bool {
+    // Fields are few or in the order of their keys for the most part, so the next one is mostly the next member's.
+    let mut hint = 0;
+    let index: Option<std::collections::HashMap<&str, &Field>> =
+        (fields.len() > 16).then(|| fields.iter().map(|field| (field.key.as_str(), field)).collect());
+    node.members.iter().all(|(key, member)| {
+        let field = match fields.get(hint) {
+            Some(field) if *field.key == **key => Some(field),
+            _ => match &index {
+                Some(index) => index.get(&**key).copied(),
+                None => fields.iter().find(|field| *field.key == **key),
+            },
+        };
+        hint += 1;
+        match field {
+            Some(field) => {
+                let known = |tag: &str| !tag.starts_with("pii.") || field.tags.contains(tag);
+                covers_kind(&field.kind, member, false) && tags(&field.kind, member).into_iter().all(known)
+            }
+            None => choose(member).is_none(),
+        }
+    })
+}
+
+fn covers_kind(kind: &Kind, node: &Node, in_list: bool) -> bool {
+    match kind {
+        Kind::Scalar(scalar) => widened(*scalar, node, in_list) == *scalar,
+        Kind::Object(fields) => covers_members(fields, node),
+        Kind::List(item) => node.items.as_deref().is_none_or(|items| covers_kind(item, items, true)),
+    }
+}

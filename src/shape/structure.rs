@@ -1,0 +1,328 @@
+//! The tree behind structures and shapes: for every location the kinds and formats seen there. Structure and shape
+//! are the same lattice, so that a merge cannot depend on order, on how often or in which portions it is done.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::formats::{self, Formats};
+use super::{Shape, Structure};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::record::{Json, write_string};
+
+/// A set of kinds. The bits are stored in canonical texts: never give one a new meaning.
+pub(super) type Kinds = u16;
+
+pub(super) const NULL: Kinds = 1;
+pub(super) const BOOL: Kinds = 2;
+/// An integer of 32 bit.
+pub(super) const INT32: Kinds = 4;
+/// An integer beyond 32 and within 64 bit.
+pub(super) const INT64: Kinds = 8;
+/// An integer beyond 64 bit.
+pub(super) const INTEGER: Kinds = 16;
+/// A number with a fraction or an exponent.
+pub(super) const FLOAT: Kinds = 32;
+pub(super) const STRING: Kinds = 64;
+pub(super) const OBJECT: Kinds = 128;
+pub(super) const ARRAY: Kinds = 256;
+/// Something below is there but has no location of its own: too deep, too many, or its key is too long.
+pub(super) const FOLDED: Kinds = 512;
+
+pub(super) const NUMBERS: Kinds = INT32 | INT64 | INTEGER | FLOAT;
+pub(super) const SCALARS: Kinds = BOOL | NUMBERS | STRING;
+
+/// A merged shape keeps this many locations, the least deep and then the first in key order: a choice that does not
+/// depend on the order of merging. Above `shape.locations_max`, so that it binds only a source of ever new keys.
+pub(super) const LOCATIONS_CEILING: usize = 20_000;
+
+/// One location.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Node {
+    pub(super) kinds: Kinds,
+    /// Formats that every string here has; 0 without a string.
+    pub(super) all: Formats,
+    /// Formats that some string here has.
+    pub(super) any: Formats,
+    /// Formats that some string has below what is folded.
+    pub(super) beneath: Formats,
+    pub(super) members: BTreeMap<Box<str>, Node>,
+    pub(super) items: Option<Box<Node>>,
+}
+
+impl Node {
+    fn observe(&mut self, value: &Json, depth: usize, limits: &config::Shape) {
+        match value {
+            Json::Null => self.kinds |= NULL,
+            Json::Bool(_) => self.kinds |= BOOL,
+            Json::Number(text) => self.kinds |= number(text),
+            Json::String(text) => {
+                let formats = formats::of(text);
+                self.all = if self.kinds & STRING == 0 { formats } else { self.all & formats };
+                self.any |= formats;
+                self.kinds |= STRING;
+            }
+            Json::Object(members) => {
+                self.kinds |= OBJECT;
+                for (key, value) in members {
+                    if depth >= limits.depth_max || key.len() > limits.key_bytes_max {
+                        self.fold(formats_below(value));
+                    } else if let Some(member) = self.members.get_mut(key.as_str()) {
+                        member.observe(value, depth + 1, limits);
+                    } else {
+                        let mut member = Node::default();
+                        member.observe(value, depth + 1, limits);
+                        self.members.insert(key.as_str().into(), member);
+                    }
+                }
+            }
+            Json::Array(items) => {
+                self.kinds |= ARRAY;
+                for value in items {
+                    if depth >= limits.depth_max {
+                        self.fold(formats_below(value));
+                    } else {
+                        self.items.get_or_insert_default().observe(value, depth + 1, limits);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fold(&mut self, beneath: Formats) {
+        self.kinds |= FOLDED;
+        self.beneath |= beneath;
+    }
+
+    /// Takes in what `other` has seen.
+    pub(super) fn merge(&mut self, other: &Node) {
+        self.all = match (self.kinds & STRING != 0, other.kinds & STRING != 0) {
+            (true, true) => self.all & other.all,
+            (true, false) => self.all,
+            (false, _) => other.all,
+        };
+        self.kinds |= other.kinds;
+        self.any |= other.any;
+        self.beneath |= other.beneath;
+        for (key, theirs) in &other.members {
+            match self.members.get_mut(key) {
+                Some(ours) => ours.merge(theirs),
+                None => {
+                    self.members.insert(key.clone(), theirs.clone());
+                }
+            }
+        }
+        match (&mut self.items, &other.items) {
+            (Some(ours), Some(theirs)) => ours.merge(theirs),
+            (ours @ None, Some(theirs)) => *ours = Some(theirs.clone()),
+            (_, None) => {}
+        }
+    }
+
+    /// The locations right below.
+    pub(super) fn children(&self) -> impl Iterator<Item = &Node> {
+        self.members.values().chain(self.items.as_deref())
+    }
+
+    /// Formats that some string has, here or below.
+    pub(super) fn formats(&self) -> Formats {
+        self.children().fold(self.any | self.beneath, |formats, child| formats | child.formats())
+    }
+
+    fn count(&self, depth: usize, counts: &mut Vec<usize>) {
+        if counts.len() <= depth {
+            counts.push(0);
+        }
+        if let Some(count) = counts.get_mut(depth) {
+            *count += 1;
+        }
+        self.children().for_each(|child| child.count(depth + 1, counts));
+    }
+
+    /// Keeps the first `locations_max` locations by depth and then by path. As these are the first of any set that
+    /// they are in, truncating parts before they are merged changes nothing: the merge stays associative.
+    fn truncate(&mut self, locations_max: usize) {
+        let mut counts = Vec::new();
+        self.count(0, &mut counts);
+        let mut left = locations_max.max(1);
+        for (depth, count) in counts.iter().enumerate() {
+            if *count > left {
+                return self.keep(depth, &mut left);
+            }
+            left -= count;
+        }
+    }
+
+    /// Keeps everything above `depth` more levels, `left` locations at that depth and nothing below.
+    fn keep(&mut self, depth: usize, left: &mut usize) {
+        let mut beneath = None;
+        let mut kept = |child: &mut Node| {
+            if depth > 1 {
+                child.keep(depth - 1, left);
+                return true;
+            }
+            if depth == 1 && *left > 0 {
+                *left -= 1;
+                child.keep(0, left);
+                return true;
+            }
+            beneath = Some(beneath.unwrap_or(0) | child.formats());
+            false
+        };
+        self.members.retain(|_, child| kept(child));
+        if self.items.as_deref_mut().is_some_and(|items| !kept(items)) {
+            self.items = None;
+        }
+        if let Some(beneath) = beneath {
+            self.fold(beneath);
+        }
+    }
+
+    /// `[kinds,all,any,beneath,{members},items]`, with what is empty at the end left out.
+    fn write(&self, out: &mut String) {
+        let _ = write!(out, "[{}", self.kinds);
+        let (members, items) = (!self.members.is_empty(), self.items.is_some());
+        if members || items || self.all | self.any | self.beneath != 0 {
+            let _ = write!(out, ",{},{},{}", self.all, self.any, self.beneath);
+        }
+        if members || items {
+            out.push_str(",{");
+            for (index, (key, member)) in self.members.iter().enumerate() {
+                let mut quoted = Vec::new();
+                write_string(key, &mut quoted);
+                let comma = if index > 0 { "," } else { "" };
+                let _ = write!(out, "{comma}{}:", String::from_utf8_lossy(&quoted));
+                member.write(out);
+            }
+            out.push('}');
+        }
+        if let Some(items) = &self.items {
+            out.push(',');
+            items.write(out);
+        }
+        out.push(']');
+    }
+
+    fn read(value: &Value) -> Option<Node> {
+        let parts = value.as_array()?;
+        let number = |index: usize| match parts.get(index) {
+            None => Some(0),
+            Some(value) => u16::try_from(value.as_u64()?).ok(),
+        };
+        let mut node = Node {
+            kinds: number(0)?,
+            all: number(1)?,
+            any: number(2)?,
+            beneath: number(3)?,
+            ..Node::default()
+        };
+        if let Some(members) = parts.get(4) {
+            for (key, value) in members.as_object()? {
+                node.members.insert(key.as_str().into(), Node::read(value)?);
+            }
+        }
+        if let Some(items) = parts.get(5) {
+            node.items = Some(Box::new(Node::read(items)?));
+        }
+        Some(node)
+    }
+
+    fn from_text(text: &str) -> Result<Node> {
+        let value: Value = serde_json::from_str(text).map_err(Error::internal)?;
+        Node::read(&value).ok_or_else(|| Error::internal("a stored shape cannot be read"))
+    }
+
+    fn to_text(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+}
+
+fn formats_below(value: &Json) -> Formats {
+    match value {
+        Json::String(text) => formats::of(text),
+        Json::Array(items) => items.iter().fold(0, |formats, item| formats | formats_below(item)),
+        Json::Object(members) => members.iter().fold(0, |formats, (_, value)| formats | formats_below(value)),
+        _ => 0,
+    }
+}
+
+/// The kind of a number by its text: `1.0` is a float, whatever its value.
+pub(super) fn number(text: &str) -> Kinds {
+    if text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        return INT32;
+    }
+    if text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+        return FLOAT;
+    }
+    match text.parse::<i64>() {
+        Ok(number) if i32::try_from(number).is_ok() => INT32,
+        Ok(_) => INT64,
+        Err(_) => INTEGER,
+    }
+}
+
+impl Structure {
+    /// Derives it in one walk.
+    pub fn derive(document: &Json, limits: &config::Shape) -> Self {
+        let mut root = Node::default();
+        root.observe(document, 0, limits);
+        root.truncate(limits.locations_max);
+        Structure { root }
+    }
+
+    /// Canonical text, stored once per collection and fingerprint.
+    pub fn to_text(&self) -> String {
+        self.root.to_text()
+    }
+
+    /// The structure of a canonical text.
+    ///
+    /// # Errors
+    /// `INTERNAL` when it is none.
+    pub fn from_text(text: &str) -> Result<Self> {
+        Ok(Structure { root: Node::from_text(text)? })
+    }
+
+    /// First 8 bytes of the SHA-256 of the canonical text.
+    pub fn fingerprint(&self) -> i64 {
+        fingerprint(&self.to_text())
+    }
+}
+
+/// [`Structure::fingerprint`] of a canonical text that is at hand already.
+pub fn fingerprint(text: &str) -> i64 {
+    let hash = Sha256::digest(text.as_bytes());
+    i64::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
+}
+
+impl Shape {
+    /// Takes one structure in.
+    pub fn merge(&mut self, structure: &Structure) {
+        self.root.merge(&structure.root);
+        self.root.truncate(LOCATIONS_CEILING);
+    }
+
+    /// Takes in all that another shape has taken in.
+    pub fn merge_shape(&mut self, other: &Shape) {
+        self.root.merge(&other.root);
+        self.root.truncate(LOCATIONS_CEILING);
+    }
+
+    /// For storage.
+    pub fn to_text(&self) -> String {
+        self.root.to_text()
+    }
+
+    /// From storage.
+    ///
+    /// # Errors
+    /// `INTERNAL` when it was not written by [`Shape::to_text`].
+    pub fn from_text(text: &str) -> Result<Self> {
+        Ok(Shape { root: Node::from_text(text)? })
+    }
+}

@@ -1,0 +1,127 @@
+//! Single values: what a scalar of a document becomes under a published type, and how it is written.
+
+use jiff::Timestamp;
+
+use super::{Cell, Scalar, formats};
+use crate::record::{Json, write_float, write_string};
+
+/// A value under its published type.
+pub(super) enum Fit {
+    /// It fits.
+    Cell(Cell),
+    /// It fits, but the exact text says more and must be rescued.
+    Nearly(Cell, &'static str),
+    /// It does not fit.
+    Misfit(String),
+}
+
+/// Puts `value`, which is not null, under a type.
+pub(super) fn fit(value: &Json, scalar: Scalar) -> Fit {
+    match (scalar, value) {
+        (Scalar::Json, value) => Fit::Cell(Cell::Text(value.to_text())),
+        (Scalar::String, Json::String(text)) => plain(text.clone()),
+        (Scalar::String, Json::Number(text)) => plain(text.to_string()),
+        (Scalar::String, Json::Bool(value)) => plain(value.to_string()),
+        (Scalar::Boolean, Json::Bool(value)) => Fit::Cell(Cell::Bool(*value)),
+        (Scalar::Int, Json::Number(text)) => match integer(text) {
+            Some(number) if i32::try_from(number).is_ok() => Fit::Cell(Cell::Int(number)),
+            _ => Fit::Misfit("not an integer of 32 bit".into()),
+        },
+        (Scalar::BigInt, Json::Number(text)) => match integer(text) {
+            Some(number) => Fit::Cell(Cell::Int(number)),
+            None => Fit::Misfit("not an integer of 64 bit".into()),
+        },
+        (Scalar::Float, Json::Number(text)) => float(text),
+        (Scalar::DateTime, Json::String(text)) => date_time(text),
+        (Scalar::Date, Json::String(text)) if formats::is_date(text.as_bytes()) => {
+            Fit::Cell(Cell::Text(text.clone()))
+        }
+        (Scalar::Uuid, Json::String(text)) if formats::is_uuid(text.as_bytes()) => {
+            Fit::Cell(Cell::Text(text.to_ascii_lowercase()))
+        }
+        (scalar, value) => Fit::Misfit(format!("published as {}, this is {}", scalar.name(), called(value))),
+    }
+}
+
+/// What people call a value of this kind.
+pub(super) fn called(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "other text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
+    }
+}
+
+fn plain(text: String) -> Fit {
+    if memchr::memchr(0, text.as_bytes()).is_some() {
+        return Fit::Misfit("text with U+0000, which databases cannot hold".into());
+    }
+    Fit::Cell(Cell::Text(text))
+}
+
+/// The integer that the text is; `5.0` is one, `5.1` and `5e1` are not.
+fn integer(text: &str) -> Option<i64> {
+    match text.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|byte| byte == b'0') => whole.parse().ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+fn float(text: &str) -> Fit {
+    let Some(number) = text.parse::<f64>().ok().filter(|number| number.is_finite()) else {
+        return Fit::Misfit("a number beyond what 64 bit floating point holds".into());
+    };
+    let digits = || text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let vanished = number == 0.0 && digits().any(|byte| matches!(byte, b'1'..=b'9'));
+    let whole = text.len() > 15 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    // Rust prints an f64 without a fraction digit for digit.
+    if vanished || whole && format!("{number:.0}") != text {
+        return Fit::Nearly(Cell::Float(number), "kept as the nearest 64 bit floating point number");
+    }
+    Fit::Cell(Cell::Float(number))
+}
+
+fn date_time(text: &str) -> Fit {
+    if !formats::is_date_time(text.as_bytes()) {
+        return Fit::Misfit("not a time with its offset, such as 2026-11-22T21:21:19Z".into());
+    }
+    let Ok(at) = text.parse::<Timestamp>() else {
+        return Fit::Misfit("not a time between the years 0001 and 9999".into());
+    };
+    // Down to the microsecond, also before 1970.
+    let micros = at.as_nanosecond().div_euclid(1_000);
+    let Some(at) = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok())
+    else {
+        return Fit::Misfit("not a time between the years 0001 and 9999".into());
+    };
+    let cell = Cell::Text(at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let finer = fraction.bytes().take_while(u8::is_ascii_digit).skip(6).any(|byte| byte != b'0');
+    if finer { Fit::Nearly(cell, "kept to the microsecond") } else { Fit::Cell(cell) }
+}
+
+/// Appends a cell in output form: JSON as readers get it.
+pub(super) fn write(cell: &Cell, scalar: Scalar, out: &mut Vec<u8>) {
+    match (cell, scalar) {
+        (Cell::Null, _) => out.extend_from_slice(b"null"),
+        (Cell::Bool(true), _) => out.extend_from_slice(b"true"),
+        (Cell::Bool(false), _) => out.extend_from_slice(b"false"),
+        (Cell::Int(number), Scalar::BigInt) => {
+            out.push(b'"');
+            out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            out.push(b'"');
+        }
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "the field is a Float: an older row had an integer column"
+        )]
+        (Cell::Int(number), Scalar::Float) => write_float(*number as f64, out),
+        (Cell::Int(number), _) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        (Cell::Float(number), _) => write_float(*number, out),
+        (Cell::Text(text), Scalar::Json) => out.extend_from_slice(text.as_bytes()),
+        (Cell::Text(text), _) => write_string(text, out),
+    }
+}

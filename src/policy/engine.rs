@@ -11,11 +11,13 @@ use quick_cache::sync::Cache;
 use crate::{
     config,
     error::{Code, Error, Result},
+    policy::check,
     policy::fields::{self, Built},
     policy::load,
     policy::machine::{Fault, Machine, World},
     policy::program::Program,
     policy::scope::Scope,
+    policy::shapes::{Shapes, nearest},
     policy::text::{Diagnostic, File, Span},
     policy::value::{Claims, Value},
     query::{Collection, Filter},
@@ -57,6 +59,8 @@ pub struct Engine {
     config: config::Policy,
     directory: Option<PathBuf>,
     loaded: ArcSwap<Loaded>,
+    /// The collections as of the last [`Engine::check`].
+    known: ArcSwap<Vec<Arc<Collection>>>,
     scopes: Cache<ScopeKey, Option<Arc<Scope>>>,
 }
 
@@ -103,8 +107,9 @@ impl Engine {
     }
 
     fn build(config: &config::Policy, directory: Option<PathBuf>, files: Vec<File>) -> Result<Self> {
-        let program = compile(files, config)?;
+        let program = compile(files, config, None)?;
         Ok(Engine {
+            known: ArcSwap::default(),
             config: config.clone(),
             directory,
             loaded: ArcSwap::from_pointee(Loaded { version: 1, program }),
@@ -123,9 +128,24 @@ impl Engine {
         if held.program.files == files {
             return Ok(false);
         }
-        let program = compile(files, &self.config)?;
+        let shapes = Shapes::new(&self.known.load());
+        let program = compile(files, &self.config, Some(&shapes))?;
         self.loaded.store(Arc::new(Loaded { version: held.version + 1, program }));
         Ok(true)
+    }
+
+    /// Checks the policies in force against the collections that there are, and remembers these for [`Engine::reload`].
+    /// Answers warnings: rules about collections that do not exist yet, with the nearest that does.
+    ///
+    /// # Errors
+    /// `UNPROCESSABLE` with file, line, column and caret for each rule about a field that its collection lacks, or that
+    /// compares a field with a constant of another type. Such a rule is never true, whatever the caller does.
+    pub fn check(&self, collections: &[Arc<Collection>]) -> Result<Vec<String>> {
+        self.known.store(Arc::new(collections.to_vec()));
+        let loaded = self.loaded.load();
+        let shapes = Shapes::new(collections);
+        complain(&loaded.program, &check::check(&loaded.program, Some(&shapes)))?;
+        Ok(dormant(&loaded.program, &shapes))
     }
 
     /// Raised by every change of the policies; scopes of another version must be asked for again.
@@ -215,8 +235,31 @@ impl Engine {
     }
 }
 
-fn compile(files: Vec<File>, config: &config::Policy) -> Result<Program> {
-    load::load(files, config).map_err(|diagnostics| refusal(&diagnostics))
+fn compile(files: Vec<File>, config: &config::Policy, shapes: Option<&Shapes>) -> Result<Program> {
+    let program = load::load(files, config).map_err(|diagnostics| refusal(&diagnostics))?;
+    complain(&program, &check::check(&program, shapes))?;
+    Ok(program)
+}
+
+fn complain(program: &Program, wrong: &[(Span, String)]) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let place = |(span, reason): &(Span, String)| Diagnostic::new(&program.files, *span, reason.as_str());
+    Err(refusal(&wrong.iter().map(place).collect::<Vec<_>>()))
+}
+
+/// Warnings about rules whose collection does not exist yet.
+fn dormant(program: &Program, shapes: &Shapes) -> Vec<String> {
+    let absent = program.collections.iter().filter(|(class, _)| !shapes.has(class));
+    let warning = |(class, span): (&String, &Span)| {
+        let known = shapes.classes().chain(["User", "Source", "Row", "Field"]);
+        let hint =
+            nearest(class, known).map_or_else(String::new, |name| format!("; the nearest is `{name}`"));
+        let reason = format!("there is no collection of class `{class}` yet, so this rule sleeps{hint}");
+        Diagnostic::new(&program.files, *span, reason).to_string()
+    };
+    absent.map(warning).collect()
 }
 
 fn refusal(diagnostics: &[Diagnostic]) -> Error {

@@ -343,7 +343,7 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         match (operation.operator, operation.args.as_slice()) {
-            (Operator::And, args) => Kind::And(args.iter().map(|arg| self.goal(arg)).collect()),
+            (Operator::And, args) => Kind::And(self.flat(args)),
             (Operator::Or, args) => Kind::Or(args.iter().map(|arg| self.goal(arg)).collect(), Vec::new()),
             (Operator::Not, [arg]) => Kind::Not(Box::new(self.goal(arg)), Vec::new()),
             (Operator::ForAll, [each, test]) => {
@@ -363,6 +363,18 @@ impl<'a> Reader<'a> {
             },
             (op, _) => refused_operator(op),
         }
+    }
+
+    /// polar-core nests a conjunction for each lookup that it takes out of an expression.
+    fn flat(&mut self, args: &[terms::Term]) -> Vec<Goal> {
+        let mut goals = Vec::with_capacity(args.len());
+        for arg in args {
+            match self.goal(arg) {
+                Goal { kind: Kind::And(inner), .. } => goals.extend(inner),
+                goal => goals.push(goal),
+            }
+        }
+        goals
     }
 
     fn get(&mut self, object: &terms::Term, name: &terms::Term, out: &terms::Term) -> Kind {

@@ -5,7 +5,7 @@
 //! A goal whose variables are all bound is solved on its own, and its solutions become one condition; so neither
 //! alternatives multiply nor does a helper rule's choice leak into `not`.
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use crate::{
     policy::filter,
@@ -51,7 +51,8 @@ pub(super) struct Machine<'a> {
     /// How often types did not fit or a field was unknown: such a goal is false, and so is a `not` around it.
     pub(super) clashes: usize,
     pub(super) remarks: Vec<(Span, String)>,
-    steps_left: usize,
+    /// In a cell, so that looking at a value can be paid for, too.
+    steps_left: Cell<usize>,
 }
 
 /// A list of goals that shares its tail with others.
@@ -110,7 +111,7 @@ impl<'a> Machine<'a> {
             conditions: Vec::new(),
             clashes: 0,
             remarks: Vec::new(),
-            steps_left: steps_max,
+            steps_left: Cell::new(steps_max),
         }
     }
 
@@ -138,9 +139,10 @@ impl<'a> Machine<'a> {
     }
 
     /// Pays for some work.
-    pub(super) fn charge(&mut self, steps: usize) -> Result<(), Fault> {
-        self.steps_left = self.steps_left.checked_sub(steps).ok_or(Fault::Budget)?;
-        Ok(())
+    pub(super) fn charge(&self, steps: usize) -> Result<(), Fault> {
+        let left = self.steps_left.get().checked_sub(steps);
+        self.steps_left.set(left.unwrap_or(0));
+        left.map(drop).ok_or(Fault::Budget)
     }
 
     /// Notes that types do not fit or a field is unknown; the goal is false.
@@ -171,8 +173,12 @@ impl<'a> Machine<'a> {
         value
     }
 
-    /// Whether no variable without a value is in it.
+    /// Whether no variable without a value is in it. Lists that share their parts can be huge to look at: when the
+    /// budget ends it says no, and the next step fails.
     pub(super) fn closed(&self, value: &Value<'a>) -> bool {
+        if self.charge(1).is_err() {
+            return false;
+        }
         match self.walk(value) {
             Value::Var(_) => false,
             Value::List(items) => items.iter().all(|item| self.closed(item)),

@@ -7,6 +7,7 @@
 //! polar-core's virtual machine and its partial evaluation are not used: the one costs too much per row, the other
 //! loses conditions.
 
+mod check;
 mod engine;
 mod fields;
 mod filter;
@@ -15,6 +16,7 @@ mod load;
 mod machine;
 mod program;
 mod scope;
+mod shapes;
 mod text;
 mod value;
 

@@ -5,8 +5,10 @@ use std::{fmt, sync::Arc};
 
 use crate::config;
 
-/// The most operators and commas-free nesting steps that one rule may have; bounds the depth of its syntax tree.
+/// The most operators that one rule may have; bounds the depth of its syntax tree.
 const OPERATORS_MAX: usize = 400;
+/// How much of a long line is shown before and behind the place.
+const SHOWN: usize = 80;
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +68,16 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
+        let before = self.column.saturating_sub(1);
+        let skipped = before.saturating_sub(SHOWN);
+        let excerpt: String = self.excerpt.chars().skip(skipped).take(2 * SHOWN).collect();
         let tabs: String =
-            self.excerpt.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            excerpt.chars().take(before - skipped).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let width = self.width.min(SHOWN);
         writeln!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.reason)?;
         writeln!(f, "{margin} |")?;
-        writeln!(f, "{number} | {}", self.excerpt)?;
-        write!(f, "{margin} | {tabs}{}", "^".repeat(self.width))
+        writeln!(f, "{number} | {excerpt}")?;
+        write!(f, "{margin} | {tabs}{}", "^".repeat(width))
     }
 }
 

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod attacks;
 mod base;
+mod fields;
+mod refusals;
+mod rows;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -87,7 +91,7 @@ pub(super) fn scope(engine: &Engine, actor: &Actor) -> Option<Arc<Scope>> {
 /// The row filter of one rule body for a user `u1` with some claims, in a short notation.
 pub(super) fn rows(condition: &str) -> String {
     let text = format!(
-        "allow(user: User, \"read\", row: OrderClothing) if {condition} and user = user and row = row;\nallow_field(_, _, _, _);"
+        "allow(user: User, \"read\", row: OrderClothing) if ({condition}) and user = user and row = row;\nallow_field(_, _, _, _);"
     );
     rows_of(&text)
 }

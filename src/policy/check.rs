@@ -1,0 +1,578 @@
+//! The static walk: follows every rule that can be reached from `allow`, `allow_field` and `mask_field`, with what
+//! is known of each variable, and refuses what could not become a filter for some actor. With the catalog it also
+//! checks field names and the types of constants. Sample actors would not do: a rule behind a claim would pass.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    policy::fields,
+    policy::load::BUILT_IN,
+    policy::program::{Goal, Inner, Kind, Param, Pattern, Program, Rule, Term},
+    policy::shapes::{Shapes, nearest},
+    policy::text::Span,
+    policy::value::Value,
+};
+
+/// How deep calls and conditions may nest together.
+const DEPTH_MAX: usize = 120;
+/// The most goals that the walk looks at.
+const GOALS_MAX: usize = 200_000;
+/// What can be done.
+const ACTIONS: [&str; 5] = ["read", "source", "retract", "steward", "administer"];
+
+const NO_WHOLE: &str =
+    "a field of the row cannot be compared with a whole list or dictionary; use `in`, or compare its parts";
+const NO_ARITHMETIC: &str =
+    "arithmetic on a field of the row cannot become a filter; move it to the other side of the comparison";
+const NO_WALK: &str = "a list of the row cannot be walked through; name the value first (`tag in user.tags`), \
+     then test it (`tag in row.tags`)";
+const NO_FIELD_IN_LIST: &str =
+    "a field in a list of the same row cannot become a filter; compare with values of the user";
+const NO_SUCH_MASK: &str = "there is no such mask; there are \"null\", \"hash\", {keep_first: n}, {keep_last: n}, \
+     {round: n}, {truncate: \"year\" | \"month\" | \"day\" | \"hour\"}";
+
+/// What is known of a value before any actor asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Known {
+    /// No value yet.
+    Free,
+    /// A constant of the policy.
+    Constant(Constant),
+    /// Something of the actor, or calculated.
+    Ground,
+    User,
+    Source,
+    Field,
+    /// The row; of one collection when a rule says so.
+    Row(Option<Arc<str>>),
+    /// A part of the row.
+    Part(Option<Arc<str>>, Vec<Arc<str>>),
+    /// A list that is written out.
+    List(Vec<Known>),
+    /// A dictionary that is written out.
+    Dict,
+}
+
+/// A plain constant; floats by their bits, so that it can be a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Constant {
+    Bool(bool),
+    Int(i64),
+    Float(u64),
+    Text(Arc<str>),
+}
+
+impl Constant {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Constant::Bool(value) => Value::Bool(*value),
+            Constant::Int(n) => Value::Int(*n),
+            Constant::Float(bits) => Value::Float(f64::from_bits(*bits)),
+            Constant::Text(text) => Value::Text(text),
+        }
+    }
+}
+
+/// Walks the program; answers what is wrong, in the order of the text.
+pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<(Span, String)> {
+    let mut walk = Walk {
+        program,
+        shapes,
+        wrong: BTreeSet::new(),
+        seen: BTreeMap::new(),
+        used: BTreeSet::new(),
+        goals: 0,
+    };
+    let row = || Known::Row(None);
+    let text = |text: &str| Known::Constant(Constant::Text(text.into()));
+    walk.call("allow", vec![Known::User, text("read"), row()], Span::default(), 0);
+    for action in ACTIONS.iter().skip(1) {
+        walk.call("allow", vec![Known::User, text(action), Known::Source], Span::default(), 0);
+    }
+    walk.call("allow_field", vec![Known::User, text("read"), row(), Known::Field], Span::default(), 0);
+    walk.call("mask_field", vec![Known::User, row(), Known::Field, Known::Free], Span::default(), 0);
+    walk.entries();
+    walk.unused();
+    walk.wrong.into_iter().collect()
+}
+
+struct Walk<'a> {
+    program: &'a Program,
+    shapes: Option<&'a Shapes>,
+    wrong: BTreeSet<(Span, String)>,
+    /// What calls leave their arguments as; `None` while they are walked.
+    seen: BTreeMap<(String, Vec<Known>), Option<Option<Vec<Known>>>>,
+    used: BTreeSet<(String, usize)>,
+    goals: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn refuse(&mut self, span: Span, reason: impl Into<String>) {
+        self.wrong.insert((span, reason.into()));
+    }
+
+    /// The heads of the entry rules: actions and masks that there are.
+    fn entries(&mut self) {
+        for (name, count, action, mask) in
+            [("allow", 3, Some(1), None), ("allow_field", 4, Some(1), None), ("mask_field", 4, None, Some(3))]
+        {
+            for rule in self.program.named(name, count) {
+                if let Some(Param { term: Term::Text(text), span, .. }) =
+                    action.and_then(|at| rule.params.get(at))
+                    && !ACTIONS.contains(&text.as_ref())
+                {
+                    self.refuse(
+                        *span,
+                        format!("there is no action `{text}`; there are {}", ACTIONS.join(", ")),
+                    );
+                }
+                if let Some(Param { term, span, .. }) = mask.and_then(|at| rule.params.get(at))
+                    && constant(term).is_some_and(|value| fields::mask_of(&value).is_none())
+                {
+                    self.refuse(*span, NO_SUCH_MASK);
+                }
+            }
+        }
+    }
+
+    /// Rules that nothing reaches although their name says that they were meant to.
+    fn unused(&mut self) {
+        for ((name, count), rules) in &self.program.rules {
+            if self.used.contains(&(name.clone(), *count)) {
+                continue;
+            }
+            let (entry, expected) = match name.as_str() {
+                "mask_field" => ("mask_field", 4),
+                _ => match nearest(name, ["allow", "allow_field", "mask_field"].into_iter()) {
+                    Some(entry) => (entry, if entry == "allow" { 3 } else { 4 }),
+                    None => continue,
+                },
+            };
+            if let Some(rule) = rules.first() {
+                let reason = format!(
+                    "nothing uses this rule; `{entry}` has {expected} parameters and is asked by that name"
+                );
+                self.refuse(rule.span, reason);
+            }
+        }
+    }
+
+    /// Walks all rules of that name; answers what the arguments are afterwards.
+    ///
+    /// `None` when none can hold for such arguments.
+    fn call(&mut self, name: &str, args: Vec<Known>, span: Span, depth: usize) -> Option<Vec<Known>> {
+        if depth > DEPTH_MAX || self.goals > GOALS_MAX {
+            self.refuse(span, "rules call each other too deeply here; make them simpler");
+            return None;
+        }
+        self.used.insert((name.to_owned(), args.len()));
+        let key = (name.to_owned(), args.clone());
+        match self.seen.get(&key) {
+            Some(Some(after)) => return after.clone(),
+            // It calls itself; what it leaves is found by its other ways.
+            Some(None) => return Some(args.iter().map(ground).collect()),
+            None => drop(self.seen.insert(key.clone(), None)),
+        }
+        let mut after: Option<Vec<Known>> = None;
+        for rule in self.program.named(name, args.len()) {
+            if let Some(left) = self.rule(rule, name, &args, depth) {
+                after = Some(match after {
+                    None => left,
+                    Some(held) => held.iter().zip(&left).map(|(a, b)| join(a, b)).collect(),
+                });
+            }
+        }
+        self.seen.insert(key, Some(after.clone()));
+        after
+    }
+
+    /// `None` when the rule cannot apply to such arguments.
+    fn rule(&mut self, rule: &'a Rule, name: &str, args: &[Known], depth: usize) -> Option<Vec<Known>> {
+        let mut frame = Frame::new(&rule.slots);
+        for (param, arg) in rule.params.iter().zip(args) {
+            let wanted = self.term(&param.term, &frame);
+            if let (Known::Constant(Constant::Text(a)), Known::Constant(Constant::Text(b))) = (&wanted, arg)
+                && a != b
+            {
+                return None;
+            }
+            let arg = match &param.pattern {
+                Some(pattern) => self.matches(arg, pattern, &mut frame, param.span)?,
+                None => arg.clone(),
+            };
+            bind(&param.term, &arg, &mut frame);
+        }
+        if endless(rule, name, &rule.body) {
+            self.refuse(rule.span, format!("`{name}` calls itself with the same arguments and never ends"));
+            return None;
+        }
+        let holds = self.goal(&rule.body, &mut frame, depth + 1);
+        holds.then(|| rule.params.iter().map(|param| self.term(&param.term, &frame)).collect())
+    }
+
+    /// Walks a goal; false when it can never hold for what is known.
+    fn goal(&mut self, goal: &'a Goal, frame: &mut Frame<'a>, depth: usize) -> bool {
+        self.goals += 1;
+        if depth > DEPTH_MAX {
+            self.refuse(goal.span, "conditions nest too deeply here; make them simpler");
+            return true;
+        }
+        match &goal.kind {
+            Kind::Const(value) => return *value,
+            Kind::And(goals) => return goals.iter().all(|goal| self.goal(goal, frame, depth + 1)),
+            Kind::Or(goals, _) => return self.either(goals, frame, depth),
+            Kind::Not(inner, outer) => {
+                if let Some(slot) = outer.iter().find(|slot| frame.get(**slot) == Known::Free) {
+                    let name = frame.name(*slot);
+                    let reason =
+                        format!("{name} has no value here yet; give it one in a condition before this `not`");
+                    self.refuse(goal.span, reason);
+                }
+                self.goal(inner, &mut frame.clone(), depth + 1);
+            }
+            Kind::Unify(a, b) => self.unify(a, b, frame, goal.span),
+            Kind::Compare(_, a, b) => {
+                let (left, right) = (self.valued(a, frame, goal.span), self.valued(b, frame, goal.span));
+                self.comparable(&left, &right, goal.span);
+            }
+            Kind::In(item, list) => self.member(item, list, frame, goal.span),
+            Kind::Isa(term, pattern) => {
+                let value = self.valued(term, frame, goal.span);
+                match self.matches(&value, pattern, frame, goal.span) {
+                    Some(value) => bind(term, &value, frame),
+                    None => return false,
+                }
+            }
+            Kind::Get { object, name, out } => {
+                let object = self.valued(object, frame, goal.span);
+                let found = self.lookup(&object, name, goal.span);
+                let wanted = self.term(out, frame);
+                self.comparable(&wanted, &found, goal.span);
+                bind(out, &found, frame);
+            }
+            Kind::Arithmetic { left, right, out, .. } => {
+                for term in [left, right] {
+                    if matches!(self.valued(term, frame, goal.span), Known::Part(..) | Known::Row(_)) {
+                        self.refuse(goal.span, NO_ARITHMETIC);
+                    }
+                }
+                bind(out, &Known::Ground, frame);
+            }
+            Kind::Call(name, args) => {
+                let known = args.iter().map(|arg| self.term(arg, frame)).collect();
+                let Some(after) = self.call(name, known, goal.span, depth + 1) else { return false };
+                args.iter().zip(&after).for_each(|(arg, known)| bind(arg, known, frame));
+            }
+            Kind::Refused(reason) => self.refuse(goal.span, reason.clone()),
+        }
+        true
+    }
+
+    fn either(&mut self, goals: &'a [Goal], frame: &mut Frame<'a>, depth: usize) -> bool {
+        let mut joined: Option<Vec<Known>> = None;
+        for goal in goals {
+            let mut own = frame.clone();
+            if self.goal(goal, &mut own, depth + 1) {
+                let left: Vec<Known> = (0..own.slots.len()).map(|slot| own.get(slot)).collect();
+                joined = Some(match joined {
+                    None => left,
+                    Some(held) => held.iter().zip(&left).map(|(a, b)| join(a, b)).collect(),
+                });
+            }
+        }
+        let Some(slots) = joined else { return false };
+        *frame = Frame { slots, ..Frame::new(frame.names) };
+        true
+    }
+
+    fn unify(&mut self, a: &'a Term, b: &'a Term, frame: &mut Frame<'a>, span: Span) {
+        let (left, right) = (self.term(a, frame), self.term(b, frame));
+        self.comparable(&left, &right, span);
+        if let (Term::Var(a), Term::Var(b), Known::Free, Known::Free) = (a, b, &left, &right) {
+            frame.alias(*a, *b);
+        }
+        bind(a, &right, frame);
+        bind(b, &left, frame);
+    }
+
+    fn member(&mut self, item: &'a Term, list: &'a Term, frame: &mut Frame<'a>, span: Span) {
+        let known = self.term(item, frame);
+        let container = self.valued(list, frame, span);
+        match (&known, &container) {
+            (Known::Free, Known::Part(..)) => self.refuse(span, NO_WALK),
+            (Known::Part(..) | Known::Row(_), Known::Part(..)) => self.refuse(span, NO_FIELD_IN_LIST),
+            (Known::Free, Known::List(items)) => {
+                let joined =
+                    items.iter().skip(1).fold(items.first().cloned(), |held, next| Some(join(&held?, next)));
+                bind(item, &joined.unwrap_or(Known::Ground), frame);
+            }
+            (Known::Free, _) => bind(item, &Known::Ground, frame),
+            (known, Known::List(items)) => items.iter().for_each(|item| self.comparable(known, item, span)),
+            (
+                _,
+                Known::Constant(_) | Known::User | Known::Source | Known::Field | Known::Row(_) | Known::Dict,
+            ) => {
+                self.refuse(span, "`in` wants a list on its right");
+            }
+            (_, Known::Part(class, path)) => {
+                if let Some(reason) = self.shapes.and_then(|shapes| shapes.no_list(class.as_deref(), path)) {
+                    self.refuse(span, reason);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What may not stand on both sides of a comparison: a field and a whole list, or a constant of another type.
+    fn comparable(&mut self, a: &Known, b: &Known, span: Span) {
+        for (one, other) in [(a, b), (b, a)] {
+            if matches!((one, other), (Known::Part(..), Known::List(_) | Known::Dict)) {
+                self.refuse(span, NO_WHOLE);
+            }
+            if let (Some(shapes), Known::Part(class, path), Known::Constant(constant)) =
+                (self.shapes, one, other)
+                && let Some(reason) = shapes.misfit(class.as_deref(), path, &constant.value())
+            {
+                self.refuse(span, reason);
+            }
+        }
+    }
+
+    /// What a value is when it is what the pattern wants; `None` when it cannot be.
+    fn matches(
+        &mut self,
+        value: &Known,
+        wanted: &'a Inner,
+        frame: &mut Frame<'a>,
+        span: Span,
+    ) -> Option<Known> {
+        let pattern = match wanted {
+            Inner::Pattern(pattern) => pattern,
+            Inner::Term(term) => {
+                let wanted = self.term(term, frame);
+                self.comparable(value, &wanted, span);
+                bind(term, value, frame);
+                return Some(value.clone());
+            }
+        };
+        let value = match &pattern.class {
+            Some(class) => self.of_class(value, class, pattern)?,
+            None => value.clone(),
+        };
+        for (name, inner) in &pattern.fields {
+            let member = self.lookup(&value, name, pattern.span);
+            self.matches(&member, inner, frame, pattern.span);
+        }
+        Some(value)
+    }
+
+    fn of_class(&mut self, value: &Known, class: &Arc<str>, pattern: &Pattern) -> Option<Known> {
+        let collection = !BUILT_IN.contains(&class.as_ref());
+        match value {
+            Known::User | Known::Field if collection || matches!(class.as_ref(), "Source" | "Row") => {
+                let right = if *value == Known::User { "User" } else { "Field" };
+                self.refuse(pattern.span, format!("this is never a `{class}`; the class here is `{right}`"));
+                None
+            }
+            Known::User => matches!(class.as_ref(), "User" | "Actor").then(|| value.clone()),
+            Known::Field => (class.as_ref() == "Field").then(|| value.clone()),
+            Known::Source => matches!(class.as_ref(), "Source" | "Resource").then(|| value.clone()),
+            Known::Row(None) if collection => Some(Known::Row(Some(class.clone()))),
+            Known::Row(Some(own)) if collection => (own == class).then(|| value.clone()),
+            Known::Row(_) => matches!(class.as_ref(), "Row" | "Resource").then(|| value.clone()),
+            Known::Part(..) => {
+                self.refuse(
+                    pattern.span,
+                    "a field of the row has the type that its collection publishes; do not test it",
+                );
+                None
+            }
+            Known::Ground | Known::Constant(_) | Known::List(_) | Known::Dict | Known::Free => {
+                Some(value.clone())
+            }
+        }
+    }
+
+    fn lookup(&mut self, object: &Known, name: &Arc<str>, span: Span) -> Known {
+        let members: &[&str] = match object {
+            Known::Source => &["category", "subcategory", "source_name"],
+            Known::Field => &["name", "path", "tags", "parents", "classified"],
+            _ => &[],
+        };
+        match object {
+            Known::Source | Known::Field if !members.contains(&name.as_ref()) => {
+                self.refuse(span, format!("there is no `{name}` here; there are {}", members.join(", ")));
+                Known::Ground
+            }
+            Known::Row(class) | Known::Part(class, _) => {
+                let mut path = if let Known::Part(_, path) = object { path.clone() } else { Vec::new() };
+                path.push(name.clone());
+                if let Some(reason) = self.shapes.and_then(|shapes| shapes.unknown(class.as_deref(), &path)) {
+                    self.refuse(span, reason);
+                }
+                Known::Part(class.clone(), path)
+            }
+            _ => Known::Ground,
+        }
+    }
+
+    fn term(&mut self, term: &Term, frame: &Frame<'_>) -> Known {
+        match term {
+            Term::Var(slot) => frame.get(*slot),
+            Term::List(items) => Known::List(items.iter().map(|item| flat(self.term(item, frame))).collect()),
+            Term::Dict(members) => {
+                if members
+                    .iter()
+                    .any(|(_, member)| matches!(self.term(member, frame), Known::Part(..) | Known::Row(_)))
+                {
+                    self.refuse(Span::default(), "a dictionary cannot hold fields of the row");
+                }
+                Known::Dict
+            }
+            Term::Refused(span, reason) => {
+                self.refuse(*span, reason.clone());
+                Known::Ground
+            }
+            Term::Nil => Known::Ground,
+            Term::Text(text) => Known::Constant(Constant::Text(text.clone())),
+            Term::Bool(value) => Known::Constant(Constant::Bool(*value)),
+            Term::Int(n) => Known::Constant(Constant::Int(*n)),
+            Term::Float(n) => Known::Constant(Constant::Float(n.to_bits())),
+        }
+    }
+
+    /// The term, which must have a value.
+    fn valued(&mut self, term: &Term, frame: &Frame<'_>, span: Span) -> Known {
+        let known = self.term(term, frame);
+        if known == Known::Free {
+            let name = if let Term::Var(slot) = term { frame.name(*slot) } else { "this".to_owned() };
+            self.refuse(
+                span,
+                format!("{name} has no value here yet; give it one in a condition before this"),
+            );
+            return Known::Ground;
+        }
+        known
+    }
+}
+
+/// A rule's variables; two without a value that have been made equal share one place.
+#[derive(Clone)]
+struct Frame<'a> {
+    slots: Vec<Known>,
+    same: Vec<usize>,
+    names: &'a [Arc<str>],
+}
+
+impl<'a> Frame<'a> {
+    fn new(names: &'a [Arc<str>]) -> Self {
+        Frame { slots: vec![Known::Free; names.len()], same: (0..names.len()).collect(), names }
+    }
+
+    fn root(&self, slot: usize) -> usize {
+        self.same.get(slot).copied().unwrap_or(slot)
+    }
+
+    fn alias(&mut self, a: usize, b: usize) {
+        let (keep, give) = (self.root(a), self.root(b));
+        self.same.iter_mut().filter(|root| **root == give).for_each(|root| *root = keep);
+    }
+
+    fn get(&self, slot: usize) -> Known {
+        self.slots.get(self.root(slot)).cloned().unwrap_or(Known::Free)
+    }
+
+    /// For messages; names that polar-core made say nothing.
+    fn name(&self, slot: usize) -> String {
+        match self.names.get(slot) {
+            Some(name) if !name.starts_with('_') => format!("`{name}`"),
+            _ => "this".to_owned(),
+        }
+    }
+}
+
+fn bind(term: &Term, known: &Known, frame: &mut Frame<'_>) {
+    match (term, known) {
+        (Term::Var(slot), known) => {
+            let root = frame.root(*slot);
+            if let Some(held) = frame.slots.get_mut(root)
+                && (*held == Known::Free
+                    || matches!((&*held, known), (Known::Row(None), Known::Row(Some(_)))))
+            {
+                *held = known.clone();
+            }
+        }
+        (Term::List(items), Known::List(known)) => {
+            items.iter().zip(known).for_each(|(t, k)| bind(t, k, frame))
+        }
+        (Term::List(items), known) if *known != Known::Free => {
+            items.iter().for_each(|t| bind(t, &Known::Ground, frame))
+        }
+        (Term::Dict(members), known) if *known != Known::Free => {
+            members.iter().for_each(|(_, t)| bind(t, &Known::Ground, frame));
+        }
+        _ => {}
+    }
+}
+
+/// What a value is that is one thing or another. A part of the row wins, so that nothing is missed.
+fn join(a: &Known, b: &Known) -> Known {
+    match (a, b) {
+        (a, b) if a == b => a.clone(),
+        (Known::Free, _) | (_, Known::Free) => Known::Free,
+        (part @ (Known::Part(..) | Known::Row(_)), _) | (_, part @ (Known::Part(..) | Known::Row(_))) => {
+            part.clone()
+        }
+        _ => Known::Ground,
+    }
+}
+
+/// A list within a list is not looked into again: it would grow with every call.
+fn flat(known: Known) -> Known {
+    match known {
+        Known::List(items) => items.into_iter().fold(Known::Ground, |held, item| match item {
+            Known::Free => held,
+            item => join(&held, &item),
+        }),
+        known => known,
+    }
+}
+
+/// What an argument is after a call of which nothing is known.
+fn ground(known: &Known) -> Known {
+    if *known == Known::Free { Known::Ground } else { known.clone() }
+}
+
+/// A term without variables as a value.
+fn constant(term: &Term) -> Option<Value<'_>> {
+    Some(match term {
+        Term::Bool(value) => Value::Bool(*value),
+        Term::Int(n) => Value::Int(*n),
+        Term::Float(n) => Value::Float(*n),
+        Term::Text(text) => Value::Text(text),
+        Term::Dict(members) => Value::Dict(
+            members
+                .iter()
+                .map(|(name, term)| Some((name.as_ref(), constant(term)?)))
+                .collect::<Option<_>>()?,
+        ),
+        Term::List(items) => Value::List(items.iter().map(constant).collect::<Option<_>>()?),
+        Term::Var(_) | Term::Nil | Term::Refused(..) => return None,
+    })
+}
+
+/// Whether a rule's body always calls the rule with its own parameters.
+fn endless(rule: &Rule, name: &str, body: &Goal) -> bool {
+    match &body.kind {
+        Kind::And(goals) => goals.iter().any(|goal| endless(rule, name, goal)),
+        Kind::Call(callee, args) => {
+            callee.as_ref() == name
+                && args.len() == rule.params.len()
+                && args.iter().zip(&rule.params).all(|(arg, param)| *arg == param.term)
+        }
+        _ => false,
+    }
+}

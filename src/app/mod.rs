@@ -1,6 +1,7 @@
 //! The application: opens what a node needs, wires the services together, runs their loops and stops them in
 //! order. The only place that spawns tasks. Must not hold business rules.
 
+pub mod demo;
 mod policies;
 mod signal;
 

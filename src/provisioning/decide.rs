@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::plugin::{Effect, Hook, Plugin, Subject};
 use crate::record::{Draft, Json, Limits, Record, parse};
+use crate::store::rows::RowEffect;
 
 /// Below this many bytes of documents a batch is decided where it is: handing it over costs more.
 const INLINE_BYTES_MAX: usize = 32 * 1024;
@@ -60,8 +61,8 @@ pub(super) struct Trouble {
 /// The effects of one plugin on one record, by kind.
 #[derive(Clone, Default)]
 pub(super) struct Decided {
-    /// The row: `Some(None)` deletes it.
-    pub row: Option<Option<Arc<Json>>>,
+    /// What becomes of the row of the record's key.
+    pub row: Option<RowEffect>,
     /// Derived records.
     pub emitted: Vec<Draft>,
     /// Tags for the record.
@@ -170,8 +171,10 @@ fn decide_one(known: &Known, subject: &Subject<'_>, bounds: Bounds) -> Result<De
     let mut decided = Decided::default();
     for effect in effects {
         match effect {
-            Effect::Upsert(document) => decided.row = Some(Some(document)),
-            Effect::Delete => decided.row = Some(None),
+            Effect::Upsert(document) => decided.row = Some(upsert(subject, document)),
+            Effect::Delete => {
+                decided.row = Some(RowEffect { record: Arc::clone(subject.record), document: None });
+            }
             Effect::Tag(tags) => decided.tags.extend(tags),
             Effect::Emit(draft) => {
                 let index = decided.emitted.len();
@@ -180,6 +183,16 @@ fn decide_one(known: &Known, subject: &Subject<'_>, bounds: Bounds) -> Result<De
         }
     }
     Ok(decided)
+}
+
+/// The row of the record's key; a document that a plugin has changed has a structure of its own.
+fn upsert(subject: &Subject<'_>, document: Arc<Json>) -> RowEffect {
+    let same = subject.document.is_some_and(|original| Arc::ptr_eq(original, &document));
+    let mut record = Arc::clone(subject.record);
+    if !same {
+        Arc::make_mut(&mut record).draft.structure = None;
+    }
+    RowEffect { record, document: Some(document) }
 }
 
 /// A derived record: its id follows from where it comes from, so that deciding again cannot make another one.

@@ -24,6 +24,12 @@ pub(super) fn sign(signer: &Signer, row: &Settled, plugin: &str, record: &Record
     signer.mark(&parts).to_vec()
 }
 
+/// The first link of a record's chain, made when it was accepted.
+pub(super) fn genesis(signer: &Signer, record: &Record) -> Vec<u8> {
+    let draft = &record.draft;
+    crate::store::log::genesis(signer, draft.id, &record.key, record.revision, &draft.payload_hash).to_vec()
+}
+
 /// The last marker of a chain given in any order as (previous, own): the one that none follows.
 pub(super) fn tail(chain: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
     let last = chain.iter().find(|(_, hash)| !chain.iter().any(|(prev, _)| prev == hash));

@@ -87,10 +87,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Takes the effects of one plugin on one record in.
     pub(super) fn settle(&mut self, item: &Item, known: &Known, decided: &Decided) {
-        if let Some(document) = &decided.row {
-            let record = std::sync::Arc::clone(&item.record);
-            self.rows.push(RowEffect { record, document: document.clone() });
-        }
+        self.rows.extend(decided.row.clone());
         self.derived.extend(decided.emitted.iter().cloned());
         let mut tags = decided.tags.clone();
         tags.sort();

@@ -1,10 +1,10 @@
 //! Trying parked records again: heads that are due, one transaction each, then what queued behind them, in order.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::decide::{Item, decide_all, trouble};
 use super::plan::{Fate, Plan, failed};
-use super::settle::waiting_heals;
+use super::settle::{Written, waiting_heals};
 use super::{Inner, marker};
 use crate::error::{Code, Error, Result};
 use crate::plugin::Hook;
@@ -56,13 +56,13 @@ impl Inner {
             let gone = Letter { state: "parked".into(), code: "NO_PLUGIN".into(), reason, ..letter };
             return self.give_up(fence, gone).await;
         };
-        let records = self.parts.store.load_records(&[letter.record_id]).await?;
+        let records = self.parts.store.records(&[letter.record_id]).await?;
         let record =
             records.into_iter().next().ok_or_else(|| Error::internal("a letter without its record"))?;
         let hook =
             Hook::from_name(&letter.hook).ok_or_else(|| Error::internal("unknown hook in a letter"))?;
-        let item = Item { pseq: 0, hook, record };
-        let alone = std::sync::Arc::from([known.clone()]);
+        let item = Item { pseq: 0, hook, record: Arc::new(record) };
+        let alone = Arc::from([known.clone()]);
         let thought = decide_all(vec![item.clone()], alone, self.bounds()).await?.pop();
         let decision = thought.and_then(|thought| thought.decisions.into_iter().next());
         let mut plan = Plan::default();
@@ -97,21 +97,17 @@ impl Inner {
     /// Settles a letter's record and lets the next of its key go on; `false` when the fence is lost.
     async fn settle_letter(&self, fence: i64, letter: &Letter, plan: &Plan, now: i64) -> Result<bool> {
         let mut tx = self.parts.store.db.begin().await?;
-        let (genesis, chain) = ledger::history_of(&mut tx, letter.record_id).await?;
+        let chain = ledger::history_of(&mut tx, letter.record_id).await?;
         let done = chain.iter().any(|row| row.plugin_id == letter.plugin_id && row.hook == letter.hook);
         let links: Vec<_> = chain.into_iter().map(|row| (row.prev_hash, row.hash)).collect();
-        let tail = marker::tail(&links).unwrap_or(genesis);
-        let applied = if done {
-            crate::store::rows::Applied::default()
-        } else {
-            self.write(&mut tx, plan, HashMap::from([(letter.record_id, tail)]), now).await?
-        };
+        let tails = marker::tail(&links).map(|tail| (letter.record_id, tail)).into_iter().collect();
+        let written = if done { Written::default() } else { self.write(&mut tx, plan, tails, now).await? };
         ledger::drop_letter(&mut tx, letter.id).await?;
         ledger::promote(&mut tx, letter.plugin_id, &letter.key, now).await?;
         if !ledger::hold(&mut tx, letter.partition, fence).await? {
             return Ok(false);
         }
-        self.commit(tx, plan, &applied).await?;
+        self.commit(tx, &written).await?;
         self.close_out(&plan.fates, now);
         Ok(true)
     }

@@ -12,8 +12,15 @@ use super::plan::{Before, Fate, Plan, plan};
 use crate::error::{Code, Error, Result};
 use crate::store::db::Tx;
 use crate::store::ledger::Settled;
+use crate::store::log::Appended;
 use crate::store::rows::Applied;
-use crate::store::wake::Topic;
+
+/// What a transaction has written, to be told after its commit.
+#[derive(Default)]
+pub(super) struct Written {
+    appended: Option<Appended>,
+    applied: Applied,
+}
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -115,12 +122,12 @@ impl Inner {
         let mut tx = store.db.begin().await?;
         let before = before(&mut tx, p, settled, last).await?;
         let plan = plan(part, &before, now, self.parts.config.provisioning.attempts_max);
-        let applied = self.write(&mut tx, &plan, before.tails, now).await?;
+        let written = self.write(&mut tx, &plan, before.tails, now).await?;
         crate::store::ledger::park(&mut tx, &plan.letters).await?;
         if !crate::store::ledger::advance(&mut tx, p, fence, settled, last).await? {
             return Ok(Settlement::Lost);
         }
-        self.commit(tx, &plan, &applied).await?;
+        self.commit(tx, &written).await?;
         self.close_out(&plan.fates, now);
         Ok(Settlement::Done { settled: last, due: plan.due() })
     }
@@ -133,12 +140,16 @@ impl Inner {
         plan: &Plan,
         mut tails: HashMap<Uuid, Vec<u8>>,
         now: i64,
-    ) -> Result<Applied> {
+    ) -> Result<Written> {
         let store = &self.parts.store;
+        let mut appended = None;
         if !plan.derived.is_empty() {
             let mut derived = plan.derived.clone();
             derived.iter_mut().for_each(|draft| draft.ingested_at = now);
-            store.emit(tx, derived).await?;
+            let mut done = store.append(tx, &derived).await?;
+            // A derived record that is refused is its plugin's failure, not nothing.
+            done.receipts.drain(..).collect::<Result<Vec<_>>>()?;
+            appended = Some(done);
         }
         let applied =
             if plan.rows.is_empty() { Applied::default() } else { store.apply(tx, &plan.rows).await? };
@@ -156,7 +167,7 @@ impl Inner {
                 outcome: "done".into(),
                 tags: entry.tags.clone(),
                 rescued: rescued.get(&id).filter(|_| entry.wrote).map(|text| (*text).to_owned()),
-                prev_hash: tails.get(&id).cloned().unwrap_or_default(),
+                prev_hash: tails.get(&id).cloned().unwrap_or_else(|| marker::genesis(store.signer(), record)),
                 hash: Vec::new(),
                 settled_at: now,
             };
@@ -165,20 +176,18 @@ impl Inner {
             rows.push(row);
         }
         crate::store::ledger::settle(tx, &rows).await?;
-        Ok(applied)
+        Ok(Written { appended, applied })
     }
 
     /// Commits and tells who waits. After the commit nothing may fail the batch: it is done.
-    pub(super) async fn commit(&self, tx: Tx, plan: &Plan, applied: &Applied) -> Result<()> {
+    pub(super) async fn commit(&self, tx: Tx, written: &Written) -> Result<()> {
         let store = &self.parts.store;
         tx.commit().await?;
-        store.db.crash_point("after-effect");
-        if !plan.derived.is_empty() {
-            store.wake.notify(Topic::Outbox);
+        store.crash_point("after-effect");
+        if let Some(appended) = &written.appended {
+            store.appended(appended);
         }
-        if !plan.rows.is_empty()
-            && let Err(error) = store.committed(applied).await
-        {
+        if let Err(error) = store.committed(&written.applied).await {
             tracing::warn!(%error, cause = ?error.cause(), "settled, but tails were not woken; they poll");
         }
         Ok(())
@@ -207,8 +216,7 @@ impl Inner {
 
 /// What the database knows about a range of the outbox.
 async fn before(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Before> {
-    let mut before =
-        Before { tails: crate::store::ledger::genesis(tx, p, above, upto).await?, ..Before::default() };
+    let mut before = Before::default();
     let mut chains: HashMap<Uuid, Vec<(Vec<u8>, Vec<u8>)>> = HashMap::new();
     for row in crate::store::ledger::settled_in(tx, p, above, upto).await? {
         before.settled.insert((row.record_id, row.plugin_id, row.hook));

@@ -94,7 +94,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// Looks along the way of records, outbox first: what moves on meanwhile is met further down, never missed.
     async fn page(&mut self, ids: &[Uuid]) -> Result<()> {
-        let records = self.store.load_records(ids).await?;
+        let records: Vec<Arc<Record>> = self.store.records(ids).await?.into_iter().map(Arc::new).collect();
         let pending = self.store.pending_of(ids).await?;
         let waiting = self.store.waiting_of(ids).await?;
         let (genesis, ledger) = self.store.chains_of(ids).await?;
@@ -145,6 +145,9 @@ impl Check<'_> {
     fn broken(&self, record: &Record, genesis: &[u8], rows: &[Settled]) -> Option<String> {
         if <[u8; 32]>::from(Sha256::digest(&record.draft.body)) != record.draft.payload_hash {
             return Some("its document is not the one that was accepted".into());
+        }
+        if marker::genesis(self.store.signer(), record) != genesis {
+            return Some("its first marker does not fit the record".into());
         }
         let mut by_prev: BTreeMap<&[u8], &Settled> = BTreeMap::new();
         for row in rows {

@@ -4,7 +4,8 @@
 //! A delivery says that a partition has reached a number, nothing more: the range from what is settled up to there is
 //! read from the outbox. Entries that come twice, late or in disorder are therefore only acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -218,7 +219,7 @@ impl Inner {
                 break;
             }
             let count = items.len();
-            let known = std::sync::Arc::clone(&self.ready().await?.known);
+            let known = Arc::clone(&self.ready().await?.known);
             let thoughts = decide_all(items, known, self.bounds()).await?;
             match self.settle_all(job.p, job.fence, done.settled, thoughts).await? {
                 Settlement::Done { settled, due } => {
@@ -246,11 +247,11 @@ impl Inner {
         self.items(rows).await
     }
 
-    async fn items(&self, rows: Vec<Claimed>) -> Result<Vec<Item>> {
+    pub(super) async fn items(&self, rows: Vec<Claimed>) -> Result<Vec<Item>> {
         let ids: Vec<_> = rows.iter().map(|row| row.record_id).collect();
-        let records = self.parts.store.load_records(&ids).await?;
-        let found: std::collections::HashMap<_, _> =
-            records.into_iter().map(|record| (record.draft.id, record)).collect();
+        let records = self.parts.store.records(&ids).await?;
+        let found: HashMap<_, _> =
+            records.into_iter().map(|record| (record.draft.id, Arc::new(record))).collect();
         rows.into_iter()
             .map(|row| {
                 let missing =

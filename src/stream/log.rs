@@ -87,7 +87,7 @@ impl Stream for Log {
 
     fn last(&self, partition: u32) -> BoxFuture<'_, Result<Option<i64>>> {
         Box::pin(async move {
-            let sql = "select pseq from partition where p = $1";
+            let sql = "select p.pseq from partition p where p.p = $1";
             let rows = self.store.db.query(sql, &[Value::Int(i64::from(partition))]).await?;
             rows.first().map(|row| row.i64(0)).transpose()
         })

@@ -103,7 +103,7 @@ impl Store {
         self.db.query(&sql, &[Value::Uuid(after)]).await?.iter().map(|row| row.uuid(0)).collect()
     }
 
-    /// Which of these records are still in the outbox.
+    /// Which of these records are not settled yet.
     pub async fn pending_of(&self, records: &[Uuid]) -> Result<HashSet<Uuid>> {
         let (list, params) = ids(records);
         let sql = format!("select record_id from outbox where record_id in ({list})");

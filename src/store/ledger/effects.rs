@@ -1,8 +1,6 @@
 //! The ledger's side of the effect transaction. Every function works in the caller's transaction; the last one,
 //! [`advance`] or [`hold`], says whether it may commit.
 
-use std::collections::HashMap;
-
 use uuid::Uuid;
 
 use super::letters::{LETTER, Letter, letter_row};
@@ -33,14 +31,6 @@ pub struct Settled {
     pub hash: Vec<u8>,
     /// When.
     pub settled_at: i64,
-}
-
-/// The genesis markers of the records in a range of a partition's outbox.
-pub async fn genesis(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<HashMap<Uuid, Vec<u8>>> {
-    let sql = "select r.id, r.genesis from outbox o join record r on r.id = o.record_id \
-               where o.partition = $1 and o.pseq > $2 and o.pseq <= $3";
-    let rows = tx.query(sql, &[int(p), Value::Int(above), Value::Int(upto)]).await?;
-    rows.iter().map(|row| Ok((row.uuid(0)?, row.bytes(1)?.to_vec()))).collect()
 }
 
 /// The ledger rows of the records in a range of a partition's outbox: none, but for what was done before.

@@ -151,15 +151,11 @@ pub async fn promote(tx: &mut Tx, plugin_id: i64, key: &str, now: i64) -> Result
     Ok(tx.execute(&sql, &params).await? > 0)
 }
 
-/// The genesis marker and the ledger rows of one record.
-pub async fn history_of(tx: &mut Tx, record_id: Uuid) -> Result<(Vec<u8>, Vec<Settled>)> {
-    let id = [Value::Uuid(record_id)];
-    let rows = tx.query("select genesis from record where id = $1", &id).await?;
-    let genesis = rows.first().map(|row| row.bytes(0).map(<[u8]>::to_vec)).transpose()?.unwrap_or_default();
+/// The ledger rows of one record.
+pub async fn history_of(tx: &mut Tx, record_id: Uuid) -> Result<Vec<Settled>> {
     let sql =
         format!("select {SETTLED} from ledger l where l.record_id = $1 and l.generation = {GENERATION}");
-    let rows = tx.query(&sql, &id).await?;
-    Ok((genesis, rows.iter().map(settled_row).collect::<Result<_>>()?))
+    tx.query(&sql, &[Value::Uuid(record_id)]).await?.iter().map(settled_row).collect()
 }
 
 impl Store {

@@ -8,10 +8,9 @@
 mod audit;
 mod effects;
 mod letters;
-mod raw;
 
 pub use audit::{Lag, Registered};
-pub use effects::{Settled, advance, genesis, hold, settle, settled_in, waiting_in};
+pub use effects::{Settled, advance, hold, settle, settled_in, waiting_in};
 pub use letters::{Letter, Waiting, drop_letter, history_of, park, promote, replace_letter};
 
 use uuid::Uuid;

@@ -1,1 +1,0 @@
-//! The relay and the worker under every kind of fault.

@@ -1,0 +1,195 @@
+//! The relay and the worker under every kind of fault, over SQLite and a stream that misbehaves on purpose.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod fake;
+mod model;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Outcome, Provisioning};
+use crate::config::Config;
+use crate::plugin::{Effect, Failure, Plugin, Subject};
+use crate::policy;
+use crate::record::{Signer, Source};
+use crate::store::Store;
+use crate::store::db::Value;
+use crate::stream::Stream;
+use crate::telemetry::Clock;
+
+/// A database in memory where there is one, a clock that only the test moves.
+pub(super) struct Bench {
+    _dir: tempfile::TempDir,
+    pub config: Config,
+    pub store: Store,
+    now: Arc<AtomicI64>,
+}
+
+impl Bench {
+    pub(super) async fn new(partitions: u32) -> Self {
+        let shm = std::path::Path::new("/dev/shm");
+        let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
+        let mut config = Config::default();
+        config.store.data = dir.path().into();
+        config.store.partitions = partitions;
+        let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
+        let clock = clock(&now);
+        let store = Store::open(&config.store, Signer::new(b"key"), clock).await.unwrap();
+        Bench { _dir: dir, config, store, now }
+    }
+
+    pub(super) fn advance(&self, us: i64) {
+        self.now.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// A node with these plugins in the place of the built-in ones, which need collections.
+    pub(super) fn node(&self, plugins: &[Arc<dyn Plugin>], stream: Option<Arc<dyn Stream>>) -> Provisioning {
+        let engine = policy::Engine::load(&self.config.policy, &self.config.store.data).unwrap();
+        let node =
+            Provisioning::new(self.store.clone(), Arc::new(engine), &self.config, clock(&self.now)).unwrap();
+        let mut parts = node.inner.parts.clone();
+        parts.plugins = plugins.to_vec();
+        parts.stream = stream;
+        parts.made_at = 0;
+        Provisioning::assemble(parts)
+    }
+
+    /// Accepts a record of this key, as sourcing would.
+    pub(super) async fn source(&self, uid: &str) -> Uuid {
+        let source = Source::new("t", "t", "t").unwrap();
+        let key = source.key(uid).unwrap();
+        let id = Uuid::new_v4_from(&self.now);
+        let body = format!("{{\"uid\":\"{uid}\"}}");
+        let hash: [u8; 32] = Sha256::digest(body.as_bytes()).into();
+        let p = Value::from(key.partition(self.store.partitions()));
+        let key = Value::Text(key.as_str().into());
+        let mut tx = self.store.db.begin().await.unwrap();
+        let sql = "insert into source (category, subcategory, source_name) values ('t', 't', 't') \
+                   on conflict do nothing";
+        tx.execute(sql, &[]).await.unwrap();
+        let sql = "insert into head (key, rev) values ($1, 1) on conflict (key) do update set rev = head.rev + 1 \
+                   returning rev";
+        let rev = tx.query(sql, &[key.clone()]).await.unwrap()[0].i64(0).unwrap();
+        let sql = "insert into record (id, source_id, source_uid, key, rev, partition, author, payload_hash, body, \
+                   content_type, ingested_at, deleted, hops, envelope, genesis) \
+                   values ($1, 1, $2, $3, $4, $5, 'a', $6, $7, 'application/json', $8, false, 0, '{}', $9)";
+        let params = [
+            Value::Uuid(id),
+            Value::Text(uid.into()),
+            key.clone(),
+            Value::Int(rev),
+            p.clone(),
+            Value::Bytes(hash.to_vec()),
+            Value::Bytes(body.into_bytes()),
+            Value::Int(self.now.load(Ordering::Relaxed)),
+            Value::Bytes(hash.to_vec()),
+        ];
+        tx.execute(sql, &params).await.unwrap();
+        let sql = "insert into outbox (partition, record_id, key, rev, hops) values ($1, $2, $3, $4, 0)";
+        tx.execute(sql, &[p, Value::Uuid(id), key, Value::Int(rev)]).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// Per plugin and key, the revisions that are settled, by the time of their settling.
+    pub(super) async fn settled(&self) -> BTreeMap<(i64, String), Vec<i64>> {
+        let sql = "select l.plugin_id, r.key, r.rev from ledger l join record r on r.id = l.record_id \
+                   order by l.settled_at, r.rev";
+        let mut found: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+        for row in self.store.db.query(sql, &[]).await.unwrap() {
+            let lane = (row.i64(0).unwrap(), row.text(1).unwrap().to_owned());
+            found.entry(lane).or_default().push(row.i64(2).unwrap());
+        }
+        found
+    }
+
+    /// Each plugin has settled a prefix of each key's revisions, in their order, each once.
+    pub(super) async fn assert_order(&self, when: &str) {
+        for (lane, revs) in self.settled().await {
+            let dense: Vec<i64> = (1..=i64::try_from(revs.len()).unwrap()).collect();
+            assert_eq!(revs, dense, "{lane:?} {when}");
+        }
+    }
+
+    pub(super) async fn count(&self, sql: &str) -> i64 {
+        self.store.db.query(sql, &[]).await.unwrap()[0].i64(0).unwrap()
+    }
+}
+
+/// Ids for tests: unlike each other, never read.
+trait Fresh {
+    fn new_v4_from(seed: &AtomicI64) -> Uuid;
+}
+
+impl Fresh for Uuid {
+    fn new_v4_from(seed: &AtomicI64) -> Uuid {
+        let n = seed.fetch_add(1, Ordering::Relaxed);
+        Uuid::new_v5(&Uuid::nil(), &n.to_be_bytes())
+    }
+}
+
+fn clock(now: &Arc<AtomicI64>) -> Clock {
+    let now = Arc::clone(now);
+    // Every look at the clock sees a later time, as settling order is told by it.
+    Clock::from_fn(move || now.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Steps both until neither has anything to do.
+pub(super) async fn drain(node: &Provisioning) {
+    for _ in 0..10_000 {
+        let relayed = node.relay_step().await.unwrap();
+        let worked = node.worker_step().await.unwrap();
+        if (relayed, worked) == (Outcome::Idle, Outcome::Idle) {
+            return;
+        }
+    }
+    panic!("it never comes to rest");
+}
+
+/// A plugin whose failures the test decides, by source uid.
+#[derive(Default)]
+pub(super) struct Moody {
+    pub name: String,
+    pub refuses: Mutex<BTreeSet<String>>,
+    pub stumbles: Mutex<BTreeSet<String>>,
+    pub panics: Mutex<BTreeSet<String>>,
+}
+
+impl Moody {
+    pub(super) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Moody { name: name.into(), ..Moody::default() })
+    }
+}
+
+impl Plugin for Moody {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn matches(&self, _subject: &Subject<'_>) -> bool {
+        true
+    }
+
+    fn decide(&self, subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
+        let uid = &subject.record.draft.source_uid;
+        let fail = |transient| Err(Failure { reason: format!("`{uid}` is not liked"), transient });
+        if self.refuses.lock().unwrap().contains(uid) {
+            return fail(false);
+        }
+        if self.stumbles.lock().unwrap().contains(uid) {
+            return fail(true);
+        }
+        let panics = self.panics.lock().unwrap().contains(uid);
+        assert!(!panics, "`{uid}` makes me panic");
+        Ok(vec![Effect::Tag(vec!["seen".into()])])
+    }
+}

@@ -1,0 +1,183 @@
+//! Single situations, one by one.
+
+use std::sync::Arc;
+
+use super::fake::Fake;
+use super::{Bench, Moody, drain};
+use crate::plugin::Plugin;
+use crate::provisioning::Outcome;
+use crate::provisioning::decide::decide_all;
+use crate::provisioning::settle::Settlement;
+
+fn plugins(of: &[&Arc<Moody>]) -> Vec<Arc<dyn Plugin>> {
+    of.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Plugin>).collect()
+}
+
+async fn states(bench: &Bench) -> Vec<(i64, String)> {
+    let rows =
+        bench.store.db.query("select rev, state from dead_letter order by key, rev", &[]).await.unwrap();
+    rows.iter().map(|row| (row.i64(0).unwrap(), row.text(1).unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_record_goes_all_the_way_over_the_log() {
+    let bench = Bench::new(1).await;
+    let node = bench.node(&plugins(&[&Moody::new("p")]), None);
+    assert_eq!(node.relay_step().await.unwrap(), Outcome::Idle);
+    bench.source("a").await;
+    assert_eq!(node.relay_step().await.unwrap(), Outcome::Progress(1));
+    assert_eq!(node.worker_step().await.unwrap(), Outcome::Progress(1));
+    assert_eq!(node.worker_step().await.unwrap(), Outcome::Idle);
+    assert_eq!(bench.count("select count(*) from ledger where tags = '[\"seen\"]'").await, 1);
+    assert_eq!(bench.count("select count(*) from partition where settled = pseq").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_parked_and_its_key_queues_while_others_go_on() {
+    let bench = Bench::new(1).await;
+    let moody = Moody::new("p");
+    moody.refuses.lock().unwrap().insert("bad".into());
+    let node = bench.node(&plugins(&[&moody]), None);
+    for uid in ["bad", "good", "bad", "good"] {
+        bench.source(uid).await;
+    }
+    drain(&node).await;
+    bench.source("bad").await;
+    drain(&node).await;
+    let queue = [(1, "parked".to_owned()), (2, "queued".into()), (3, "queued".into())];
+    assert_eq!(states(&bench).await, queue);
+    assert_eq!(bench.count("select count(*) from ledger").await, 2);
+    let waiting = bench.store.letters(10).await.unwrap();
+    assert_eq!((waiting.len(), waiting[0].followers, waiting[0].plugin.as_str()), (1, 2, "p"));
+    assert!(waiting[0].letter.reason.contains("`bad` is not liked"), "{:?}", waiting[0].letter);
+
+    // Put back while it is still refused: it parks again, and remembers.
+    let id = waiting[0].letter.id;
+    assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 3);
+    drain(&node).await;
+    assert_eq!(states(&bench).await, queue);
+    assert_eq!(bench.store.letters(1).await.unwrap()[0].letter.attempts, 2);
+
+    moody.refuses.lock().unwrap().clear();
+    assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 3);
+    assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 0, "it is at work already");
+    drain(&node).await;
+    assert_eq!(states(&bench).await, []);
+    bench.assert_order("after the redrive").await;
+    assert_eq!(bench.count("select count(*) from ledger").await, 5);
+}
+
+#[tokio::test]
+async fn a_transient_failure_is_tried_again_by_itself_and_parks_at_the_bound() {
+    let bench = Bench::new(1).await;
+    let moody = Moody::new("p");
+    moody.stumbles.lock().unwrap().insert("a".into());
+    let node = bench.node(&plugins(&[&moody]), None);
+    bench.source("a").await;
+    bench.source("a").await;
+    drain(&node).await;
+    assert_eq!(states(&bench).await, [(1, "retry".to_owned()), (2, "queued".into())]);
+    for _ in 0..5 {
+        bench.advance(61_000_000);
+        drain(&node).await;
+    }
+    assert_eq!(states(&bench).await, [(1, "parked".to_owned()), (2, "queued".into())]);
+    assert_eq!(bench.store.letters(1).await.unwrap()[0].letter.attempts, 3);
+
+    moody.stumbles.lock().unwrap().clear();
+    bench.source("b").await;
+    drain(&node).await;
+    assert_eq!(bench.count("select count(*) from ledger").await, 1, "only a person can put it back");
+}
+
+#[tokio::test]
+async fn a_short_failure_heals_by_itself() {
+    let bench = Bench::new(1).await;
+    let moody = Moody::new("p");
+    moody.stumbles.lock().unwrap().insert("a".into());
+    let node = bench.node(&plugins(&[&moody]), None);
+    bench.source("a").await;
+    bench.source("a").await;
+    drain(&node).await;
+    moody.stumbles.lock().unwrap().clear();
+    bench.advance(61_000_000);
+    drain(&node).await;
+    assert_eq!(states(&bench).await, []);
+    bench.assert_order("after healing").await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_panics_parks_its_record_only() {
+    let bench = Bench::new(1).await;
+    let (wild, calm) = (Moody::new("wild"), Moody::new("calm"));
+    wild.panics.lock().unwrap().insert("a".into());
+    let node = bench.node(&plugins(&[&wild, &calm]), None);
+    bench.source("a").await;
+    bench.source("b").await;
+    drain(&node).await;
+    let waiting = bench.store.letters(10).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("wild", "PANIC"));
+    assert!(waiting[0].letter.reason.contains("makes me panic"));
+    assert_eq!(bench.count("select count(*) from ledger").await, 3);
+}
+
+#[tokio::test]
+async fn what_is_decided_under_an_old_fence_has_no_effect() {
+    let bench = Bench::new(1).await;
+    let all = plugins(&[&Moody::new("p")]);
+    let (old, new) = (bench.node(&all, None), bench.node(&all, None));
+    drain(&old).await;
+    bench.source("a").await;
+    old.relay_step().await.unwrap();
+    // The old node has decided and stands before its transaction …
+    let fence = old.inner.worker.lock().await.leases().fence(0).unwrap();
+    let rows = bench.store.claimed(0, 0, 1, 10).await.unwrap();
+    let items = old.inner.items(rows).await.unwrap();
+    let known = Arc::clone(&old.inner.ready().await.unwrap().known);
+    let thoughts = decide_all(items, known, old.inner.bounds()).await.unwrap();
+    // … when the new one takes over, before or after settling the same record.
+    new.relay_step().await.unwrap();
+    assert_eq!(new.inner.worker.lock().await.leases().fence(0), None);
+    new.worker_step().await.unwrap();
+    let late = old.inner.settle_all(0, fence, 0, thoughts).await;
+    assert!(!matches!(late, Ok(Settlement::Done { .. })), "{late:?}");
+    drain(&new).await;
+    assert_eq!(bench.count("select count(*) from ledger").await, 1);
+    assert_eq!(old.worker_step().await.unwrap(), Outcome::Idle);
+}
+
+#[tokio::test]
+async fn a_flushed_stream_is_refilled_though_nothing_new_comes() {
+    let bench = Bench::new(1).await;
+    let fake = Arc::new(Fake::new(1, 0));
+    let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _));
+    bench.source("a").await;
+    bench.source("b").await;
+    node.relay_step().await.unwrap();
+    assert_eq!(fake.held(0, 0), [1, 2]);
+    fake.flush();
+    bench.advance(2_000_000);
+    node.relay_step().await.unwrap();
+    assert_eq!(fake.held(0, 0), [1, 2]);
+    drain(&node).await;
+    assert_eq!(bench.count("select count(*) from ledger").await, 2);
+    assert_eq!(fake.held(0, 0), [] as [i64; 0], "what is settled is trimmed");
+}
+
+#[tokio::test]
+async fn a_stream_of_another_database_is_dropped() {
+    let bench = Bench::new(1).await;
+    let fake = Arc::new(Fake::new(1, 0));
+    let far = crate::stream::Entry { pseq: 900, record_id: uuid::Uuid::nil(), hook: "sourced".into() };
+    crate::stream::Stream::append(&*fake, 0, &[far], None).await.unwrap();
+    let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _));
+    bench.source("a").await;
+    drain(&node).await;
+    assert_eq!(bench.count("select count(*) from ledger").await, 1);
+    assert_eq!(
+        bench.count("select settled from partition").await,
+        1,
+        "a number from elsewhere moves nothing"
+    );
+}

@@ -16,7 +16,8 @@ use super::{Outcome, Provisioning};
 use crate::config::Config;
 use crate::plugin::{Effect, Failure, Plugin, Subject};
 use crate::policy;
-use crate::record::{Signer, Source};
+use crate::record::{Draft, Envelope, Signer, Source};
+use crate::shape::Structure;
 use crate::store::Store;
 use crate::store::db::Value;
 use crate::stream::Stream;
@@ -96,12 +97,49 @@ impl Bench {
         id
     }
 
+    /// A node as it is configured.
+    pub(super) fn built_in(&self) -> Provisioning {
+        let engine = policy::Engine::load(&self.config.policy, &self.config.store.data).unwrap();
+        Provisioning::new(self.store.clone(), Arc::new(engine), &self.config, clock(&self.now)).unwrap()
+    }
+
+    /// Accepts a document, or a tombstone, the way that sourcing does.
+    pub(super) async fn document(&self, uid: &str, text: Option<&str>) {
+        let body = bytes::Bytes::copy_from_slice(text.unwrap_or_default().as_bytes());
+        let json = text.map(|text| crate::record::parse(text.as_bytes(), Default::default()).unwrap());
+        let structure = json.map(|json| Structure::derive(&json, &self.config.shape));
+        let draft = Draft {
+            id: Uuid::new_v4_from(&self.now),
+            source: Source::new("t", "t", "t").unwrap(),
+            source_uid: uid.into(),
+            author: "a".into(),
+            idempotency_key: None,
+            if_revision: None,
+            content_type: "application/json".into(),
+            payload_hash: Sha256::digest(&body).into(),
+            body,
+            occurred_at: None,
+            ingested_at: self.now.load(Ordering::Relaxed),
+            structure: structure.map(|structure| (structure.fingerprint(), structure.to_text())),
+            deleted: text.is_none(),
+            causation_id: None,
+            hops: 0,
+            envelope: Envelope::default(),
+        };
+        let mut tx = self.store.db.begin().await.unwrap();
+        let appended = self.store.append(&mut tx, &[draft]).await.unwrap();
+        tx.commit().await.unwrap();
+        self.store.appended(&appended);
+    }
+
     /// Per plugin and key, the revisions that are settled, by the time of their settling.
-    pub(super) async fn settled(&self) -> BTreeMap<(i64, String), Vec<i64>> {
-        let sql = "select l.plugin_id, r.key, r.rev from ledger l join record r on r.id = l.record_id \
-                   order by l.settled_at, r.rev";
+    pub(super) async fn settled(&self, uids: &str) -> BTreeMap<(i64, String), Vec<i64>> {
+        let sql = format!(
+            "select l.plugin_id, r.key, r.rev from record r join ledger l on r.id = l.record_id \
+             where r.key >= 't~t~t~{uids}' and r.key < 't~t~t~{uids}~' order by l.settled_at, r.rev"
+        );
         let mut found: BTreeMap<_, Vec<i64>> = BTreeMap::new();
-        for row in self.store.db.query(sql, &[]).await.unwrap() {
+        for row in self.store.db.query(&sql, &[]).await.unwrap() {
             let lane = (row.i64(0).unwrap(), row.text(1).unwrap().to_owned());
             found.entry(lane).or_default().push(row.i64(2).unwrap());
         }
@@ -109,8 +147,8 @@ impl Bench {
     }
 
     /// Each plugin has settled a prefix of each key's revisions, in their order, each once.
-    pub(super) async fn assert_order(&self, when: &str) {
-        for (lane, revs) in self.settled().await {
+    pub(super) async fn assert_order(&self, uids: &str, when: &str) {
+        for (lane, revs) in self.settled(uids).await {
             let dense: Vec<i64> = (1..=i64::try_from(revs.len()).unwrap()).collect();
             assert_eq!(revs, dense, "{lane:?} {when}");
         }
@@ -191,5 +229,28 @@ impl Plugin for Moody {
         let panics = self.panics.lock().unwrap().contains(uid);
         assert!(!panics, "`{uid}` makes me panic");
         Ok(vec![Effect::Tag(vec!["seen".into()])])
+    }
+}
+
+/// Emits its own record again under a longer uid.
+pub(super) struct Echo;
+
+impl Plugin for Echo {
+    fn name(&self) -> &str {
+        "echo"
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn matches(&self, _subject: &Subject<'_>) -> bool {
+        true
+    }
+
+    fn decide(&self, subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
+        let original = &subject.record.draft;
+        let source_uid = format!("{}+", original.source_uid);
+        Ok(vec![Effect::Emit(Box::new(Draft { source_uid, ..original.clone() }))])
     }
 }

@@ -13,7 +13,10 @@ async fn the_accept_header_chooses_the_media_type() {
         ("application/json", "application/json; charset=utf-8"),
         ("*/*", "application/json; charset=utf-8"),
         ("application/graphql-response+json", "application/graphql-response+json; charset=utf-8"),
-        ("application/graphql-response+json, application/json;q=0.9", "application/graphql-response+json; charset=utf-8"),
+        (
+            "application/graphql-response+json, application/json;q=0.9",
+            "application/graphql-response+json; charset=utf-8",
+        ),
     ];
     for (accept, expected) in cases {
         let request = node.post("/graphql").header("accept", accept).json(&json!({"query": QUERY}));
@@ -48,7 +51,8 @@ async fn the_status_says_what_the_media_type_can_say() {
 async fn a_cross_site_page_cannot_run_a_mutation() {
     let node = Node::start().await;
     let mutation = r#"{"query":"mutation{retract(input:{category:\"a\",subcategory:\"b\",sourceName:\"c\",sourceUid:\"d\"}){id}}"}"#;
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    {
         let request = node.post("/graphql").bearer_auth(node.admin()).header("content-type", content_type);
         assert_eq!(request.body(mutation).send().await.unwrap().status(), 415, "{content_type}");
     }
@@ -82,7 +86,8 @@ async fn more_requests_than_may_be_in_work_are_told_to_wait() {
     let node = Node::with(|config| config.server.requests_max = 1).await;
     // The first request's body never ends, so it stays in work.
     let endless = futures_util::stream::pending::<Result<String, std::io::Error>>();
-    let stuck = node.post("/source/a/b/c/d").bearer_auth(node.admin()).body(reqwest::Body::wrap_stream(endless));
+    let stuck =
+        node.post("/source/a/b/c/d").bearer_auth(node.admin()).body(reqwest::Body::wrap_stream(endless));
     let stuck = tokio::spawn(stuck.send());
     let asking = async {
         loop {

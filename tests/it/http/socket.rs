@@ -84,7 +84,8 @@ impl Client {
 async fn each_fault_has_its_close_code() {
     let node = Node::start().await;
     let init = || json!({"type": "connection_init"});
-    let subscribe = |id: &str| json!({"id": id, "type": "subscribe", "payload": {"query": "subscription{x}"}});
+    let subscribe =
+        |id: &str| json!({"id": id, "type": "subscribe", "payload": {"query": "subscription{x}"}});
     let cases: Vec<(&str, Vec<Value>, u16)> = vec![
         ("subscribe before init", vec![subscribe("1")], 4401),
         ("init twice", vec![init(), init()], 4429),
@@ -92,11 +93,19 @@ async fn each_fault_has_its_close_code() {
         ("no type", vec![init(), json!({"id": "1"})], 4400),
         ("not an object", vec![json!([1])], 4400),
         ("no id", vec![init(), json!({"type": "subscribe", "payload": {"query": "{a}"}})], 4400),
-        ("id not a text", vec![init(), json!({"id": 1, "type": "subscribe", "payload": {"query": "{a}"}})], 4400),
+        (
+            "id not a text",
+            vec![init(), json!({"id": 1, "type": "subscribe", "payload": {"query": "{a}"}})],
+            4400,
+        ),
         ("empty id", vec![init(), subscribe("")], 4400),
         ("no query", vec![init(), json!({"id": "1", "type": "subscribe", "payload": {}})], 4400),
         ("init payload", vec![json!({"type": "connection_init", "payload": [1]})], 4400),
-        ("bad token", vec![json!({"type": "connection_init", "payload": {"authorization": "Bearer x"}})], 4403),
+        (
+            "bad token",
+            vec![json!({"type": "connection_init", "payload": {"authorization": "Bearer x"}})],
+            4403,
+        ),
         ("contract", vec![json!({"type": "connection_init", "payload": {"contract": "x"}})], 4403),
         ("long text", vec![json!({"type": "é".repeat(500)})], 4400),
     ];
@@ -119,7 +128,10 @@ async fn each_fault_has_its_close_code() {
 async fn an_id_in_use_is_4409() {
     let node = Node::start().await;
     node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
-    node.until("{ gardenPlant { nodes { name } } }", |a| a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern").await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
     let mut client = Client::admin(&node).await;
     client.subscribe("1", "subscription { gardenPlant { op } }").await;
     client.subscribe("1", "subscription { gardenPlant { op } }").await;
@@ -131,7 +143,8 @@ async fn silence_before_init_is_4408_and_other_protocols_4406() {
     let node = Node::with(|config| config.subscriptions.init_timeout_ms = 50).await;
     assert_eq!(Client::open(&node).await.hear().await, Heard::Closed(4408));
     let answer = node.get("/graphql").header("upgrade", "websocket").header("connection", "upgrade");
-    let answer = answer.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let answer =
+        answer.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     assert_eq!(answer.send().await.unwrap().status(), 400);
 }
 
@@ -156,7 +169,9 @@ async fn a_socket_ends_when_its_token_does() {
     let now = wellspring::telemetry::Clock::system().now_us() / 1_000_000;
     let token = node.token(json!({"sub": "a", "exp": now + 2}));
     let mut client = Client::open(&node).await;
-    client.say(json!({"type": "connection_init", "payload": {"authorization": format!("Bearer {token}")}})).await;
+    client
+        .say(json!({"type": "connection_init", "payload": {"authorization": format!("Bearer {token}")}}))
+        .await;
     client.hear_kind("connection_ack").await;
     assert_eq!(client.hear().await, Heard::Closed(4403));
 }
@@ -176,7 +191,10 @@ async fn operations_yield_and_end_without_an_echo() {
     assert_eq!(error["id"], "a");
     assert!(error["payload"][0]["message"].as_str().unwrap().contains("nothing"), "{error}");
     node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
-    node.until("{ gardenPlant { nodes { name } } }", |a| a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern").await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
     client.subscribe("s", "subscription { gardenPlant(snapshot: true) { op node { name } } }").await;
     let next = client.hear_kind("next").await;
     assert_eq!(next["payload"]["data"]["gardenPlant"]["node"]["name"], "Fern", "{next}");
@@ -197,7 +215,10 @@ async fn a_socket_is_bounded() {
     })
     .await;
     node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
-    node.until("{ gardenPlant { nodes { name } } }", |a| a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern").await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
     let mut client = Client::admin(&node).await;
     client.subscribe("1", "subscription { gardenPlant { op } }").await;
     client.subscribe("2", "subscription { gardenPlant { op } }").await;

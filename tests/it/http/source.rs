@@ -46,7 +46,8 @@ async fn what_cannot_be_taken_is_a_typed_error() {
         let shown = String::from_utf8_lossy(&body).chars().take(40).collect::<String>();
         assert_eq!(code(send(content_type, body).await.unwrap()).await, (status, expected.into()), "{shown}");
     }
-    let bad_header = node.post("/source/a/b/c/d").bearer_auth(node.admin()).header("data-usage-agreement", "yes");
+    let bad_header =
+        node.post("/source/a/b/c/d").bearer_auth(node.admin()).header("data-usage-agreement", "yes");
     assert_eq!(code(bad_header.json(&json!({})).send().await.unwrap()).await.0, 400);
     let bad_part = node.post("/source/a/b/c/%FF").bearer_auth(node.admin()).json(&json!({}));
     assert_eq!(code(bad_part.send().await.unwrap()).await.0, 400);

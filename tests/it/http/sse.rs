@@ -30,7 +30,10 @@ async fn a_query_is_one_event_and_the_end() {
     let answer = request.json(&json!({"query": "{__typename}"})).send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream; charset=utf-8");
     let text = answer.text().await.unwrap();
-    assert_eq!(text, "event: next\ndata: {\"data\":{\"__typename\":\"Query\"}}\n\nevent: complete\ndata: \n\n");
+    assert_eq!(
+        text,
+        "event: next\ndata: {\"data\":{\"__typename\":\"Query\"}}\n\nevent: complete\ndata: \n\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +49,10 @@ async fn a_document_that_is_refused_says_so_in_an_event() {
 async fn a_subscription_delivers_what_is_sourced_and_shows_that_it_lives() {
     let node = Node::with(|config| config.subscriptions.keepalive_ms = 20).await;
     node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
-    node.until("{ gardenPlant { nodes { name } } }", |a| a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern").await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
     let query = "subscription { gardenPlant(snapshot: true) { op node { name } } }";
     let request = node.post("/graphql").bearer_auth(node.admin()).header("accept", "text/event-stream");
     let answer = request.json(&json!({"query": query})).send().await.unwrap();
@@ -63,12 +69,18 @@ async fn a_subscription_delivers_what_is_sourced_and_shows_that_it_lives() {
 async fn stopping_ends_open_streams() {
     let node = Node::start().await;
     node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
-    node.until("{ gardenPlant { nodes { name } } }", |a| a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern").await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
     let query = "subscription { gardenPlant(snapshot: true) { op } }";
     let request = node.post("/graphql").bearer_auth(node.admin()).header("accept", "text/event-stream");
     let answer = request.json(&json!({"query": query})).send().await.unwrap();
     let mut chunks = answer.bytes_stream();
     chunks.next().await.unwrap().unwrap();
     assert_eq!(node.metrics.subscriptions(), 1);
-    tokio::time::timeout(Duration::from_secs(8), node.stop()).await.expect("the stream held the node up").unwrap();
+    tokio::time::timeout(Duration::from_secs(8), node.stop())
+        .await
+        .expect("the stream held the node up")
+        .unwrap();
 }

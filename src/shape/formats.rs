@@ -114,8 +114,8 @@ pub(super) fn is_date(bytes: &[u8]) -> bool {
     year >= 1 && (1..=days).contains(&day)
 }
 
-/// RFC 3339 with a time and an offset. Not accepted: leap seconds, and the first and last day that can be written,
-/// whose UTC form may need a year before 0001 or after 9999.
+/// RFC 3339 with a time and an offset. Not accepted: leap seconds, and on the first and last day that can be written
+/// any other offset than zero, as the UTC form may need a year before 0001 or after 9999.
 pub(super) fn is_date_time(bytes: &[u8]) -> bool {
     let (Some(date), Some(time)) = (bytes.get(..10), bytes.get(11..)) else { return false };
     if !is_date(date) || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
@@ -138,7 +138,9 @@ pub(super) fn is_date_time(bytes: &[u8]) -> bool {
             let parts = (digits(offset.get(..2)), digits(offset.get(3..)));
             let whole = offset.len() == 5 && offset.get(2) == Some(&b':');
             let edge = date == b"0001-01-01" || date == b"9999-12-31";
-            whole && !edge && matches!(parts, (Some(0..=23), Some(0..=59)))
+            whole
+                && matches!(parts, (Some(0..=23), Some(0..=59)))
+                && (!edge || matches!(parts, (Some(0), Some(0))))
         }
         _ => false,
     }

@@ -144,7 +144,7 @@ impl Node {
 
     /// Keeps the first `locations_max` locations by depth and then by path. As these are the first of any set that
     /// they are in, truncating parts before they are merged changes nothing: the merge stays associative.
-    fn truncate(&mut self, locations_max: usize) {
+    pub(super) fn truncate(&mut self, locations_max: usize) {
         let mut counts = Vec::new();
         self.count(0, &mut counts);
         let mut left = locations_max.max(1);

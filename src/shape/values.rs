@@ -1,6 +1,6 @@
 //! Single values: what a scalar of a document becomes under a published type, and how it is written.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, civil};
 
 use super::{Cell, Scalar, formats};
 use crate::record::{Json, write_float, write_string};
@@ -85,22 +85,31 @@ fn float(text: &str) -> Fit {
 }
 
 fn date_time(text: &str) -> Fit {
-    if !formats::is_date_time(text.as_bytes()) {
-        return Fit::Misfit("not a time with its offset, such as 2026-11-22T21:21:19Z".into());
+    match formats::is_date_time(text.as_bytes()).then(|| utc_micros(text)).flatten() {
+        None => Fit::Misfit("not a time with its offset, such as 2026-11-22T21:21:19Z".into()),
+        Some((utc, true)) => Fit::Nearly(Cell::Text(utc), "kept to the microsecond"),
+        Some((utc, false)) => Fit::Cell(Cell::Text(utc)),
     }
-    let Ok(at) = text.parse::<Timestamp>() else {
-        return Fit::Misfit("not a time between the years 0001 and 9999".into());
+}
+
+/// A date-time in the one form that is stored, and whether it was finer than that. Civil times, as jiff's instants
+/// end a day before the year 9999 does, and that last day is what sources write for "never".
+fn utc_micros(text: &str) -> Option<(String, bool)> {
+    let local = format!("{}T{}", text.get(..10)?, text.get(11..19)?).parse::<civil::DateTime>().ok()?;
+    let mut rest = text.get(19..)?;
+    let mut fraction = "";
+    if let Some(after) = rest.strip_prefix('.') {
+        let length = after.bytes().take_while(u8::is_ascii_digit).count();
+        (fraction, rest) = after.split_at_checked(length)?;
+    }
+    let seconds = match rest.strip_prefix(['+', '-']).and_then(|offset| offset.split_once(':')) {
+        Some((hours, minutes)) => hours.parse::<i64>().ok()? * 3_600 + minutes.parse::<i64>().ok()? * 60,
+        None => 0,
     };
-    // Down to the microsecond, also before 1970.
-    let micros = at.as_nanosecond().div_euclid(1_000);
-    let Some(at) = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok())
-    else {
-        return Fit::Misfit("not a time between the years 0001 and 9999".into());
-    };
-    let cell = Cell::Text(at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
-    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
-    let finer = fraction.bytes().take_while(u8::is_ascii_digit).skip(6).any(|byte| byte != b'0');
-    if finer { Fit::Nearly(cell, "kept to the microsecond") } else { Fit::Cell(cell) }
+    let offset = SignedDuration::from_secs(if rest.starts_with('-') { -seconds } else { seconds });
+    let utc = local.checked_sub(offset).ok()?.strftime("%Y-%m-%dT%H:%M:%S");
+    let (micros, finer) = fraction.split_at_checked(6).unwrap_or((fraction, ""));
+    Some((format!("{utc}.{micros:0<6}Z"), finer.bytes().any(|byte| byte != b'0')))
 }
 
 /// Appends a cell in output form: JSON as readers get it.

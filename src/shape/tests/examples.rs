@@ -1,0 +1,229 @@
+//! Documents as sources send them, and what is published of them.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use super::super::*;
+use super::limits;
+use crate::record::Json;
+
+fn json(text: &str) -> Json {
+    Json::try_from(text).unwrap()
+}
+
+fn published(documents: &[&str]) -> Published {
+    let mut shape = Shape::default();
+    let mut published = Published::default();
+    // As a collection that takes one record after the other.
+    for text in documents {
+        shape.merge(&Structure::derive(&json(text), &limits()));
+        published = shape.publish(&published, &limits()).unwrap_or(published);
+    }
+    published
+}
+
+fn at_once(documents: &[&str]) -> Published {
+    let mut shape = Shape::default();
+    documents.iter().for_each(|text| shape.merge(&Structure::derive(&json(text), &limits())));
+    shape.publish(&Published::default(), &limits()).unwrap_or_default()
+}
+
+/// Fields in short: `name: Type`, objects in braces, lists in brackets.
+fn types(published: &Published) -> String {
+    fields(&published.fields)
+}
+
+fn fields(fields: &[Field]) -> String {
+    fn kind(of: &Kind) -> String {
+        match of {
+            Kind::Scalar(scalar) => scalar.name().to_owned(),
+            Kind::List(item) => format!("[{}]", kind(item)),
+            Kind::Object(children) => format!("{{{}}}", self::fields(children)),
+        }
+    }
+    let each = fields.iter().map(|field| format!("{}: {}", field.name, kind(&field.kind)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn row(published: &Published, text: &str) -> (String, Option<String>, Vec<(String, String)>) {
+    let row = conform(published, &json(text));
+    let rescued = row.rescued.into_iter().map(|misfit| (misfit.path, misfit.value)).collect();
+    (document(published, &row.cells), row.rest, rescued)
+}
+
+#[test]
+fn movies_have_a_title_that_is_text() {
+    let movies = [
+        r#"{"Title":"The Land Girls","US Gross":146083,"US DVD Sales":null,"Release Date":"Jun 12 1998","IMDB Rating":6.1}"#,
+        r#"{"Title":1776,"US Gross":0,"US DVD Sales":null,"Release Date":"Nov 09 1972","IMDB Rating":7}"#,
+        r#"{"Title":null,"US Gross":2783918982,"US DVD Sales":12,"Release Date":"1928-01-01","IMDB Rating":null}"#,
+    ];
+    let published = published(&movies);
+    let wanted = "imdbRating: Float, releaseDate: String, Title: String, usGross: BigInt, usDvdSales: Int";
+    assert_eq!(types(&published), wanted);
+    assert_eq!(
+        row(&published, movies[1]),
+        (
+            r#"{"imdbRating":7,"releaseDate":"Nov 09 1972","Title":"1776","usGross":"0","usDvdSales":null}"#
+                .into(),
+            None,
+            Vec::new()
+        )
+    );
+    // A number first: it is text as soon as both are there before anything is published.
+    assert_eq!(types(&at_once(&[r#"{"Title":1776}"#, r#"{"Title":"Slam"}"#])), "Title: String");
+}
+
+#[test]
+fn webhooks_nest_and_differ() {
+    let first = r#"{"event":"installation","payload":{"action":"created","installation":{"id":2,
+        "created_at":1557933591,"permissions":{"issues":"write"},"events":["push"],"suspended_at":null},
+        "repositories":[{"id":1296269,"node_id":"MDEwOlJlcG8=","private":false}],"labels":[],
+        "sender":{"login":"octocat","url":"https://api.github.com/users/octocat"}}}"#;
+    let second = r#"{"event":"installation","payload":{"action":"deleted","installation":{"id":2147483648,
+        "created_at":"2017-07-08T16:18:44-04:00","permissions":{},"events":[]},
+        "repositories":[{"id":2,"topics":["x"],"owner":{"email":"octo@example.org"}}],
+        "labels":[{"id":208045946,"color":"fc2929","when":"2017-07-08T16:18:44-04:00"}]}}"#;
+    let published = published(&[first, second]);
+    let wanted = "event: String, payload: {action: String, installation: {created_at: Int, events: [String], \
+                  id: BigInt, permissions: {issues: String}}, repositories: [{id: Int, node_id: String, \
+                  private: Boolean, owner: {email: String}, topics: [String]}], sender: {login: String, \
+                  url: String}, labels: [{color: String, id: Int, when: DateTime}]}";
+    assert_eq!(types(&published), wanted);
+    let (text, rest, rescued) = row(&published, second);
+    let wanted = concat!(
+        r#"{"event":"installation","payload":{"action":"deleted","installation":{"created_at":null,"events":[],"#,
+        r#""id":"2147483648","permissions":{"issues":null}},"#,
+        r#""repositories":[{"id":2,"owner":{"email":"octo@example.org"},"topics":["x"]}],"sender":null,"#,
+        r#""labels":[{"color":"fc2929","id":208045946,"when":"2017-07-08T20:18:44.000000Z"}]}}"#
+    );
+    assert_eq!(text, wanted);
+    assert_eq!(rest, None);
+    assert_eq!(
+        rescued,
+        [("/payload/installation/created_at".to_owned(), "\"2017-07-08T16:18:44-04:00\"".to_owned())]
+    );
+    // Both at once, before anything is published: text takes either.
+    let both = at_once(&[first, second]);
+    let created = both.find(&["payload", "installation", "created_at"]).unwrap();
+    assert_eq!(created.kind, Kind::Scalar(Scalar::String));
+    let email = both.find(&["payload", "repositories", "owner", "email"]).unwrap();
+    assert_eq!(email.path, "/payload/repositories/*/owner/email");
+    assert!(email.tags.contains("pii.email"));
+    assert_eq!(both.find(&["payload", "sender", "url"]).unwrap().tags, ["url".to_owned()].into());
+}
+
+#[test]
+fn what_has_no_value_yet_waits() {
+    let nothing = r#"{"a":null,"b":[],"c":{},"d":[null,[]],"e":{"f":null}}"#;
+    assert_eq!(at_once(&[nothing]), Published::default());
+    let first = published(&[nothing, r#"{"b":[1]}"#]);
+    assert_eq!(types(&first), "b: [Int]");
+    assert_eq!(
+        row(&first, nothing),
+        (r#"{"b":[]}"#.into(), Some(r#"{"c":{},"d":[null,[]],"e":{"f":null}}"#.into()), Vec::new())
+    );
+}
+
+#[test]
+fn conflicts_before_and_after_publication() {
+    let wanted = "bool_int: String, map_or_text: JSON, nest: [[Int]], one_or_many: JSON, when: String";
+    let first =
+        r#"{"bool_int":1,"one_or_many":{"a":1},"map_or_text":{"a":1},"when":"2024-01-01","nest":[[1],[]]}"#;
+    let second = r#"{"bool_int":true,"one_or_many":[{"a":1}],"map_or_text":"x","when":"soon","nest":[null]}"#;
+    assert_eq!(types(&at_once(&[first, second])), wanted);
+    let later = published(&[first, second]);
+    let wanted = "bool_int: Int, map_or_text: {a: Int}, nest: [[Int]], one_or_many: {a: Int}, when: Date";
+    assert_eq!(types(&later), wanted);
+    assert_eq!(later.version, 1);
+    let (text, rest, rescued) = row(&later, second);
+    assert_eq!(text, r#"{"bool_int":null,"map_or_text":null,"nest":[null],"one_or_many":null,"when":null}"#);
+    assert_eq!((rest, rescued.len()), (None, 4));
+}
+
+#[test]
+fn numbers_widen_and_exact_text_survives() {
+    let integers = ["{\"n\":1,\"l\":[1]}", "{\"n\":3000000000,\"l\":[3000000000]}", "{\"n\":1.5,\"l\":[]}"];
+    assert_eq!(types(&published(&integers[..1])), "l: [Int], n: Int");
+    assert_eq!(types(&published(&integers[..2])), "l: [Float], n: BigInt");
+    let float = published(&integers);
+    assert_eq!(types(&float), "l: [Float], n: Float");
+    assert_eq!(types(&published(&["{\"n\":18446744073709551616}"])), "n: Float");
+    let rescued = |value: &str| ("/n".to_owned(), value.to_owned());
+    for (value, out, wanted) in [
+        ("9007199254740993", "9007199254740992", vec![rescued("9007199254740993")]),
+        ("1e400", "null", vec![rescued("1e400")]),
+        ("1e-400", "0", vec![rescued("1e-400")]),
+        ("9007199254740992", "9007199254740992", vec![]),
+        ("0.1", "0.1", vec![]),
+    ] {
+        let (text, _, misfits) = row(&float, &format!("{{\"n\":{value}}}"));
+        assert_eq!((text, misfits), (format!("{{\"l\":null,\"n\":{out}}}"), wanted));
+    }
+    // A list that holds strings in output form stays what it is.
+    let big = published(&["{\"l\":[3000000000]}", "{\"l\":[1.5]}"]);
+    assert_eq!(types(&big), "l: [BigInt]");
+    assert_eq!(row(&big, "{\"l\":[1,1.5]}").0, "{\"l\":[\"1\",null]}");
+}
+
+#[test]
+fn values_come_in_their_output_form() {
+    let source = r#"{"at":"2026-11-22 22:21:19.5+01:00","day":"2026-11-22","id":"0C6E2B9A-7B1D-4A7F-9C57-0F4E5A6B7C8D",
+        "nul":"x","any":{"k":1},"any":[1.0]}"#;
+    let published = at_once(&[source, r#"{"any":"x"}"#]);
+    assert_eq!(types(&published), "any: JSON, at: DateTime, day: Date, id: UUID, nul: String");
+    let tags: Vec<_> = published.fields().flat_map(|field| field.tags.iter()).collect();
+    assert_eq!(tags, ["time.instant", "id.uuid"]);
+    let (text, _, rescued) = row(&published, &source.replace("\"x\"", "\"\\u0000\""));
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"any":[1.0],"at":"2026-11-22T21:21:19.500000Z","day":"2026-11-22","#,
+            r#""id":"0c6e2b9a-7b1d-4a7f-9c57-0f4e5a6b7c8d","nul":null}"#
+        )
+    );
+    assert_eq!(rescued, [("/any".into(), r#"{"k":1}"#.into()), ("/nul".into(), r#""\u0000""#.into())]);
+    for (at, out) in [
+        ("1969-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.999999Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ("9999-12-31T23:59:59.9Z", "9999-12-31T23:59:59.900000Z"),
+        ("2016-02-29t00:00:00-23:59", "2016-02-29T23:59:00.000000Z"),
+    ] {
+        let cells = conform(&published, &json(&format!(r#"{{"at":"{at}"}}"#))).cells;
+        assert_eq!(cells.get(1), Some(&Cell::Text(out.into())), "{at}");
+    }
+}
+
+#[test]
+fn tags_of_personal_data_only_grow() {
+    let first = published(&[r#"{"email":"unknown","contact":["x"],"phone":5550109999}"#]);
+    assert!(first.fields().all(|field| field.tags.is_empty()));
+    let later = published(&[
+        r#"{"email":"unknown","contact":["x"],"phone":5550109999}"#,
+        r#"{"email":"ada@example.org","contact":["+49 30 901820"],"phone":"4111 1111 1111 1111"}"#,
+        r#"{"email":"none"}"#,
+    ]);
+    let tags: Vec<_> = later.fields().flat_map(|field| field.tags.iter()).collect();
+    assert_eq!(tags, ["pii.phone", "pii.email", "pii.card"]);
+    assert_eq!(later.version, 2);
+    // What is too deep to be published is still looked at.
+    let deep = format!("{}\"ada@example.org\"{}", "{\"a\":".repeat(20), "}".repeat(20));
+    let deep = published(&[&deep]);
+    let last = deep.fields().last().unwrap();
+    assert_eq!(last.kind, Kind::Scalar(Scalar::Json));
+    assert!(last.tags.contains("pii.email"));
+}
+
+#[test]
+fn what_finds_no_column_is_json_or_rest() {
+    let wide = |prefix: &str, from: usize, to: usize| {
+        (from..to).map(|n| format!("\"{prefix}{n:03}\":{n}")).collect::<Vec<_>>().join(",")
+    };
+    let source = format!("{{{},\"o\":{{{}}},\"p\":{{\"x\":1}}}}", wide("a", 0, 200), wide("b", 0, 200));
+    let first = published(&[&source]);
+    assert_eq!(first.find(&["o"]).unwrap().kind, Kind::Scalar(Scalar::Json));
+    assert!(first.find(&["p", "x"]).is_some());
+    assert_eq!(row(&first, &source).1, None);
+    let late = format!("{{{}}}", wide("c", 0, 300));
+    let later = published(&[&source, &late]);
+    assert_eq!(later.columns().len(), limits().columns_max);
+    assert!(row(&later, &late).1.unwrap().contains("\"c299\":299"));
+}

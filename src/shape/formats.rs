@@ -24,8 +24,6 @@ pub(super) const IPV6: Formats = 64;
 pub(super) const PHONE: Formats = 128;
 /// A payment card number with its checksum.
 pub(super) const CARD: Formats = 256;
-/// Every format: what no string has spoken against yet.
-pub(super) const ALL: Formats = 511;
 
 /// The semantic tag of each format that marks personal data, from a single match on.
 const PERSONAL: [(Formats, &str); 4] =

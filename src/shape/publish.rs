@@ -103,8 +103,8 @@ fn tags<'a>(kind: &Kind, node: &'a Node) -> BTreeSet<&'static str> {
 
 impl Shape {
     /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids and names
-    /// of `previous` stay; types only widen. New fields come in the order of their keys, the least deep first, for
-    /// as long as there is room; what finds none is `JSON` or stays in a row's `rest`.
+    /// of `previous` stay; types only widen. Where there is not room for everything, the least deep fields and those
+    /// of the most structures are first; what finds none is `JSON` or stays in a row's `rest`.
     pub fn publish(&self, previous: &Published, limits: &config::Shape) -> Option<Published> {
         let mut next = previous.clone();
         let mut build = Build {
@@ -221,48 +221,57 @@ impl Build<'_> {
             // An object that was published a level above now takes the columns that were kept for it.
             self.reserved = self.reserved.saturating_sub(publishable(node));
         }
-        let new = self.new_members(fields, node);
+        let mut new = Vec::new();
+        for (key, member, choice) in self.new_members(fields, node) {
+            let room = self.limits.columns_max.saturating_sub(self.columns + self.reserved);
+            if room == 0 || self.locations + new.len() >= self.limits.locations_max {
+                break;
+            }
+            self.columns += 1;
+            new.push((key, member, self.fitting(member, choice)));
+        }
+        new.sort_unstable_by_key(|(key, _, _)| *key);
         let mut namer = Namer::of(fields);
         for (key, member, choice) in new {
-            let room = self.limits.columns_max.saturating_sub(self.columns + self.reserved);
-            if room == 0 || self.locations >= self.limits.locations_max {
-                return;
-            }
             let path = format!("{}/{}", place.path, pointer_token(key));
             let name = namer.name(key, |name| self.flat.contains(&format!("{}{name}", place.flat)));
             let flat = format!("{}{name}", place.flat);
             let mut field = self.field(key, path, name);
-            field.kind = self.column_kind(member, choice, &field.path);
+            field.kind = match choice {
+                Choice::Scalar(scalar) => Kind::Scalar(scalar),
+                Choice::List => self.list(member, &field.path),
+                Choice::Object => Kind::Object(Vec::new()),
+            };
             field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
-            if !matches!(field.kind, Kind::Object(_)) {
+            if choice != Choice::Object {
                 self.flat.insert(flat);
             }
-            self.columns += 1;
             fields.push(field);
         }
     }
 
+    /// Members with something to publish that are not fields yet: what most documents have first, then by key.
     fn new_members<'n>(&self, fields: &[Field], node: &'n Node) -> Vec<(&'n str, &'n Node, Choice)> {
         let known: HashSet<&str> = fields.iter().map(|field| field.key.as_str()).collect();
         let new = node.members.iter().filter(|(key, _)| !known.contains(&***key));
-        new.filter_map(|(key, member)| Some((&**key, member, choose(member)?))).collect()
+        let mut new: Vec<_> =
+            new.filter_map(|(key, member)| Some((&**key, member, choose(member)?))).collect();
+        new.sort_by_key(|(_, member, _)| std::cmp::Reverse(member.seen.count_ones()));
+        new
     }
 
-    /// The kind of a field with a column of its own. An object is only flattened when its members fit into three
-    /// quarters of the columns: the rest is kept for fields that come later.
-    fn column_kind(&mut self, node: &Node, choice: Choice, path: &str) -> Kind {
-        match choice {
-            Choice::Scalar(scalar) => Kind::Scalar(scalar),
-            Choice::List => self.list(node, path),
-            Choice::Object => {
-                let members = publishable(node);
-                if self.columns + self.reserved + 1 + members > self.limits.columns_max * 3 / 4 {
-                    return Kind::Scalar(Scalar::Json);
-                }
-                self.reserved += members;
-                Kind::Object(Vec::new())
-            }
+    /// An object is only flattened when its members fit into three quarters of the columns: the rest is kept for
+    /// fields that come later.
+    fn fitting(&mut self, node: &Node, choice: Choice) -> Choice {
+        if choice != Choice::Object {
+            return choice;
         }
+        let members = publishable(node);
+        if self.columns + self.reserved + members > self.limits.columns_max * 3 / 4 {
+            return Choice::Scalar(Scalar::Json);
+        }
+        self.reserved += members;
+        choice
     }
 
     fn list(&mut self, node: &Node, path: &str) -> Kind {
@@ -283,12 +292,11 @@ impl Build<'_> {
 
     /// Adds what is new to an object within a list, with all that is below it: it takes locations, but no columns.
     fn add_in_list(&mut self, fields: &mut Vec<Field>, node: &Node, path: &str) {
-        let new = self.new_members(fields, node);
+        let mut new = self.new_members(fields, node);
+        new.truncate(self.limits.locations_max.saturating_sub(self.locations));
+        new.sort_unstable_by_key(|(key, _, _)| *key);
         let mut namer = Namer::of(fields);
         for (key, member, choice) in new {
-            if self.locations >= self.limits.locations_max {
-                return;
-            }
             let path = format!("{path}/{}", pointer_token(key));
             let name = namer.name(key, |_| false);
             let mut field = self.field(key, path.clone(), name);

@@ -49,6 +49,9 @@ pub(super) struct Node {
     pub(super) any: Formats,
     /// Formats that some string has below what is folded.
     pub(super) beneath: Formats,
+    /// Of a shape: one bit, chosen by fingerprint, of each structure that was seen with this location. The more bits,
+    /// the more of the documents have it; a count would not be idempotent.
+    pub(super) seen: u64,
     pub(super) members: BTreeMap<Box<str>, Node>,
     pub(super) items: Option<Box<Node>>,
 }
@@ -97,8 +100,8 @@ impl Node {
         self.beneath |= beneath;
     }
 
-    /// Takes in what `other` has seen.
-    pub(super) fn merge(&mut self, other: &Node) {
+    /// Takes in what `other` has seen, marked with `seen`.
+    pub(super) fn merge(&mut self, other: &Node, seen: u64) {
         self.all = match (self.kinds & STRING != 0, other.kinds & STRING != 0) {
             (true, true) => self.all & other.all,
             (true, false) => self.all,
@@ -107,18 +110,15 @@ impl Node {
         self.kinds |= other.kinds;
         self.any |= other.any;
         self.beneath |= other.beneath;
+        self.seen |= other.seen | seen;
         for (key, theirs) in &other.members {
             match self.members.get_mut(key) {
-                Some(ours) => ours.merge(theirs),
-                None => {
-                    self.members.insert(key.clone(), theirs.clone());
-                }
+                Some(ours) => ours.merge(theirs, seen),
+                None => self.members.entry(key.clone()).or_default().merge(theirs, seen),
             }
         }
-        match (&mut self.items, &other.items) {
-            (Some(ours), Some(theirs)) => ours.merge(theirs),
-            (ours @ None, Some(theirs)) => *ours = Some(theirs.clone()),
-            (_, None) => {}
+        if let Some(theirs) = &other.items {
+            self.items.get_or_insert_default().merge(theirs, seen);
         }
     }
 
@@ -181,12 +181,12 @@ impl Node {
         }
     }
 
-    /// `[kinds,all,any,beneath,{members},items]`, with what is empty at the end left out.
+    /// `[kinds,all,any,beneath,seen,{members},items]`, with what is empty at the end left out.
     fn write(&self, out: &mut String) {
         let _ = write!(out, "[{}", self.kinds);
         let (members, items) = (!self.members.is_empty(), self.items.is_some());
-        if members || items || self.all | self.any | self.beneath != 0 {
-            let _ = write!(out, ",{},{},{}", self.all, self.any, self.beneath);
+        if members || items || self.seen != 0 || self.all | self.any | self.beneath != 0 {
+            let _ = write!(out, ",{},{},{},{}", self.all, self.any, self.beneath, self.seen);
         }
         if members || items {
             out.push_str(",{");
@@ -208,23 +208,22 @@ impl Node {
 
     fn read(value: &Value) -> Option<Node> {
         let parts = value.as_array()?;
-        let number = |index: usize| match parts.get(index) {
-            None => Some(0),
-            Some(value) => u16::try_from(value.as_u64()?).ok(),
-        };
+        let wide = |index: usize| parts.get(index).map_or(Some(0), Value::as_u64);
+        let number = |index: usize| u16::try_from(wide(index)?).ok();
         let mut node = Node {
             kinds: number(0)?,
             all: number(1)?,
             any: number(2)?,
             beneath: number(3)?,
+            seen: wide(4)?,
             ..Node::default()
         };
-        if let Some(members) = parts.get(4) {
+        if let Some(members) = parts.get(5) {
             for (key, value) in members.as_object()? {
                 node.members.insert(key.as_str().into(), Node::read(value)?);
             }
         }
-        if let Some(items) = parts.get(5) {
+        if let Some(items) = parts.get(6) {
             node.items = Some(Box::new(Node::read(items)?));
         }
         Some(node)
@@ -303,13 +302,13 @@ pub fn fingerprint(text: &str) -> i64 {
 impl Shape {
     /// Takes one structure in.
     pub fn merge(&mut self, structure: &Structure) {
-        self.root.merge(&structure.root);
+        self.root.merge(&structure.root, 1 << structure.fingerprint().rem_euclid(64));
         self.root.truncate(LOCATIONS_CEILING);
     }
 
     /// Takes in all that another shape has taken in.
     pub fn merge_shape(&mut self, other: &Shape) {
-        self.root.merge(&other.root);
+        self.root.merge(&other.root, 0);
         self.root.truncate(LOCATIONS_CEILING);
     }
 

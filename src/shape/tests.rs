@@ -253,12 +253,12 @@ proptest! {
         let mut late = Node::default();
         let mut early = Node::default();
         for node in &nodes {
-            late.merge(node);
+            late.merge(node, 0);
         }
         for node in nodes.iter().rev() {
             let mut part = node.clone();
             part.truncate(max);
-            early.merge(&part);
+            early.merge(&part, 0);
             early.truncate(max);
         }
         late.truncate(max);

@@ -1,5 +1,6 @@
-//! The types of one collection, as far as one actor may see it. A hidden field is nowhere; a masked one can be
-//! selected, but stands in no filter, order, group or aggregate. Must not know rows or policies beyond [`Shown`].
+//! The types of one collection, as far as one actor may see it. A hidden field is nowhere; a masked one can
+//! be selected, but stands in no filter, order, group or aggregate. Must not know rows or policies beyond
+//! [`Shown`].
 
 use std::collections::BTreeMap;
 
@@ -23,8 +24,8 @@ pub(super) enum Shown {
 /// Says how the field with this id is shown.
 pub(super) type Visibility<'a> = &'a dyn Fn(u32) -> Shown;
 
-/// Adds everything that `collection` brings to the schema. `reserved` says which type names belong to collections
-/// that are added before or after.
+/// Adds everything that `collection` brings to the schema. `reserved` says which type names belong to
+/// collections that are added before or after.
 pub(super) fn add(
     model: &mut Model,
     collection: &Collection,

@@ -1,6 +1,6 @@
-//! What a document may ask for, checked before the parser sees it and again before it is validated. The parser
-//! recurses over nested literals and would overflow the stack, several rules expand fragments: nothing gets that far
-//! that passes a bound. Linear in the document's size, however often fragments are spread.
+//! What a document may ask for, checked before the parser sees it and again before it is validated. The
+//! parser recurses over nested literals and would overflow the stack, several rules expand fragments: nothing
+//! gets that far that passes a bound. Linear in the document's size, however often fragments are spread.
 
 use std::collections::HashMap;
 
@@ -79,8 +79,8 @@ fn line(bytes: &[u8]) -> usize {
 
 /// The length of a string or block string.
 ///
-/// A block string without an end is refused here: the parser would read its first two quotes as an empty string and
-/// try again at every later place, each time to the document's end.
+/// A block string without an end is refused here: the parser would read its first two quotes as an empty
+/// string and try again at every later place, each time to the document's end.
 fn string(bytes: &[u8]) -> Result<usize> {
     if bytes.starts_with(b"\"\"\"") {
         let text = "a block string is not closed; end it with three quotes";
@@ -108,8 +108,8 @@ fn block(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// The parser keeps literals as 64-bit numbers. One that would be changed by that belongs in the variables, which
-/// keep texts.
+/// The parser keeps literals as 64-bit numbers. One that would be changed by that belongs in the variables,
+/// which keep texts.
 fn exact(number: &[u8]) -> Result<()> {
     let text = std::str::from_utf8(number).unwrap_or_default();
     let plain = text.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());

@@ -1,29 +1,42 @@
-//! GraphQL: guard, schema slices, validation, our own executor. async-graphql parses, validates and introspects;
-//! collection fields are answered by publishing. Must not know SQL, Oso or HTTP.
+//! GraphQL: guard, schema slices, validation, our own executor. async-graphql parses, validates and
+//! introspects; collection fields are answered by publishing. Must not know SQL, Oso or HTTP.
 
+mod answer;
+mod coerce;
 mod collection;
+mod execute;
+mod faults;
 mod guard;
+mod introspect;
+mod literals;
+mod manage;
 mod model;
 mod names;
+mod plan;
+mod prepare;
+mod project;
 mod schema;
 mod sdl;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 
-use crate::{
-    config,
-    provisioning::Provisioning,
-    publishing::Publishing,
-    record::{Actor, Json},
-    sourcing::Sourcing,
-};
+use crate::config;
+use crate::error::Code;
+use crate::provisioning::Provisioning;
+use crate::publishing::Publishing;
+use crate::record::{Actor, Json};
+use crate::sourcing::Sourcing;
 
-/// The SDL of the management part, which every schema has.
-pub const MANAGEMENT_SDL: &str = include_str!("../../schema.graphql");
+use answer::Fault;
+use async_graphql::parser::types::OperationType;
+use execute::Execution;
+use introspect::Introspection;
+use prepare::{Prepared, Preparer, Transport};
 
 /// One request as every transport carries it.
 #[derive(Clone, Debug)]
@@ -55,41 +68,99 @@ pub struct Response {
     /// The JSON bytes.
     pub body: Vec<u8>,
     /// Failed before execution: `errors` without `data`; the code decides the HTTP status.
-    pub request_error: Option<crate::error::Code>,
+    pub request_error: Option<Code>,
+}
+
+/// The services that answer fields.
+struct Services {
+    sourcing: Sourcing,
+    provisioning: Provisioning,
+    publishing: Publishing,
+    config: Arc<config::Config>,
+}
+
+struct Inner {
+    services: Services,
+    preparer: Preparer,
+    introspection: Introspection,
 }
 
 /// The GraphQL engine; cheap to clone.
 #[derive(Clone)]
-pub struct Engine;
+pub struct Engine {
+    inner: Arc<Inner>,
+}
 
 impl Engine {
     /// The engine.
     pub fn new(
-        _sourcing: Sourcing,
-        _provisioning: Provisioning,
-        _publishing: Publishing,
-        _config: Arc<config::Config>,
+        sourcing: Sourcing,
+        provisioning: Provisioning,
+        publishing: Publishing,
+        config: Arc<config::Config>,
     ) -> Self {
-        todo!()
+        let preparer = Preparer::new(config.clone());
+        let services = Services { sourcing, provisioning, publishing, config };
+        Engine { inner: Arc::new(Inner { services, preparer, introspection: Introspection::new() }) }
     }
 
     /// Runs a query or mutation. Never panics, never fails: errors are in the response.
-    pub async fn execute(&self, _context: Context, _request: Request) -> Response {
-        todo!()
+    pub async fn execute(&self, context: Context, request: Request) -> Response {
+        match self.prepare(&context, &request, Transport::Single).await {
+            Ok(prepared) => self.run(&context, &prepared).await,
+            Err(faults) => answer::refusal(&context, &faults),
+        }
     }
 
-    /// Opens a subscription (or runs a query or mutation as a stream of one). `Err` is a request error, each item a
-    /// complete response body.
+    /// Opens a subscription (or runs a query or mutation as a stream of one). `Err` is a request error, each
+    /// item a complete response body.
     pub async fn subscribe(
         &self,
-        _context: Context,
-        _request: Request,
+        context: Context,
+        request: Request,
     ) -> Result<BoxStream<'static, Vec<u8>>, Response> {
-        todo!()
+        let prepared = self
+            .prepare(&context, &request, Transport::Stream)
+            .await
+            .map_err(|faults| answer::refusal(&context, &faults))?;
+        if prepared.kind == OperationType::Subscription {
+            return subscribe::open(&self.inner.services, context, &prepared).await;
+        }
+        let response = self.run(&context, &prepared).await;
+        match response.request_error {
+            Some(_) => Err(response),
+            None => Ok(stream::iter([response.body]).boxed()),
+        }
     }
 
     /// The SDL of what this actor can see; for nobody in particular, the management part.
-    pub fn sdl(&self, _actor: Option<&Actor>) -> crate::error::Result<String> {
-        todo!()
+    pub fn sdl(&self, actor: Option<&Actor>) -> crate::error::Result<String> {
+        match actor {
+            None => Ok(MANAGEMENT_SDL.to_owned()),
+            Some(actor) => {
+                let visible = self.inner.services.publishing.visible(actor)?;
+                Ok(sdl::print(&self.inner.preparer.model(&visible)))
+            }
+        }
+    }
+
+    async fn prepare(
+        &self,
+        context: &Context,
+        request: &Request,
+        transport: Transport,
+    ) -> Result<Prepared, Vec<Fault>> {
+        let inner = &self.inner;
+        let visible = || inner.services.publishing.visible(&context.actor);
+        inner.preparer.prepare(context, request, transport, visible).await
+    }
+
+    async fn run(&self, context: &Context, prepared: &Prepared) -> Response {
+        let inner = &*self.inner;
+        let (services, preparer, introspection) = (&inner.services, &inner.preparer, &inner.introspection);
+        Execution { services, preparer, introspection, context, prepared }.run().await
     }
 }
+
+/// The management part as `schema.graphql` has it.
+pub const MANAGEMENT_SDL: &str = model::SDL;

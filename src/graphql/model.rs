@@ -1,5 +1,6 @@
-//! The schema as data: what our executor coerces and projects by, and what the dynamic schema is registered from.
-//! The management part is read from `schema.graphql`. Must not know collections or async-graphql's registry.
+//! The schema as data: what our executor coerces and projects by, and what the dynamic schema is registered
+//! from. The management part is read from `schema.graphql`. Must not know collections or async-graphql's
+//! registry.
 
 use std::collections::{HashMap, HashSet};
 use std::{fmt, sync::Arc};
@@ -231,7 +232,8 @@ impl Model {
         self.fields(type_name).iter().find(|candidate| &*candidate.name == field)
     }
 
-    /// Adds a type; one of the same name is replaced. A member's name counts once: async-graphql panics at a second.
+    /// Adds a type; one of the same name is replaced. A member's name counts once: async-graphql panics at a
+    /// second.
     pub(super) fn insert(&mut self, mut ty: Type) {
         let mut seen = HashSet::new();
         match &mut ty.kind {
@@ -256,12 +258,11 @@ impl Model {
             self.insert(Type { name: type_name.into(), description: None, kind });
         }
         let index = self.by_name.get(type_name).copied();
-        if let Some(Kind::Object(fields)) =
-            index.and_then(|index| self.types.get_mut(index)).map(|ty| &mut ty.kind)
+        let kind = index.and_then(|index| self.types.get_mut(index)).map(|ty| &mut ty.kind);
+        if let Some(Kind::Object(fields)) = kind
+            && fields.iter().all(|other| other.name != field.name)
         {
-            if fields.iter().all(|other| other.name != field.name) {
-                fields.push(field);
-            }
+            fields.push(field);
         }
     }
 }

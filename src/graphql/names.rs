@@ -2,7 +2,8 @@
 
 use crate::query::Collection;
 
-/// Root fields and types of one collection, from its field name (`orderClothing`) and type name (`OrderClothing`).
+/// Root fields and types of one collection, from its field name (`orderClothing`) and type name
+/// (`OrderClothing`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names<'a> {
     /// `orderClothing`
@@ -66,3 +67,8 @@ const TYPE_SUFFIXES: [&str; 13] = [
     "CountDistinct",
     "Change",
 ];
+
+/// Whether a root field that begins with a collection's name and ends so belongs to the collection.
+pub(super) fn is_root_suffix(rest: &str) -> bool {
+    [BY_KEY, AGGREGATE].contains(&rest)
+}

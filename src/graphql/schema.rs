@@ -1,5 +1,5 @@
-//! Schemas for async-graphql, which validates documents and answers introspection by them. A gate stops it before it
-//! executes anything else: its resolvers are never called. Must not know how fields are answered.
+//! Schemas for async-graphql, which validates documents and answers introspection by them. A gate stops it
+//! before it executes anything else: its resolvers are never called. Must not know how fields are answered.
 
 use std::{fmt, sync::Arc};
 

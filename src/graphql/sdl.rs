@@ -1,4 +1,5 @@
-//! Prints a schema model as SDL. The management part comes out as `schema.graphql` stands, which a test compares.
+//! Prints a schema model as SDL. The management part comes out as `schema.graphql` stands, which a test
+//! compares.
 
 use std::fmt::Write;
 

@@ -1,16 +1,24 @@
 //! The schema part by part: SDL, collections, validation. Shared fixtures for the other tests of this module.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod input;
+mod selection;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use async_graphql::parser::types::OperationType;
+
+use super::coerce::{self, Variables};
 use super::collection::{self, Shown};
 use super::model::{self, Model};
 use super::names::Names;
+use super::plan::{self, Node};
 use super::schema::{Purpose, register};
 use super::sdl;
 use crate::query::Collection;
+use crate::record::Json;
 use crate::shape::{Field, Kind, Published, Scalar};
 
 pub(super) fn field(id: u32, name: &str, kind: Kind) -> Field {
@@ -49,6 +57,32 @@ pub(super) fn model_of(collections: &[Collection], shown: &dyn Fn(u32) -> Shown)
         collection::add(&mut model, collection, shown, &reserved);
     }
     model
+}
+
+/// Variables as a request has them.
+pub(super) fn given(json: &str) -> Vec<(String, Json)> {
+    match Json::try_from(json).unwrap() {
+        Json::Object(members) => members,
+        _ => panic!("variables are an object"),
+    }
+}
+
+/// The merged selection of a document over the management part and [`orders`], or what is wrong with it.
+pub(super) fn compiled(text: &str, variables: &str) -> Result<(Vec<Node>, Variables), String> {
+    let model = model_of(&[orders()], &|_| Shown::Visible);
+    let document = async_graphql::parser::parse_query(text).map_err(|error| error.to_string())?;
+    let (_, operation) = document.operations.iter().next().unwrap();
+    let operation = operation.node.clone();
+    let variables = coerce::variables(&model, &operation, &given(variables))
+        .map_err(|error| error.message().to_owned())?;
+    let root = match operation.ty {
+        OperationType::Query => "Query",
+        OperationType::Mutation => "Mutation",
+        OperationType::Subscription => "Subscription",
+    };
+    plan::compile(&model, &document, &operation, root, &variables)
+        .map(|nodes| (nodes, variables))
+        .map_err(|misplaced| misplaced.error.message().to_owned())
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! The executor: root fields of a query at once, of a mutation one after the other; collections answer in
+//! bytes, the management part in values that are projected. Null goes up to the nearest place that may be
+//! null. Must not know what fields mean.
+
+use async_graphql::parser::types::OperationType;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use serde_json::Value;
+
+use super::answer::{self, Fault};
+use super::introspect::{self, Introspection};
+use super::names::{AGGREGATE, BY_KEY};
+use super::plan::Node;
+use super::prepare::{Prepared, Preparer, Visible};
+use super::{Context, Response, Services, manage, project};
+use crate::error::Result;
+use crate::publishing::Root;
+use crate::record::write_string;
+
+/// What a request is executed with.
+pub(super) struct Execution<'a> {
+    /// Who is asked.
+    pub(super) services: &'a Services,
+    /// Schemas.
+    pub(super) preparer: &'a Preparer,
+    /// Whole schemas.
+    pub(super) introspection: &'a Introspection,
+    /// Who asks.
+    pub(super) context: &'a Context,
+    /// What is asked.
+    pub(super) prepared: &'a Prepared,
+}
+
+/// A root field's outcome: bytes of a JSON value, or a fault.
+type Outcome = std::result::Result<Vec<u8>, Fault>;
+
+impl Execution<'_> {
+    /// Runs a query or mutation.
+    pub(super) async fn run(&self) -> Response {
+        let nodes = &self.prepared.nodes;
+        let introspected = match self.introspect().await {
+            Ok(introspected) => introspected,
+            Err(error) => return answer::refusal(self.context, &[Fault::of(self.context, error)]),
+        };
+        let outcomes = match (self.prepared.kind, &**nodes) {
+            (OperationType::Mutation, _) => self.serially().await,
+            (_, [only]) => vec![self.root(only, &introspected).await],
+            _ => {
+                let roots: Vec<BoxFuture<'_, Outcome>> = nodes
+                    .iter()
+                    .map(|node| Box::pin(self.root(node, &introspected)) as BoxFuture<'_, Outcome>)
+                    .collect();
+                let at_once = self.services.config.graphql.roots_at_once_max.max(1);
+                stream::iter(roots).buffered(at_once).collect().await
+            }
+        };
+        self.assemble(outcomes)
+    }
+
+    /// Stops behind a failure that makes the whole answer null: what follows was not promised to happen.
+    async fn serially(&self) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(self.prepared.nodes.len());
+        for node in self.prepared.nodes.iter() {
+            let outcome = self.root(node, &Value::Null).await;
+            let fatal = outcome.is_err() && node.ty.is_required();
+            outcomes.push(outcome);
+            if fatal {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    async fn introspect(&self) -> Result<Value> {
+        let nodes = &self.prepared.nodes;
+        if !nodes.iter().any(introspect::is_introspection) {
+            return Ok(Value::Null);
+        }
+        let limits = &self.services.config.graphql;
+        introspect::affordable(nodes, limits)?;
+        let visible = self.services.publishing.visible(&self.context.actor)?;
+        self.introspection.answer(self.preparer, self.prepared, &visible, limits.nesting_max).await
+    }
+
+    async fn root(&self, node: &Node, introspected: &Value) -> Outcome {
+        let mut out = Vec::new();
+        let outcome = match &*node.name {
+            "__typename" => {
+                write_string(&node.parent, &mut out);
+                Ok(())
+            }
+            "__schema" | "__type" => {
+                let value = introspected.get(&*node.key).unwrap_or(&Value::Null);
+                out.extend_from_slice(value.to_string().as_bytes());
+                Ok(())
+            }
+            _ => self.field(node, &mut out).await,
+        };
+        match outcome {
+            Ok(()) => Ok(out),
+            Err(error) => Err(Fault::of(self.context, error).on(node.pos, vec![node.key.as_ref().into()])),
+        }
+    }
+
+    async fn field(&self, node: &Node, out: &mut Vec<u8>) -> Result<()> {
+        if let Some(((collection, scope), root)) = locate(&self.prepared.collections, &node.name) {
+            let selected = node.selected(&self.prepared.variables)?;
+            return self.services.publishing.read((collection, scope), root, &selected, out).await;
+        }
+        let arguments = node.filled(&self.prepared.variables)?;
+        let value = manage::resolve(self.services, self.context, node, &arguments).await?;
+        project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)
+    }
+
+    fn assemble(&self, outcomes: Vec<Outcome>) -> Response {
+        let mut data = b"{".to_vec();
+        let mut faults = Vec::new();
+        let mut void = false;
+        for (node, outcome) in self.prepared.nodes.iter().zip(outcomes) {
+            if data.len() > 1 {
+                data.push(b',');
+            }
+            write_string(&node.key, &mut data);
+            data.push(b':');
+            match outcome {
+                Ok(bytes) => data.extend_from_slice(&bytes),
+                Err(fault) => {
+                    data.extend_from_slice(b"null");
+                    void |= node.ty.is_required();
+                    faults.push(fault);
+                }
+            }
+        }
+        data.push(b'}');
+        answer::executed(self.context, if void { b"null" } else { &data }, &faults)
+    }
+}
+
+/// The collection and kind that a root field's name stands for.
+pub(super) fn locate<'a>(collections: &'a [Visible], name: &str) -> Option<(&'a Visible, Root)> {
+    collections.iter().find_map(|visible| {
+        let root = match name.strip_prefix(visible.0.field_name.as_str())? {
+            "" => Root::List,
+            BY_KEY => Root::ByKey,
+            AGGREGATE => Root::Aggregate,
+            _ => return None,
+        };
+        Some((visible, root))
+    })
+}

@@ -1,0 +1,70 @@
+//! What parser and validation say, in our words and within bounds. Suggestions come only from what the caller
+//! may see anyway, and what is hidden reads exactly like what does not exist.
+
+use async_graphql::ServerError;
+use async_graphql::parser;
+
+use super::answer::Fault;
+use super::coerce::nearest;
+use super::model::Model;
+use super::names::Names;
+use super::prepare::Visible;
+
+/// The longest text that is taken over from a rule; it quotes the document.
+const TEXT_MAX: usize = 300;
+
+/// What the parser says, without the document's line, which can be a megabyte.
+pub(super) fn syntax(error: &parser::Error) -> Fault {
+    let text = error.to_string();
+    // Pest draws the line and ends with ` = expected …`.
+    let reason = text.rsplit("\n  = ").next().unwrap_or_default();
+    let reason = reason.lines().last().unwrap_or_default();
+    Fault::invalid(format!("syntax error: {}", cut(reason)), error.positions().collect())
+}
+
+/// Whether the executor has its own rule for this: the library refuses `[T]!` for a place of type `[T]`.
+pub(super) fn is_ours(error: &ServerError) -> bool {
+    error.message.contains("used in position expecting type")
+}
+
+/// What a rule of validation says.
+pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -> Fault {
+    let text = match unknown_field(&error.message) {
+        Some((field, ty)) => {
+            format!("unknown field `{}` on `{ty}`{}", cut(field), hint(field, ty, model, visible))
+        }
+        None if error.message.starts_with("Schema is not configured for subscription") => {
+            "no collection that you may see has the name that is subscribed to".to_owned()
+        }
+        None => cut(&error.message),
+    };
+    Fault::invalid(text, error.locations.clone())
+}
+
+/// Field and type of `Unknown field "a" on type "B".`
+fn unknown_field(message: &str) -> Option<(&str, &str)> {
+    let (field, rest) = message.strip_prefix("Unknown field \"")?.split_once("\" on type \"")?;
+    Some((field, rest.split_once('"')?.0))
+}
+
+fn hint(field: &str, ty: &str, model: &Model, visible: &[Visible]) -> String {
+    let mut candidates: Vec<String> = model.fields(ty).iter().map(|field| field.name.to_string()).collect();
+    for (collection, _) in visible {
+        let names = Names::of(collection);
+        match ty {
+            "Query" => {
+                candidates.extend([names.field.to_owned(), names.by_key(), names.aggregate_field()]);
+            }
+            "Subscription" => candidates.push(names.field.to_owned()),
+            _ => {}
+        }
+    }
+    nearest(field, candidates.iter().map(String::as_str))
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,301 @@
+//! The management part's resolvers: arguments in, a service asked, a JSON value out that is projected by the
+//! selection. Must not contain business rules: a resolver only translates.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::plan::Node;
+use super::{Context, Services};
+use crate::error::{Error, Result};
+use crate::record::{Envelope, Json, Receipt, Source, UsageAgreement};
+use crate::sourcing::{Input, Retraction};
+
+/// Arguments of a field, or members of an input object.
+#[derive(Clone, Copy)]
+struct Arguments<'a>(&'a [(String, Json)]);
+
+impl<'a> Arguments<'a> {
+    fn get(self, name: &str) -> Option<&'a Json> {
+        let value = self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+        value.filter(|value| **value != Json::Null)
+    }
+
+    fn text(self, name: &str) -> Option<String> {
+        self.get(name).and_then(Json::as_str).map(str::to_owned)
+    }
+
+    /// A text that the schema requires.
+    fn required(self, name: &str) -> Result<String> {
+        self.text(name).ok_or_else(|| Error::bad_request(format!("`{name}` is missing")))
+    }
+
+    fn whole(self, name: &str) -> Option<i64> {
+        match self.get(name) {
+            Some(Json::Number(text)) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn object(self, name: &str) -> Arguments<'a> {
+        match self.get(name) {
+            Some(Json::Object(members)) => Arguments(members),
+            _ => Arguments(&[]),
+        }
+    }
+
+    fn list(self, name: &str) -> &'a [Json] {
+        match self.get(name) {
+            Some(Json::Array(items)) => items,
+            _ => &[],
+        }
+    }
+
+    fn uuid(self, name: &str) -> Result<Option<Uuid>> {
+        let wrong = || Error::bad_request(format!("`{name}` must be the id of a record, a UUID"));
+        self.text(name).map(|text| Uuid::parse_str(&text).map_err(|_| wrong())).transpose()
+    }
+
+    /// Unix microseconds.
+    fn instant(self, name: &str) -> Result<Option<i64>> {
+        let wrong = || Error::bad_request(format!("`{name}` must be a time such as `2026-11-22T21:21:19Z`"));
+        let parse = |text: String| text.parse::<jiff::Timestamp>().map_err(|_| wrong());
+        Ok(self.text(name).map(parse).transpose()?.map(jiff::Timestamp::as_microsecond))
+    }
+
+    fn source(self) -> Result<Source> {
+        Source::new(self.required("category")?, self.required("subcategory")?, self.required("sourceName")?)
+    }
+
+    fn first(self, limits: &crate::config::Graphql) -> Result<usize> {
+        let first = self.whole("first").unwrap_or(limits.page_default as i64);
+        usize::try_from(first).ok().filter(|first| *first <= limits.page_max).ok_or_else(|| {
+            Error::bad_request(format!("`first` must be 0 to {}: `graphql.page_max`", limits.page_max))
+        })
+    }
+}
+
+/// Whether the management part has this root field.
+pub(super) async fn resolve(
+    services: &Services,
+    context: &Context,
+    node: &Node,
+    arguments: &[(String, Json)],
+) -> Result<Value> {
+    let arguments = Arguments(arguments);
+    match &*node.name {
+        "record" => record(services, context, arguments).await,
+        "records" => records(services, context, arguments).await,
+        "receipt" => receipt(services, context, arguments).await,
+        "sources" => services.publishing.sources(&context.actor).await,
+        "collections" => collections(services, context).await,
+        "collection" => collection(services, context, arguments).await,
+        "plugins" => services.provisioning.plugins(&context.actor).await,
+        "deadLetters" => dead_letters(services, context, arguments).await,
+        "lag" => services.provisioning.lag(&context.actor).await,
+        "source" => source(services, context, node, arguments.object("input")).await,
+        "sourceMany" => source_many(services, context, arguments.object("input")).await,
+        "retract" => retract(services, context, node, arguments.object("input")).await,
+        "redrive" => redrive(services, context, arguments).await,
+        name => Err(Error::internal(format!("no resolver for the field {name}"))),
+    }
+}
+
+async fn record(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    let id = arguments.uuid("id")?.unwrap_or_default();
+    services.publishing.record(&context.actor, id).await
+}
+
+async fn records(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    let parts = ["category", "subcategory", "sourceName"].map(|part| arguments.get(part).is_some());
+    let source = match parts {
+        [false, false, false] => None,
+        [true, true, true] => Some(arguments.source()?),
+        _ => {
+            return Err(Error::bad_request(
+                "give `category`, `subcategory` and `sourceName` together, or none",
+            ));
+        }
+    };
+    let first = arguments.first(&services.config.graphql)?;
+    services.publishing.records(&context.actor, source, first, arguments.uuid("after")?).await
+}
+
+async fn receipt(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    let id = arguments.uuid("id")?.unwrap_or_default();
+    let mut receipt = services.sourcing.receipt(&context.actor, id).await?;
+    settle(&mut receipt, &[("duplicate", Value::Bool(false)), ("steps", json!([]))]);
+    Ok(receipt)
+}
+
+async fn collections(services: &Services, context: &Context) -> Result<Value> {
+    let mut list = services.publishing.collections(&context.actor).await?;
+    list.as_array_mut().into_iter().flatten().for_each(shape);
+    Ok(list)
+}
+
+async fn collection(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    let name = arguments.required("name")?;
+    let list = collections(services, context).await?;
+    let found = list.as_array().into_iter().flatten().find(|one| one.get("name") == Some(&json!(name)));
+    found.cloned().ok_or_else(|| {
+        let names = list.as_array().into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+        let hint = super::coerce::nearest(&name, names);
+        Error::not_found(format!("there is no collection `{}` for you{hint}", super::coerce::short(&name)))
+    })
+}
+
+/// `version` and `fields` belong to the shape.
+fn shape(collection: &mut Value) {
+    let Some(members) = collection.as_object_mut() else { return };
+    if !members.contains_key("shape") {
+        let version = members.remove("version").unwrap_or(json!(0));
+        let fields = members.remove("fields").unwrap_or(json!([]));
+        members.insert("shape".into(), json!({ "version": version, "fields": fields }));
+    }
+}
+
+async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    services.provisioning.dead_letters(&context.actor, arguments.first(&services.config.graphql)?).await
+}
+
+async fn redrive(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    let wrong = || Error::bad_request("`id` must be the id of a dead letter, a whole number");
+    let id = arguments.required("id")?.parse().map_err(|_| wrong())?;
+    let redriven = services.provisioning.redrive(&context.actor, id).await?;
+    Ok(json!({ "redriven": redriven }))
+}
+
+async fn source(services: &Services, context: &Context, node: &Node, input: Arguments<'_>) -> Result<Value> {
+    let document = document(context, input.source()?, input)?;
+    let receipt = services.sourcing.source(&context.actor, document).await?;
+    told(services, context, &receipt, node).await
+}
+
+async fn retract(services: &Services, context: &Context, node: &Node, input: Arguments<'_>) -> Result<Value> {
+    let retraction = Retraction {
+        source: input.source()?,
+        source_uid: input.required("sourceUid")?,
+        idempotency_key: input.text("idempotencyKey"),
+        if_revision: input.whole("ifRevision"),
+        envelope: Envelope { traceparent: context.traceparent.clone(), ..Envelope::default() },
+    };
+    let receipt = services.sourcing.retract(&context.actor, retraction).await?;
+    told(services, context, &receipt, node).await
+}
+
+async fn source_many(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
+    let documents = input.list("documents");
+    let bound = services.config.sourcing.many_max;
+    if documents.len() > bound {
+        let text =
+            format!("`documents` has more than {bound} items: `sourcing.many_max`; send fewer at once");
+        return Err(Error::new(crate::error::Code::TooLarge, text));
+    }
+    let source = input.source()?;
+    let mut inputs = Vec::with_capacity(documents.len());
+    let mut places = Vec::with_capacity(documents.len());
+    let mut outcomes: Vec<(usize, Result<Receipt>)> = Vec::with_capacity(documents.len());
+    for (index, item) in documents.iter().enumerate() {
+        let Json::Object(members) = item else { continue };
+        match document(context, source.clone(), Arguments(members)) {
+            Ok(input) => {
+                inputs.push(input);
+                places.push(index);
+            }
+            Err(error) => outcomes.push((index, Err(error))),
+        }
+    }
+    let answers = services.sourcing.source_many(&context.actor, inputs).await;
+    outcomes.extend(places.into_iter().zip(answers));
+    outcomes.sort_by_key(|(index, _)| *index);
+    Ok(summary(outcomes))
+}
+
+fn summary(outcomes: Vec<(usize, Result<Receipt>)>) -> Value {
+    let (mut receipts, mut rejected) = (Vec::new(), Vec::new());
+    for (index, outcome) in outcomes {
+        match outcome {
+            Ok(receipt) => receipts.push(plain(&receipt)),
+            Err(error) => {
+                let (code, message) = (error.code().as_str(), error.message());
+                rejected.push(json!({ "index": index, "code": code, "message": message }));
+            }
+        }
+    }
+    json!({ "accepted": receipts.len(), "rejected": rejected, "receipts": receipts })
+}
+
+/// One document of `source` or `sourceMany`; its text goes on exactly as it came.
+fn document(context: &Context, source: Source, input: Arguments<'_>) -> Result<Input> {
+    let data = input.get("data").ok_or_else(|| Error::bad_request("`data` is missing"))?;
+    Ok(Input {
+        source,
+        source_uid: input.text("sourceUid"),
+        body: Bytes::from(data.to_text()),
+        content_type: "application/json".into(),
+        idempotency_key: input.text("idempotencyKey"),
+        if_revision: input.whole("ifRevision"),
+        occurred_at: input.instant("occurredAt")?,
+        envelope: envelope(context, input)?,
+    })
+}
+
+fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
+    let meta_data = match input.get("metaData").map(Json::to_value) {
+        None => serde_json::Map::new(),
+        Some(Value::Object(members)) if members.values().all(Value::is_string) => members,
+        Some(_) => return Err(Error::bad_request("`metaData` must be an object whose values are texts")),
+    };
+    let mut data_usage_agreements = Vec::new();
+    for item in input.list("usageAgreements") {
+        let Json::Object(members) = item else { continue };
+        let agreement = Arguments(members);
+        data_usage_agreements.push(UsageAgreement {
+            agreement_name: agreement.required("agreementName")?,
+            location: agreement.required("location")?,
+            agreed_dtm: agreement.instant("agreedAt")?.unwrap_or_default().div_euclid(1_000_000),
+        });
+    }
+    Ok(Envelope {
+        tags: input.list("tags").iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        meta_data,
+        data_usage_agreements,
+        data_tracker: input.get("dataTracker").map(Json::to_value),
+        traceparent: context.traceparent.clone(),
+    })
+}
+
+/// A receipt; its times and steps are looked up only when they are asked for.
+async fn told(services: &Services, context: &Context, receipt: &Receipt, node: &Node) -> Result<Value> {
+    const LOOKED_UP: [&str; 4] = ["ingestedAt", "publishedAt", "provisionedAt", "steps"];
+    let mut told = plain(receipt);
+    if node.children.iter().any(|child| LOOKED_UP.contains(&&*child.name)) {
+        let now = services.sourcing.receipt(&context.actor, receipt.id).await?;
+        let members = now.as_object().into_iter().flatten().filter(|(name, _)| *name != "duplicate");
+        settle_all(&mut told, members);
+    }
+    Ok(told)
+}
+
+fn plain(receipt: &Receipt) -> Value {
+    let mut value = serde_json::to_value(receipt).unwrap_or_default();
+    settle(&mut value, &[("steps", json!([]))]);
+    value
+}
+
+/// Adds members that are missing.
+fn settle(value: &mut Value, members: &[(&str, Value)]) {
+    if let Some(object) = value.as_object_mut() {
+        for (name, member) in members {
+            object.entry(*name).or_insert_with(|| member.clone());
+        }
+    }
+}
+
+/// Adds or replaces members.
+fn settle_all<'a>(value: &mut Value, members: impl Iterator<Item = (&'a String, &'a Value)>) {
+    if let Some(object) = value.as_object_mut() {
+        object.extend(members.map(|(name, member)| (name.clone(), member.clone())));
+    }
+}

@@ -1,0 +1,423 @@
+//! From a request to something that can be executed: guard, parser, the slice of the schema that the document
+//! names, validation, variables, plan. What does not depend on variables is cached; every cache is bounded,
+//! and none has an actor's rows in its key or value. Must not execute anything.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_graphql::dynamic::Schema;
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+};
+use futures_util::FutureExt;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::answer::Fault;
+use super::coerce::{self, Variables};
+use super::collection::{self, Shown};
+use super::model::{Model, TypeRef};
+use super::names::{self, Names};
+use super::plan::{self, Misplaced, Node};
+use super::schema::{self, Purpose};
+use super::{Context, Request, faults, guard};
+use crate::config;
+use crate::error::{Code, Error, Result};
+use crate::policy::{Access, Scope};
+use crate::query::Collection;
+use crate::record::Json;
+
+/// A collection with what the actor may see of it.
+pub(super) type Visible = (Arc<Collection>, Arc<Scope>);
+
+/// A parsed document that has passed the guard.
+pub(super) struct Document {
+    id: u64,
+    parsed: ExecutableDocument,
+    /// Names of fields at the top of operations and fragments.
+    mentions: HashSet<String>,
+}
+
+/// The management part and some collections, for validation and coercion.
+pub(super) struct Slice {
+    id: u64,
+    /// The types.
+    pub(super) model: Model,
+    schema: Schema,
+}
+
+/// A valid operation.
+pub(super) struct Compiled {
+    document: Arc<Document>,
+    /// What it was validated against.
+    pub(super) slice: Arc<Slice>,
+    /// What `@skip` and `@include` depend on.
+    conditional: bool,
+    nodes: Arc<[Node]>,
+}
+
+/// An operation with its variables, ready to be executed.
+pub(super) struct Prepared {
+    /// What it is.
+    pub(super) kind: OperationType,
+    /// What it was validated against.
+    pub(super) slice: Arc<Slice>,
+    /// Its merged selection.
+    pub(super) nodes: Arc<[Node]>,
+    /// Its coerced variables.
+    pub(super) variables: Variables,
+    /// The collections that it names.
+    pub(super) collections: Vec<Visible>,
+    document: Arc<Document>,
+    operation_name: Option<String>,
+}
+
+impl Prepared {
+    /// The document.
+    pub(super) fn document(&self) -> &ExecutableDocument {
+        &self.document.parsed
+    }
+
+    /// The operation within it.
+    ///
+    /// # Errors
+    /// Never: it has been chosen before.
+    pub(super) fn operation(&self) -> Result<&OperationDefinition> {
+        choose(&self.document.parsed, self.operation_name.as_deref())
+    }
+}
+
+/// How the answer travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// One answer.
+    Single,
+    /// A stream of answers.
+    Stream,
+}
+
+/// Weighs cached documents by their text: what is parsed is a multiple of it.
+#[derive(Clone)]
+struct TextBytes;
+
+impl Weighter<String, Arc<Document>> for TextBytes {
+    fn weight(&self, text: &String, _: &Arc<Document>) -> u64 {
+        text.len() as u64 + 1
+    }
+}
+
+type PlanKey = (u64, Option<String>, u64);
+
+/// The caches.
+pub(super) struct Preparer {
+    config: Arc<config::Config>,
+    management: Model,
+    ids: AtomicU64,
+    documents: Cache<String, Arc<Document>, TextBytes>,
+    slices: Cache<Vec<u8>, Arc<Slice>>,
+    plans: Cache<PlanKey, Arc<Compiled>>,
+}
+
+/// The mean size that is reckoned with when the cache of documents is bounded.
+const DOCUMENT_BYTES: u64 = 4_096;
+
+impl Preparer {
+    /// Empty caches. The management part is part of the binary; a test says that it is a schema.
+    pub(super) fn new(config: Arc<config::Config>) -> Self {
+        let limits = &config.graphql;
+        let bytes = limits.documents_max as u64 * DOCUMENT_BYTES;
+        Preparer {
+            management: Model::management().unwrap_or_default(),
+            ids: AtomicU64::new(0),
+            documents: Cache::with_weighter(limits.documents_max, bytes, TextBytes),
+            slices: Cache::new(limits.slices_max),
+            plans: Cache::new(limits.documents_max),
+            config,
+        }
+    }
+
+    fn limits(&self) -> &config::Graphql {
+        &self.config.graphql
+    }
+
+    /// Everything before execution. `visible` gives the actor's collections; it is asked only when the
+    /// document names something that the management part lacks.
+    pub(super) async fn prepare(
+        &self,
+        context: &Context,
+        request: &Request,
+        transport: Transport,
+        visible: impl Fn() -> Result<Vec<Visible>>,
+    ) -> std::result::Result<Prepared, Vec<Fault>> {
+        let one = |error| vec![Fault::of(context, error)];
+        let document = self.document(context, &request.query)?;
+        let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
+        let operation = choose(&document.parsed, name).map_err(one)?;
+        allowed(operation.ty, context, transport).map_err(one)?;
+        let all = if self.is_management(&document) { Vec::new() } else { visible().map_err(one)? };
+        let collections: Vec<Visible> =
+            all.iter().filter(|(collection, _)| document.names(collection)).cloned().collect();
+        let slice = self.slice(&collections).map_err(one)?;
+        let key = (document.id, name.map(str::to_owned), slice.id);
+        let compiled = match self.plans.get(&key) {
+            Some(compiled) => compiled,
+            None => {
+                let compiled = self.compile(context, &document, name, slice, &all).await?;
+                self.plans.insert(key, compiled.clone());
+                compiled
+            }
+        };
+        let variables =
+            coerce::variables(&compiled.slice.model, operation, &request.variables).map_err(one)?;
+        let nodes = if compiled.conditional {
+            let model = &compiled.slice.model;
+            plan::compile(model, &document.parsed, operation, root(operation.ty), &variables)
+                .map_err(|error| vec![Fault::at(context, error)])?
+                .into()
+        } else {
+            compiled.nodes.clone()
+        };
+        self.affordable(&nodes, &variables).map_err(|error| vec![Fault::at(context, error)])?;
+        Ok(Prepared {
+            kind: operation.ty,
+            slice: compiled.slice.clone(),
+            nodes,
+            variables,
+            collections,
+            document: compiled.document.clone(),
+            operation_name: name.map(str::to_owned),
+        })
+    }
+
+    fn document(&self, context: &Context, text: &str) -> std::result::Result<Arc<Document>, Vec<Fault>> {
+        if let Some(document) = self.documents.get(text) {
+            return Ok(document);
+        }
+        let one = |error| vec![Fault::of(context, error)];
+        guard::scan(text, self.limits()).map_err(one)?;
+        let parsed = parse_query(text).map_err(|error| vec![faults::syntax(&error)])?;
+        guard::measure(&parsed, self.limits()).map_err(one)?;
+        let mut mentions = HashSet::new();
+        for (_, operation) in parsed.operations.iter() {
+            mention(&operation.node.selection_set.node, &mut mentions);
+        }
+        for fragment in parsed.fragments.values() {
+            mention(&fragment.node.selection_set.node, &mut mentions);
+        }
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let document = Arc::new(Document { id, parsed, mentions });
+        self.documents.insert(text.to_owned(), document.clone());
+        Ok(document)
+    }
+
+    /// Whether the document can do without collections.
+    fn is_management(&self, document: &Document) -> bool {
+        document.mentions.iter().all(|name| {
+            name.starts_with("__")
+                || ["Query", "Mutation"].iter().any(|root| self.management.field(root, name).is_some())
+        })
+    }
+
+    /// The schema for these collections.
+    fn slice(&self, collections: &[Visible]) -> Result<Arc<Slice>> {
+        let key = visibility(collections);
+        self.slices.get_or_insert_with(&key, || {
+            let model = self.model(collections);
+            let schema = schema::register(&model, Purpose::Validate, self.limits().nesting_max)?;
+            Ok(Arc::new(Slice { id: self.ids.fetch_add(1, Ordering::Relaxed), model, schema }))
+        })
+    }
+
+    /// The management part with these collections.
+    pub(super) fn model(&self, collections: &[Visible]) -> Model {
+        let mut model = self.management.clone();
+        let reserved = |name: &str| {
+            matches!(name, "Int" | "Float" | "String" | "Boolean" | "ID")
+                || collections.iter().any(|(collection, _)| Names::of(collection).is_type(name))
+        };
+        for (collection, scope) in collections {
+            collection::add(&mut model, collection, &|id| shown(scope, id), &reserved);
+        }
+        model
+    }
+
+    async fn compile(
+        &self,
+        context: &Context,
+        document: &Arc<Document>,
+        name: Option<&str>,
+        slice: Arc<Slice>,
+        all: &[Visible],
+    ) -> std::result::Result<Arc<Compiled>, Vec<Fault>> {
+        let one = |error| vec![Fault::of(context, error)];
+        let operation = choose(&document.parsed, name).map_err(one)?;
+        known_types(&slice.model, &document.parsed)?;
+        let mut request = async_graphql::Request::new(String::new());
+        request.set_parsed_query(document.parsed.clone());
+        request.operation_name = name.map(str::to_owned);
+        // A rule that panics must not take the request's connection with it.
+        let answer = AssertUnwindSafe(slice.schema.execute(request)).catch_unwind().await;
+        let answer = answer.map_err(|_| one(Error::internal("a rule of validation panicked")))?;
+        let errors = answer.errors.iter().filter(|error| !faults::is_ours(error));
+        let errors: Vec<Fault> = errors
+            .take(self.limits().errors_max)
+            .map(|error| faults::invalid(error, &slice.model, all))
+            .collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let conditional = !plan::conditions(&document.parsed, operation).is_empty();
+        let nodes = if conditional {
+            Vec::new()
+        } else {
+            plan::compile(&slice.model, &document.parsed, operation, root(operation.ty), &Variables::new())
+                .map_err(|error| vec![Fault::at(context, error)])?
+        };
+        Ok(Arc::new(Compiled { document: document.clone(), slice, conditional, nodes: nodes.into() }))
+    }
+
+    /// Rows asked for times fields selected.
+    fn affordable(&self, nodes: &[Node], variables: &Variables) -> Result<(), Misplaced> {
+        let limits = self.limits();
+        let mut cost = 0_u64;
+        for node in nodes {
+            let rows = rows(node, variables, limits);
+            cost = cost.saturating_add(rows.saturating_mul(node.size() as u64));
+            if cost > limits.cost_max {
+                let bound = limits.cost_max;
+                let text = format!(
+                    "rows times fields come to more than `graphql.cost_max`, which is {bound}: ask for fewer"
+                );
+                return Err(Misplaced {
+                    error: Error::new(Code::TooComplex, text),
+                    locations: vec![node.pos],
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Document {
+    /// Whether a root field of the collection is mentioned.
+    fn names(&self, collection: &Collection) -> bool {
+        let names = Names::of(collection);
+        self.mentions.contains(names.field)
+            || self
+                .mentions
+                .iter()
+                .any(|name| name.strip_prefix(names.field).is_some_and(names::is_root_suffix))
+    }
+}
+
+/// How many rows a root field asks for.
+fn rows(node: &Node, variables: &Variables, limits: &config::Graphql) -> u64 {
+    let number = |name: &str| {
+        let (_, template, _) = node.arguments.iter().find(|(argument, _, _)| &**argument == name)?;
+        match template.fill(variables) {
+            Ok(Some(Json::Number(text))) => text.parse::<u64>().ok(),
+            _ => None,
+        }
+    };
+    match number("first").or_else(|| number("last")) {
+        Some(rows) => rows.max(1),
+        None if node.ty.name().ends_with("Connection") => limits.page_default as u64,
+        None if matches!(node.ty.nullable(), TypeRef::List(_)) => limits.page_max as u64,
+        None => 1,
+    }
+}
+
+/// How a scope shows a field. One that is shown in some rows only must not be guessed by conditions in the
+/// others.
+fn shown(scope: &Scope, id: u32) -> Shown {
+    match scope.access(id) {
+        Access::Hidden => Shown::Hidden,
+        Access::Visible if scope.condition(id).is_none() => Shown::Visible,
+        Access::Visible | Access::Masked(_) => Shown::Masked,
+    }
+}
+
+/// What two actors share when their schemas are equal: collections, shapes, and which field is shown how.
+pub(super) fn visibility(collections: &[Visible]) -> Vec<u8> {
+    let mut key = Vec::new();
+    for (collection, scope) in collections {
+        collection::fingerprint(collection, &|id| shown(scope, id), &mut key);
+    }
+    key
+}
+
+/// The root type of a kind of operation.
+fn root(kind: OperationType) -> &'static str {
+    match kind {
+        OperationType::Query => "Query",
+        OperationType::Mutation => "Mutation",
+        OperationType::Subscription => "Subscription",
+    }
+}
+
+fn mention(set: &SelectionSet, mentions: &mut HashSet<String>) {
+    for item in &set.items {
+        match &item.node {
+            Selection::Field(field) => {
+                mentions.insert(field.node.name.node.to_string());
+            }
+            Selection::InlineFragment(inline) => mention(&inline.node.selection_set.node, mentions),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+/// Picks the operation.
+fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition> {
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Ok(&operation.node),
+        (DocumentOperations::Multiple(operations), Some(name)) if operations.contains_key(name) => operations
+            .get(name)
+            .map(|operation| &operation.node)
+            .ok_or_else(|| Error::bad_request("no such operation")),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations
+            .values()
+            .next()
+            .map(|operation| &operation.node)
+            .ok_or_else(|| Error::bad_request("no operation")),
+        (_, Some(name)) => {
+            let name = coerce::short(name);
+            Err(Error::bad_request(format!("the document has no operation named `{name}`")))
+        }
+        (DocumentOperations::Multiple(_), None) => {
+            Err(Error::bad_request("the document has several operations: say which by `operationName`"))
+        }
+    }
+}
+
+fn allowed(kind: OperationType, context: &Context, transport: Transport) -> Result<()> {
+    match kind {
+        OperationType::Mutation if !context.mutations => {
+            Err(Error::bad_request("a mutation needs POST with the content type `application/json`"))
+        }
+        OperationType::Subscription if transport == Transport::Single => Err(Error::bad_request(
+            "a subscription needs a stream: connect by WebSocket with `graphql-transport-ws`, or send \
+             `Accept: text/event-stream`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses unknown types of variables, at which a rule of validation would panic.
+fn known_types(model: &Model, document: &ExecutableDocument) -> std::result::Result<(), Vec<Fault>> {
+    for (_, operation) in document.operations.iter() {
+        for definition in &operation.node.variable_definitions {
+            let ty = TypeRef::from_parsed(&definition.node.var_type.node);
+            let name = ty.name();
+            let built_in = matches!(name, "Int" | "Float" | "String" | "Boolean" | "ID");
+            if !built_in && model.get(name).is_none() {
+                let text = format!("unknown type `{}`", coerce::short(name));
+                return Err(vec![Fault::invalid(text, vec![definition.pos])]);
+            }
+        }
+    }
+    Ok(())
+}

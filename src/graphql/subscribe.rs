@@ -1,0 +1,67 @@
+//! Subscriptions: one root field, a stream of complete answers. What a change is, and who may see it, is
+//! publishing's affair. Must not know transports.
+
+use futures_util::stream::{BoxStream, StreamExt};
+
+use super::answer::{self, Fault};
+use super::execute::locate;
+use super::plan::{Misplaced, Node};
+use super::prepare::Prepared;
+use super::{Context, Response, Services};
+use crate::error::{Error, Result};
+use crate::record::write_string;
+
+/// Opens the stream of a prepared subscription.
+pub(super) async fn open(
+    services: &Services,
+    context: Context,
+    prepared: &Prepared,
+) -> std::result::Result<BoxStream<'static, Vec<u8>>, Response> {
+    let node = match &*prepared.nodes {
+        [node] if !node.name.starts_with("__") => node,
+        nodes => return Err(answer::refusal(&context, &[Fault::at(&context, not_one(nodes))])),
+    };
+    let changes = match changes(services, &context, prepared, node).await {
+        Ok(changes) => changes,
+        Err(error) => {
+            let misplaced = Misplaced { error, locations: vec![node.pos] };
+            return Err(answer::refusal(&context, &[Fault::at(&context, misplaced)]));
+        }
+    };
+    let mut start = b"{".to_vec();
+    write_string(&node.key, &mut start);
+    start.push(b':');
+    let (key, pos) = (node.key.clone(), node.pos);
+    let answers = changes.map(move |change| match change {
+        Ok(value) => {
+            let mut data = Vec::with_capacity(start.len() + value.len() + 1);
+            data.extend_from_slice(&start);
+            data.extend_from_slice(&value);
+            data.push(b'}');
+            answer::executed(&context, &data, &[]).body
+        }
+        Err(error) => {
+            let fault = Fault::of(&context, error).on(pos, vec![key.as_ref().into()]);
+            answer::executed(&context, b"null", &[fault]).body
+        }
+    });
+    Ok(answers.boxed())
+}
+
+async fn changes(
+    services: &Services,
+    context: &Context,
+    prepared: &Prepared,
+    node: &Node,
+) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+    let Some(((collection, _), _)) = locate(&prepared.collections, &node.name) else {
+        return Err(Error::internal("a subscription field without a collection"));
+    };
+    let field = node.selected(&prepared.variables)?;
+    services.publishing.subscribe(context.actor.clone(), collection.clone(), field).await
+}
+
+fn not_one(nodes: &[Node]) -> Misplaced {
+    let text = "a subscription has exactly one root field; open one for each collection";
+    Misplaced { error: Error::bad_request(text), locations: nodes.iter().map(|node| node.pos).collect() }
+}

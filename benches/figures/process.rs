@@ -1,0 +1,182 @@
+//! The real binary as a child, its services, and what `/proc` says of them.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use crate::servers;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    Embedded,
+    Postgres,
+    Scaled,
+}
+
+impl Mode {
+    pub fn parse(text: &str) -> Option<Mode> {
+        match text {
+            "embedded" => Some(Mode::Embedded),
+            "postgres" => Some(Mode::Postgres),
+            "scaled" => Some(Mode::Scaled),
+            _ => None,
+        }
+    }
+}
+
+/// The database and Redis of one mode, with durable settings.
+pub struct Services {
+    pub mode: Mode,
+    pub data: tempfile::TempDir,
+    pub postgres: Option<servers::Postgres>,
+    pub redis: Option<servers::Redis>,
+}
+
+impl Services {
+    pub fn start(mode: Mode) -> Services {
+        let postgres = (mode != Mode::Embedded)
+            .then(|| servers::Postgres::start_durable().expect("PostgreSQL is needed for this mode"));
+        let redis =
+            (mode == Mode::Scaled).then(|| servers::Redis::start().expect("Redis is needed for this mode"));
+        Services { mode, data: tempfile::tempdir().unwrap(), postgres, redis }
+    }
+
+    pub fn postgres_url(&self) -> Option<String> {
+        self.postgres.as_ref().map(|p| p.url("postgres"))
+    }
+
+    /// CPU milliseconds of all PostgreSQL processes, ended ones included.
+    pub fn database_cpu_ms(&self) -> f64 {
+        self.postgres.as_ref().map_or(0.0, |p| {
+            let root = p.pid();
+            children(root).into_iter().map(cpu_ms).sum::<f64>() + ended_children_cpu_ms(root)
+        })
+    }
+}
+
+/// The server under measurement; ended when dropped.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    pub token: String,
+    pub started_ms: f64,
+    pub client: reqwest::Client,
+}
+
+impl Server {
+    pub async fn start(services: &Services) -> Server {
+        let mut command = binary(services.data.path());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(["--data".as_ref(), services.data.path().as_os_str()]);
+        if let Some(url) = services.postgres_url() {
+            command.args(["--database-url", &url]);
+        }
+        if let Some(redis) = &services.redis {
+            command.args(["--redis-url", &redis.url()]);
+        }
+        let log = std::fs::File::create(services.data.path().join("server.log")).unwrap();
+        let from = Instant::now();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = loop {
+            let line = lines.next().expect("the server ended; see server.log").unwrap();
+            if let Some((_, url)) = line.split_once("listening on ") {
+                break url.trim().to_owned();
+            }
+        };
+        let started_ms = from.elapsed().as_secs_f64() * 1e3;
+        std::thread::spawn(move || lines.for_each(drop));
+        let token = binary(services.data.path())
+            .args(["token", "--subject", "figures", "--role", "admin", "--data"])
+            .arg(services.data.path())
+            .output()
+            .unwrap();
+        let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+        let client = reqwest::Client::builder().pool_max_idle_per_host(256).build().unwrap();
+        Server { child, url, token, started_ms, client }
+    }
+
+    pub fn rss_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
+    pub fn cpu_ms(&self) -> f64 {
+        cpu_ms(self.child.id())
+    }
+
+    pub async fn graphql(&self, query: &str) -> serde_json::Value {
+        let answer = self.client.post(format!("{}/graphql", self.url)).bearer_auth(&self.token);
+        let answer = answer.json(&serde_json::json!({ "query": query })).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn binary(_data: &Path) -> Command {
+    Command::new(PathBuf::from(env!("CARGO_BIN_EXE_wellspring")))
+}
+
+/// User and system CPU of one process, in milliseconds, at the scheduler's precision.
+pub fn cpu_ms(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let live: f64 = tasks.filter_map(|t| schedstat(&t.path())).sum();
+    if live > 0.0 { live } else { 0.0 }
+}
+
+fn schedstat(path: &Path) -> Option<f64> {
+    let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+    Some(text.split_whitespace().next()?.parse::<f64>().ok()? / 1e6)
+}
+
+fn children(root: u32) -> Vec<u32> {
+    let mut found = vec![root];
+    let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok())
+        .filter_map(|pid| Some((pid, stat(pid)?.1)))
+        .collect();
+    let mut at = 0;
+    while let Some(&parent) = found.get(at) {
+        found.extend(all.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found
+}
+
+fn stat(pid: u32) -> Option<(Vec<String>, u32)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<String> = text.rsplit_once(") ")?.1.split_whitespace().map(str::to_owned).collect();
+    let parent = fields.get(1)?.parse().ok()?;
+    Some((fields, parent))
+}
+
+fn ended_children_cpu_ms(root: u32) -> f64 {
+    let Some((fields, _)) = stat(root) else { return 0.0 };
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(13) + ticks(14)) * 10.0
+}
+
+/// `p50 … p99 … max …` of times.
+pub fn spread(values: &mut [f64], unit: &str) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
+    format!(
+        "p50 {:.1} {unit}, p99 {:.1} {unit}, min {:.1}, max {:.1} ({} tries)",
+        at(0.5),
+        at(0.99),
+        at(0.0),
+        at(1.0),
+        values.len()
+    )
+}

@@ -3,12 +3,31 @@
 //! Pure. The same [`Filter`] becomes SQL in the store and a check in memory here, so that lists, lookups and events
 //! cannot disagree. Logic is two-valued: a comparison with a null field is false, `Not` is the plain opposite.
 
+mod arguments;
+mod ask;
+mod compile;
+mod cursor;
 mod filter;
+mod list;
+mod mask;
+mod plan;
 mod resolve;
+mod selection;
+mod tree;
 pub mod write;
 
+pub use ask::{
+    Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
+    GroupField, List, Order, PageInfo, Query,
+};
+pub use compile::compile;
+pub use cursor::{PageCursor, decode_position, encode_position};
 pub use filter::like;
+pub use mask::Plain;
+pub use plan::{Columns, Extras, Plan, Source};
+pub use selection::{Form, Meta, MetaField, Node, What};
 pub use resolve::{RECORD, walk};
+pub use tree::Projector;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -233,9 +252,9 @@ pub struct Change {
     /// What was done.
     pub op: ChangeOp,
     /// The row before; `None` when there was none.
-    pub before: Option<Json>,
+    pub before: Option<Arc<Json>>,
     /// The row after; `None` when it was deleted.
-    pub after: Option<Json>,
+    pub after: Option<Arc<Json>>,
     /// When it was committed, Unix microseconds.
     pub at: i64,
 }

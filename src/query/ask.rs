@@ -1,0 +1,224 @@
+//! What a root field asks for, resolved and bounded. [`compile`](super::compile) makes it; the store runs it once
+//! policy has scoped it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::query::{Collection, ColumnsUsed, FieldRef, Filter, Node, PageCursor};
+
+/// A root field, ready to be scoped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub(super) collection: Arc<Collection>,
+    pub(super) filter: Filter,
+    pub(super) ask: Ask,
+    pub(super) compared: BTreeSet<u32>,
+    pub(super) shown: BTreeSet<u32>,
+}
+
+impl Query {
+    /// Of what it asks.
+    pub fn collection(&self) -> &Arc<Collection> {
+        &self.collection
+    }
+
+    /// Which rows the client wants; which it may see is the scope's.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// What is asked.
+    pub fn ask(&self) -> &Ask {
+        &self.ask
+    }
+}
+
+impl ColumnsUsed for Query {
+    fn compared(&self) -> &BTreeSet<u32> {
+        &self.compared
+    }
+
+    fn shown(&self) -> &BTreeSet<u32> {
+        &self.shown
+    }
+}
+
+/// What is asked of a collection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// A page of rows.
+    List(List),
+    /// One row; several that match are a conflict.
+    ByKey(Vec<Node>),
+    /// Figures of groups.
+    Aggregate(Aggregate),
+    /// Changes as they come.
+    Changes(Changes),
+}
+
+/// A page of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// The order; the row's number decides between equals.
+    pub order: Vec<Order>,
+    /// The most rows.
+    pub limit: usize,
+    /// From the end, as `last` asks.
+    pub backward: bool,
+    /// Behind (or, backward, before) this place.
+    pub from: Option<PageCursor>,
+    /// Stands in page cursors.
+    pub fingerprint: u64,
+    /// What of the connection is asked.
+    pub fields: Vec<Connection>,
+}
+
+/// One column of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// The column.
+    pub field: FieldRef,
+    /// Greatest first.
+    pub descending: bool,
+    /// Nulls before all else.
+    pub nulls_first: bool,
+}
+
+/// One member of a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// The key in the response.
+    pub key: String,
+    /// What stands there.
+    pub what: ConnectionField,
+}
+
+/// What a member of a connection shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConnectionField {
+    /// The type's name.
+    Typename(String),
+    /// The rows.
+    Nodes(Vec<Node>),
+    /// The rows with their cursors.
+    Edges(Vec<(String, EdgeField)>),
+    /// Where the page stands, by response key.
+    PageInfo(Vec<(String, PageInfo)>),
+    /// How many rows there are in all.
+    TotalCount,
+}
+
+/// What a member of an edge shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EdgeField {
+    /// The type's name.
+    Typename(String),
+    /// The row.
+    Node(Vec<Node>),
+    /// The row's cursor.
+    Cursor,
+}
+
+/// What a member of `pageInfo` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageInfo {
+    /// The type's name.
+    Typename,
+    /// There is more behind the page.
+    HasNextPage,
+    /// There is more before the page.
+    HasPreviousPage,
+    /// The first row's cursor.
+    StartCursor,
+    /// The last row's cursor.
+    EndCursor,
+    /// The position of this read among the collection's changes.
+    Cursor,
+}
+
+/// Figures of groups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// What rows are grouped by; none is one group of all rows.
+    pub group_by: Vec<FieldRef>,
+    /// The most groups.
+    pub groups_max: usize,
+    /// What of a group is asked, by response key.
+    pub fields: Vec<(String, Figure)>,
+}
+
+/// One member of an aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Figure {
+    /// The type's name.
+    Typename(String),
+    /// How many rows.
+    Count,
+    /// The group's values, by response key.
+    Group(Vec<(String, GroupField)>),
+    /// A function of fields, by response key.
+    Function(Function, Vec<(String, Argument)>),
+}
+
+/// What a member of `group` shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupField {
+    /// The type's name.
+    Typename(String),
+    /// The value of this one of the columns that are grouped by.
+    Value(usize),
+    /// A field that is not grouped by: null.
+    Absent,
+}
+
+/// What a member of `sum`, `avg` and the like shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Argument {
+    /// The type's name.
+    Typename(String),
+    /// The function of this field.
+    Field(FieldRef),
+}
+
+/// A function over a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// How many different values.
+    CountDistinct,
+    /// The sum; `BigInt` of whole numbers.
+    Sum,
+    /// The mean.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+}
+
+/// Changes as they come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    /// From behind this position on.
+    pub after: Option<i64>,
+    /// First all rows as they are.
+    pub snapshot: bool,
+    /// What of a change is asked, by response key.
+    pub fields: Vec<(String, ChangeField)>,
+}
+
+/// One member of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangeField {
+    /// The type's name.
+    Typename(String),
+    /// Resumes behind this change.
+    Cursor,
+    /// What happened.
+    Op,
+    /// The row's key.
+    Key,
+    /// The row now.
+    Node(Vec<Node>),
+    /// The row before.
+    Before(Vec<Node>),
+}

@@ -1,0 +1,347 @@
+//! From a selection with its arguments to a [`Query`]: names resolved, constants brought into the columns' form,
+//! everything bounded. Says what to do when it cannot.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::ask::{
+    Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
+    GroupField, List, Order, PageInfo, Query,
+};
+use super::{arguments, cursor, selection};
+use crate::config;
+use crate::error::{Code, Error, Result};
+use crate::query::{Collection, Comparison, FieldRef, Filter, PageCursor, Root, Selected};
+use crate::record::{Json, Signer};
+use crate::shape::{Field, Kind, Scalar};
+
+/// Gives meaning to a root field of `collection`.
+///
+/// # Errors
+/// `BAD_REQUEST` for arguments that do not fit, `TOO_COMPLEX` for those that pass a bound, `CURSOR_TOO_OLD`.
+pub fn compile(
+    collection: &Arc<Collection>,
+    root: Root,
+    selected: &Selected,
+    limits: &config::Graphql,
+    signer: &Signer,
+) -> Result<Query> {
+    let mut compiler = Compiler {
+        collection,
+        limits,
+        signer,
+        selected,
+        compared: BTreeSet::new(),
+        shown: BTreeSet::new(),
+    };
+    let (filter, ask) = match root {
+        Root::List => (compiler.filter()?, Ask::List(compiler.list()?)),
+        Root::ByKey => {
+            let ty = collection.type_name.clone();
+            (compiler.key()?, Ask::ByKey(compiler.row(&ty, &selected.children)?))
+        }
+        Root::Aggregate => (compiler.filter()?, Ask::Aggregate(compiler.aggregate()?)),
+        Root::Changes => (compiler.filter()?, Ask::Changes(compiler.changes()?)),
+    };
+    let Compiler { compared, shown, .. } = compiler;
+    Ok(Query { collection: collection.clone(), filter, ask, compared, shown })
+}
+
+struct Compiler<'a> {
+    collection: &'a Arc<Collection>,
+    limits: &'a config::Graphql,
+    signer: &'a Signer,
+    selected: &'a Selected,
+    compared: BTreeSet<u32>,
+    shown: BTreeSet<u32>,
+}
+
+impl<'a> Compiler<'a> {
+    /// An argument; null is as good as none.
+    fn argument(&self, name: &str) -> Option<&'a Json> {
+        let arguments = &self.selected.arguments;
+        let found = arguments.iter().find(|(argument, _)| argument == name).map(|(_, value)| value);
+        found.filter(|value| !matches!(value, Json::Null))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>> {
+        self.argument(name)
+            .map(|value| value.as_str().ok_or_else(|| Error::bad_request(format!("`{name}` must be a text"))))
+            .transpose()
+    }
+
+    fn filter(&mut self) -> Result<Filter> {
+        match self.argument("where") {
+            None => Ok(Filter::Const(true)),
+            Some(value) => arguments::filter(self.collection, value, &mut self.compared),
+        }
+    }
+
+    fn typename(&self, selected: &Selected, suffix: &str) -> String {
+        selection::typename(selected, &format!("{}{suffix}", self.collection.type_name))
+    }
+
+    fn row(&mut self, type_name: &str, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
+        selection::row(&self.collection.shape.fields, type_name, children, &mut self.shown)
+    }
+
+    fn own_row(&mut self, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
+        let collection = self.collection;
+        self.row(&collection.type_name, children)
+    }
+
+    fn key(&mut self) -> Result<Filter> {
+        let uid = self.text("sourceUid")?.ok_or_else(|| Error::bad_request("`sourceUid` is missing"))?;
+        let equals = |name: &str, value: &str| {
+            let field = self.collection.field(&["_record", name]).ok_or_else(|| selection::unknown(name))?;
+            Filter::compare(field, Comparison::Eq, &Json::String(value.to_owned()))
+        };
+        let mut all = vec![equals("sourceUid", uid)?];
+        if let Some(name) = self.text("sourceName")? {
+            all.push(equals("sourceName", name)?);
+        }
+        Ok(Filter::all(all))
+    }
+
+    fn list(&mut self) -> Result<List> {
+        let order = match self.argument("orderBy") {
+            None => Vec::new(),
+            Some(value) => arguments::order(self.collection, value, &mut self.compared)?,
+        };
+        let fingerprint = order_fingerprint(&order);
+        let (limit, backward) = self.page()?;
+        let from = match (backward, self.text("after")?, self.text("before")?) {
+            (false, Some(after), None) => Some(after),
+            (true, None, Some(before)) => Some(before),
+            (_, None, None) => None,
+            _ => {
+                return Err(Error::bad_request(
+                    "`after` goes with `first`, `before` goes with `last`, and only one of them can be given",
+                ));
+            }
+        };
+        let from = from
+            .map(|text| PageCursor::decode(text, self.collection, fingerprint, self.signer))
+            .transpose()?
+            .map(|cursor| fitting(cursor, &order))
+            .transpose()?;
+        let mut fields = Vec::with_capacity(self.selected.children.len());
+        for child in &self.selected.children {
+            let what = match child.name.as_str() {
+                "__typename" => ConnectionField::Typename(self.typename(child, "Connection")),
+                "nodes" => ConnectionField::Nodes(self.own_row(&child.children)?),
+                "edges" => ConnectionField::Edges(self.edges(&child.children)?),
+                "pageInfo" => ConnectionField::PageInfo(page_info(&child.children)?),
+                "totalCount" => ConnectionField::TotalCount,
+                name => return Err(selection::unknown(name)),
+            };
+            fields.push(Connection { key: child.response_key.clone(), what });
+        }
+        Ok(List { order, limit, backward, from, fingerprint, fields })
+    }
+
+    fn edges(&mut self, children: &[Selected]) -> Result<Vec<(String, EdgeField)>> {
+        let mut fields = Vec::with_capacity(children.len());
+        for child in children {
+            let field = match child.name.as_str() {
+                "__typename" => EdgeField::Typename(self.typename(child, "Edge")),
+                "node" => EdgeField::Node(self.own_row(&child.children)?),
+                "cursor" => EdgeField::Cursor,
+                name => return Err(selection::unknown(name)),
+            };
+            fields.push((child.response_key.clone(), field));
+        }
+        Ok(fields)
+    }
+
+    /// How many rows, and whether from the end.
+    fn page(&self) -> Result<(usize, bool)> {
+        let (first, last) = (self.argument("first"), self.argument("last"));
+        let backward = last.is_some() || (first.is_none() && self.argument("before").is_some());
+        let (name, value) = match (first, last) {
+            (Some(_), Some(_)) => {
+                return Err(Error::bad_request("`first` and `last` exclude each other; give one of them"));
+            }
+            (Some(value), None) => ("first", value),
+            (None, Some(value)) => ("last", value),
+            (None, None) => return Ok((self.limits.page_default.min(self.limits.page_max), backward)),
+        };
+        let count = if let Json::Number(text) = value { text.parse::<i64>().ok() } else { None };
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let count = count.ok_or_else(|| Error::bad_request(format!("`{name}` must be 0 or more")))?;
+        if count > self.limits.page_max {
+            let max = self.limits.page_max;
+            return Err(Error::new(
+                Code::TooComplex,
+                format!("`{name}` is `{count}` and may be {max} at most; go on by `endCursor` for more"),
+            ));
+        }
+        Ok((count, backward))
+    }
+
+    fn aggregate(&mut self) -> Result<Aggregate> {
+        let names = match self.argument("groupBy") {
+            None => Vec::new(),
+            Some(Json::Array(items)) => items.iter().map(Json::as_str).collect(),
+            Some(single) => vec![single.as_str()],
+        };
+        let mut group_by: Vec<FieldRef> = Vec::with_capacity(names.len());
+        let mut grouped: Vec<String> = Vec::with_capacity(names.len());
+        for name in names {
+            let name = name.ok_or_else(|| Error::bad_request("`groupBy` takes names of fields"))?;
+            if !grouped.iter().any(|known| known == name) {
+                group_by.push(self.leaf(name)?);
+                grouped.push(name.to_owned());
+            }
+        }
+        if group_by.len() > GROUP_COLUMNS_MAX {
+            let text = format!("`groupBy` takes {GROUP_COLUMNS_MAX} fields at most");
+            return Err(Error::new(Code::TooComplex, text));
+        }
+        let mut fields = Vec::with_capacity(self.selected.children.len());
+        for child in &self.selected.children {
+            let figure = match child.name.as_str() {
+                "__typename" => Figure::Typename(self.typename(child, "Aggregate")),
+                "count" => Figure::Count,
+                "group" => Figure::Group(self.group(&child.children, &grouped)),
+                "countDistinct" => self.function(Function::CountDistinct, "CountDistinct", &child.children)?,
+                "sum" => self.function(Function::Sum, "Sum", &child.children)?,
+                "avg" => self.function(Function::Avg, "Avg", &child.children)?,
+                "min" => self.function(Function::Min, "Min", &child.children)?,
+                "max" => self.function(Function::Max, "Max", &child.children)?,
+                name => return Err(selection::unknown(name)),
+            };
+            fields.push((child.response_key.clone(), figure));
+        }
+        Ok(Aggregate { group_by, groups_max: self.limits.groups_max, fields })
+    }
+
+    fn group(&self, children: &[Selected], grouped: &[String]) -> Vec<(String, GroupField)> {
+        let field = |child: &Selected| match grouped.iter().position(|name| *name == child.name) {
+            Some(place) => GroupField::Value(place),
+            None if child.name == "__typename" => GroupField::Typename(self.typename(child, "Group")),
+            None => GroupField::Absent,
+        };
+        children.iter().map(|child| (child.response_key.clone(), field(child))).collect()
+    }
+
+    fn function(&mut self, function: Function, suffix: &str, children: &[Selected]) -> Result<Figure> {
+        let mut arguments = Vec::with_capacity(children.len());
+        for child in children {
+            let argument = if child.name == "__typename" {
+                Argument::Typename(self.typename(child, suffix))
+            } else {
+                let field = self.leaf(&child.name)?;
+                let number = matches!(field.scalar, Scalar::Int | Scalar::BigInt | Scalar::Float);
+                let fits = match function {
+                    Function::CountDistinct => true,
+                    Function::Sum | Function::Avg => number,
+                    Function::Min | Function::Max => !matches!(field.scalar, Scalar::Boolean | Scalar::Uuid),
+                };
+                if !fits {
+                    let text = format!("`{}` is not of a type that has this figure", child.name);
+                    return Err(Error::bad_request(text));
+                }
+                Argument::Field(field)
+            };
+            arguments.push((child.response_key.clone(), argument));
+        }
+        Ok(Figure::Function(function, arguments))
+    }
+
+    /// The scalar leaf whose names, joined by `_`, are this.
+    fn leaf(&mut self, name: &str) -> Result<FieldRef> {
+        let mut path = Vec::new();
+        if !find_leaf(&self.collection.shape.fields, name, &mut path) {
+            return Err(selection::unknown(name));
+        }
+        self.collection.field_with(&path, &mut self.compared).ok_or_else(|| selection::unknown(name))
+    }
+
+    fn changes(&mut self) -> Result<Changes> {
+        let after = self
+            .text("after")?
+            .map(|text| cursor::decode_position(text, self.collection, self.signer))
+            .transpose()?;
+        let snapshot = matches!(self.argument("snapshot"), Some(Json::Bool(true)));
+        if snapshot && after.is_some() {
+            return Err(Error::bad_request(
+                "`snapshot` starts anew and `after` resumes: give one of them",
+            ));
+        }
+        let mut fields = Vec::with_capacity(self.selected.children.len());
+        for child in &self.selected.children {
+            let field = match child.name.as_str() {
+                "__typename" => ChangeField::Typename(self.typename(child, "Change")),
+                "cursor" => ChangeField::Cursor,
+                "op" => ChangeField::Op,
+                "key" => ChangeField::Key,
+                "node" => ChangeField::Node(self.own_row(&child.children)?),
+                "before" => ChangeField::Before(self.own_row(&child.children)?),
+                name => return Err(selection::unknown(name)),
+            };
+            fields.push((child.response_key.clone(), field));
+        }
+        Ok(Changes { after, snapshot, fields })
+    }
+}
+
+/// The most fields in `groupBy`.
+const GROUP_COLUMNS_MAX: usize = 16;
+
+fn page_info(children: &[Selected]) -> Result<Vec<(String, PageInfo)>> {
+    let mut fields = Vec::with_capacity(children.len());
+    for child in children {
+        let field = match child.name.as_str() {
+            "__typename" => PageInfo::Typename,
+            "hasNextPage" => PageInfo::HasNextPage,
+            "hasPreviousPage" => PageInfo::HasPreviousPage,
+            "startCursor" => PageInfo::StartCursor,
+            "endCursor" => PageInfo::EndCursor,
+            "cursor" => PageInfo::Cursor,
+            name => return Err(selection::unknown(name)),
+        };
+        fields.push((child.response_key.clone(), field));
+    }
+    Ok(fields)
+}
+
+/// Finds the leaf in the order in which the schema gives names: of `a_b` and `a { b }` the first.
+fn find_leaf<'a>(fields: &'a [Field], name: &str, path: &mut Vec<&'a str>) -> bool {
+    for field in fields {
+        path.push(&field.name);
+        let found = match &field.kind {
+            Kind::Scalar(Scalar::Json) | Kind::List(_) => false,
+            Kind::Scalar(_) => field.name == name,
+            Kind::Object(children) => name
+                .strip_prefix(field.name.as_str())
+                .and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|rest| find_leaf(children, rest, path)),
+        };
+        if found {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}
+
+/// A number that tells orders apart; stands in cursors, so that one is not used with another order.
+fn order_fingerprint(order: &[Order]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    };
+    for part in order {
+        add(part.field.name().as_bytes());
+        // A column that has been widened since makes values of another form.
+        add(&[0, part.field.scalar as u8, u8::from(part.descending), u8::from(part.nulls_first)]);
+    }
+    hash
+}
+
+fn fitting(cursor: PageCursor, order: &[Order]) -> Result<PageCursor> {
+    if cursor.values.len() == order.len() { Ok(cursor) } else { Err(Error::bad_request("the cursor is damaged")) }
+}

@@ -1,0 +1,232 @@
+//! Projecting the text of list columns: a scanner that copies what is selected and skips the rest.
+//!
+//! It relies on what we write ourselves: compact text, keys that are GraphQL names. It must never see a raw record;
+//! whatever it does not expect ends in `None`.
+
+use memchr::{memchr, memchr2};
+
+use crate::query::{Mask, Plain, write};
+use crate::record::{Json, Limits, Signer, parse};
+use crate::shape::Scalar;
+
+/// What is shown of each item of a list, or of a member of such an item.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// The value's own bytes.
+    Copy,
+    /// A scalar, replaced.
+    Masked(Scalar, Mask),
+    /// An object's selected members.
+    Object(Vec<Member>),
+    /// Each item of a list in the list.
+    List(Box<Item>),
+    /// Nothing of it.
+    Null,
+    /// Not the value, but this JSON text.
+    Text(Vec<u8>),
+}
+
+/// One selected member of an object in a list.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// The published name; empty for what is no field.
+    name: Vec<u8>,
+    /// `"key":`
+    head: Vec<u8>,
+    item: Item,
+    /// Shown only where this of the row's conditions holds.
+    condition: Option<usize>,
+}
+
+impl Member {
+    pub(super) fn new(name: &str, key: &str, item: Item, condition: Option<usize>) -> Self {
+        let mut head = Vec::with_capacity(key.len() + 3);
+        write::text(key, &mut head);
+        head.push(b':');
+        Member { name: name.as_bytes().to_vec(), head, item, condition }
+    }
+}
+
+/// Appends the selection of each item of the list that `text` holds. `None` when it holds something else.
+pub(super) fn items(text: &str, item: &Item, shown: &[bool], signer: &Signer, out: &mut Vec<u8>) -> Option<()> {
+    if matches!(item, Item::Copy) {
+        out.extend_from_slice(text.as_bytes());
+        return Some(());
+    }
+    let scan = Scan { bytes: text.as_bytes(), shown, signer };
+    scan.list(0, item, out).map(drop)
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    shown: &'a [bool],
+    signer: &'a Signer,
+}
+
+impl Scan<'_> {
+    fn at(&self, place: usize) -> Option<u8> {
+        self.bytes.get(place).copied()
+    }
+
+    /// The place behind a string whose opening quote stands before `place`.
+    fn string_end(&self, mut place: usize) -> Option<usize> {
+        loop {
+            place += memchr2(b'"', b'\\', self.bytes.get(place..)?)?;
+            if self.at(place)? == b'"' {
+                return Some(place + 1);
+            }
+            place += 2;
+        }
+    }
+
+    fn value_end(&self, mut place: usize) -> Option<usize> {
+        match self.at(place)? {
+            b'"' => self.string_end(place + 1),
+            b'{' | b'[' => {
+                let mut depth = 0_usize;
+                loop {
+                    match self.at(place)? {
+                        b'"' => {
+                            place = self.string_end(place + 1)?;
+                            continue;
+                        }
+                        b'{' | b'[' => depth += 1,
+                        b'}' | b']' => {
+                            depth -= 1;
+                            if depth == 0 {
+                                return Some(place + 1);
+                            }
+                        }
+                        _ => {}
+                    }
+                    place += 1;
+                }
+            }
+            _ => {
+                let rest = self.bytes.get(place..)?;
+                let end = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']'));
+                Some(place + end.unwrap_or(rest.len()))
+            }
+        }
+    }
+
+    /// Appends the list that begins at `place`; returns the place behind it.
+    fn list(&self, place: usize, item: &Item, out: &mut Vec<u8>) -> Option<usize> {
+        if self.at(place)? != b'[' {
+            out.extend_from_slice(b"null");
+            return self.value_end(place);
+        }
+        out.push(b'[');
+        if self.at(place + 1)? == b']' {
+            out.push(b']');
+            return Some(place + 2);
+        }
+        let mut place = place + 1;
+        loop {
+            place = self.item(place, item, out)?;
+            match self.at(place)? {
+                b',' => out.push(b','),
+                b']' => {
+                    out.push(b']');
+                    return Some(place + 1);
+                }
+                _ => return None,
+            }
+            place += 1;
+        }
+    }
+
+    fn item(&self, place: usize, item: &Item, out: &mut Vec<u8>) -> Option<usize> {
+        match item {
+            Item::Object(members) => self.object(place, members, out),
+            Item::List(item) => self.list(place, item, out),
+            Item::Copy | Item::Masked(..) | Item::Null | Item::Text(_) => {
+                let end = self.value_end(place)?;
+                self.scalar(place, end, item, out)?;
+                Some(end)
+            }
+        }
+    }
+
+    fn scalar(&self, from: usize, to: usize, item: &Item, out: &mut Vec<u8>) -> Option<()> {
+        let bytes = self.bytes.get(from..to)?;
+        match item {
+            Item::Copy => out.extend_from_slice(bytes),
+            Item::Text(text) => out.extend_from_slice(text),
+            Item::Masked(Scalar::Json, mask) => {
+                let text = std::str::from_utf8(bytes).ok()?;
+                let value = if text == "null" { Plain::Null } else { Plain::Text(text) };
+                mask.apply(value, Scalar::Json, self.signer, out);
+            }
+            Item::Masked(scalar, mask) => {
+                let value: Json = parse(bytes, Limits::default()).ok()?;
+                mask.apply(Plain::of(Some(&value), *scalar), *scalar, self.signer, out);
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
+        Some(())
+    }
+
+    /// Appends the selected members of the object that begins at `place`; returns the place behind it.
+    fn object(&self, place: usize, members: &[Member], out: &mut Vec<u8>) -> Option<usize> {
+        if self.at(place)? != b'{' {
+            out.extend_from_slice(b"null");
+            return self.value_end(place);
+        }
+        let mut few = [(0, 0); 16];
+        let mut many;
+        let places = if let Some(few) = few.get_mut(..members.len()) {
+            few
+        } else {
+            many = vec![(0, 0); members.len()];
+            many.as_mut_slice()
+        };
+        let mut place = place + 1;
+        if self.at(place)? == b'}' {
+            place += 1;
+        } else {
+            loop {
+                let name_from = place + 1;
+                let name_to = name_from + memchr(b'"', self.bytes.get(name_from..)?)?;
+                let name = self.bytes.get(name_from..name_to)?;
+                let from = name_to + 2;
+                let to = self.value_end(from)?;
+                for (member, place) in members.iter().zip(places.iter_mut()) {
+                    if member.name == name {
+                        *place = (from, to);
+                    }
+                }
+                place = to + 1;
+                match self.at(to)? {
+                    b',' => {}
+                    b'}' => break,
+                    _ => return None,
+                }
+            }
+        }
+        self.members(members, places, out)?;
+        Some(place)
+    }
+
+    fn members(&self, members: &[Member], places: &[(usize, usize)], out: &mut Vec<u8>) -> Option<()> {
+        let mut separator = b'{';
+        for (member, (from, to)) in members.iter().zip(places) {
+            out.push(separator);
+            separator = b',';
+            out.extend_from_slice(&member.head);
+            let hidden = member.condition.is_some_and(|flag| self.shown.get(flag) != Some(&true));
+            match &member.item {
+                Item::Text(text) => out.extend_from_slice(text),
+                _ if hidden || *to == 0 => out.extend_from_slice(b"null"),
+                Item::Object(members) => drop(self.object(*from, members, out)?),
+                Item::List(item) => drop(self.list(*from, item, out)?),
+                item => self.scalar(*from, *to, item, out)?,
+            }
+        }
+        if members.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
+        Some(())
+    }
+}

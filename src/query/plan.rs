@@ -1,0 +1,309 @@
+//! Read plans: how the columns of a row become the JSON of a selection. Compiled once for a selection and a scope,
+//! then run for every row without looking at names again.
+//!
+//! [`tree`](super::tree) says the same for documents, more slowly and more plainly; a test holds the two together.
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::query::list::{Item, items};
+use crate::query::{ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
+use crate::record::Signer;
+use crate::shape::Scalar;
+
+/// A row that is being read.
+pub trait Columns {
+    /// Text, `None` when null.
+    fn text(&self, index: usize) -> Result<Option<&str>>;
+    /// Integer, `None` when null.
+    fn int(&self, index: usize) -> Result<Option<i64>>;
+    /// Float, `None` when null.
+    fn float(&self, index: usize) -> Result<Option<f64>>;
+    /// Boolean, `None` when null.
+    fn bool(&self, index: usize) -> Result<Option<bool>>;
+    /// UUID, `None` when null.
+    fn uuid(&self, index: usize) -> Result<Option<Uuid>>;
+}
+
+/// What a plan needs in one column of the statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A column.
+    Column(ColumnRef),
+    /// The column `rescued`.
+    Rescued,
+    /// The column `rest`.
+    Rest,
+    /// Whether this condition holds in the row.
+    Condition(Filter),
+}
+
+#[derive(Debug)]
+enum Op {
+    Literal(Vec<u8>),
+    Value { column: usize, scalar: Scalar },
+    Masked { column: usize, scalar: Scalar, mask: Mask },
+    Id { column: usize },
+    List { column: usize, item: Item },
+    /// The object that follows is there, or null stands for it and this many operations are skipped.
+    Object { presence: usize, skip: usize },
+    /// What follows is shown in this row, or null stands for it and this many operations are skipped.
+    Shown { condition: usize, skip: usize },
+}
+
+/// A compiled selection.
+#[derive(Debug, Default)]
+pub struct Plan {
+    ops: Vec<Op>,
+    sources: Vec<Source>,
+    /// Columns of conditions that are asked within lists, by their numbers.
+    flags: Vec<usize>,
+}
+
+impl Plan {
+    /// Compiles a selection as `rules` let it be seen; its columns are added behind `sources`.
+    pub fn compile(nodes: &[Node], rules: &dyn Rules, extras: Extras, sources: Vec<Source>) -> Self {
+        let plan = Plan { sources, ..Plan::default() };
+        let mut builder = Builder { plan, rules, extras, literal: Vec::new() };
+        builder.object(nodes);
+        builder.flush();
+        builder.plan
+    }
+
+    /// The columns that the statement must have, in order.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Takes the columns over into another plan of the same statement.
+    pub fn into_sources(&mut self) -> Vec<Source> {
+        std::mem::take(&mut self.sources)
+    }
+
+    /// Appends one row.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the row does not have what was asked for.
+    pub fn write<R: Columns>(&self, row: &R, signer: &Signer, out: &mut Vec<u8>) -> Result<()> {
+        let mut shown = Vec::with_capacity(self.flags.len());
+        for column in &self.flags {
+            shown.push(row.bool(*column)? == Some(true));
+        }
+        let mut at = 0;
+        while let Some(op) = self.ops.get(at) {
+            at += 1;
+            match op {
+                Op::Literal(bytes) => out.extend_from_slice(bytes),
+                Op::Value { column, scalar } => value(row, *column, *scalar)?.write(*scalar, out),
+                Op::Masked { column, scalar, mask } => {
+                    mask.apply(value(row, *column, *scalar)?, *scalar, signer, out);
+                }
+                Op::Id { column } => match row.uuid(*column)? {
+                    Some(id) => write::text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), out),
+                    None => out.extend_from_slice(b"null"),
+                },
+                Op::List { column, item } => match row.text(*column)? {
+                    Some(text) => items(text, item, &shown, signer, out)
+                        .ok_or_else(|| Error::internal("a list column holds other text than was written"))?,
+                    None => out.extend_from_slice(b"null"),
+                },
+                Op::Object { presence: column, skip } | Op::Shown { condition: column, skip } => {
+                    if row.bool(*column)? != Some(true) {
+                        out.extend_from_slice(b"null");
+                        at += skip;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn value<R: Columns>(row: &R, column: usize, scalar: Scalar) -> Result<Plain<'_>> {
+    Ok(match scalar {
+        Scalar::Boolean => row.bool(column)?.map_or(Plain::Null, Plain::Bool),
+        Scalar::Int | Scalar::BigInt => row.int(column)?.map_or(Plain::Null, Plain::Int),
+        Scalar::Float => row.float(column)?.map_or(Plain::Null, Plain::Float),
+        _ => row.text(column)?.map_or(Plain::Null, Plain::Text),
+    })
+}
+
+/// What a scope says of members that are no published fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// `_rest` may be seen.
+    pub rest: bool,
+    /// `_record.rescued` may be seen.
+    pub rescued: bool,
+}
+
+struct Builder<'a> {
+    plan: Plan,
+    rules: &'a dyn Rules,
+    extras: Extras,
+    literal: Vec<u8>,
+}
+
+impl Builder<'_> {
+    fn flush(&mut self) {
+        if !self.literal.is_empty() {
+            let literal = std::mem::take(&mut self.literal);
+            self.plan.ops.push(Op::Literal(literal));
+        }
+    }
+
+    fn push(&mut self, op: Op) {
+        self.flush();
+        self.plan.ops.push(op);
+    }
+
+    /// The place of a source among the statement's columns; each stands there once.
+    fn source(&mut self, source: Source) -> usize {
+        let sources = &mut self.plan.sources;
+        sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+            sources.push(source);
+            sources.len() - 1
+        })
+    }
+
+    fn column(&mut self, column: ColumnRef) -> usize {
+        self.source(Source::Column(column))
+    }
+
+    fn key(&mut self, key: &str, first: bool) {
+        self.literal.push(if first { b'{' } else { b',' });
+        write::text(key, &mut self.literal);
+        self.literal.push(b':');
+    }
+
+    fn object(&mut self, nodes: &[Node]) {
+        if nodes.is_empty() {
+            self.literal.push(b'{');
+        }
+        for (index, node) in nodes.iter().enumerate() {
+            self.key(&node.key, index == 0);
+            match &node.what {
+                What::Typename(name) => write::text(name, &mut self.literal),
+                What::Field { id, form, .. } => self.field(*id, form),
+                What::Record(members) => {
+                    for (index, member) in members.iter().enumerate() {
+                        self.key(&member.key, index == 0);
+                        self.meta(&member.what);
+                    }
+                    self.literal.push(b'}');
+                }
+                What::Rest if self.extras.rest => {
+                    let column = self.source(Source::Rest);
+                    self.push(Op::Value { column, scalar: Scalar::Json });
+                }
+                What::Rest => self.null(),
+            }
+        }
+        self.literal.push(b'}');
+    }
+
+    fn null(&mut self) {
+        self.literal.extend_from_slice(b"null");
+    }
+
+    fn meta(&mut self, what: &MetaField) {
+        match what {
+            MetaField::Typename(name) => write::text(name, &mut self.literal),
+            MetaField::Column(ColumnRef::RecordId, ..) => {
+                let column = self.column(ColumnRef::RecordId);
+                self.push(Op::Id { column });
+            }
+            MetaField::Column(column, scalar, _) => {
+                let column = self.column(column.clone());
+                self.push(Op::Value { column, scalar: *scalar });
+            }
+            MetaField::Rescued if self.extras.rescued => {
+                let column = self.source(Source::Rescued);
+                self.push(Op::Value { column, scalar: Scalar::Json });
+            }
+            MetaField::Rescued => self.null(),
+        }
+    }
+
+    fn field(&mut self, id: u32, form: &Form) {
+        if self.rules.hidden(id) {
+            return self.null();
+        }
+        match self.rules.condition(id).cloned() {
+            None => self.shown(id, form),
+            Some(condition) => {
+                let condition = self.source(Source::Condition(condition));
+                self.skippable(|skip| Op::Shown { condition, skip }, |builder| builder.shown(id, form));
+            }
+        }
+    }
+
+    /// Puts an operation before others that says how many of them are skipped.
+    fn skippable(&mut self, op: impl FnOnce(usize) -> Op, inner: impl FnOnce(&mut Self)) {
+        self.flush();
+        let place = self.plan.ops.len();
+        inner(self);
+        self.flush();
+        let skip = self.plan.ops.len() - place;
+        self.plan.ops.insert(place, op(skip));
+    }
+
+    fn shown(&mut self, id: u32, form: &Form) {
+        let mask = self.rules.mask(id).cloned();
+        match (form, mask) {
+            (Form::Scalar(scalar), mask) => {
+                let (column, scalar) = (self.column(ColumnRef::Field(id)), *scalar);
+                self.push(match mask {
+                    None => Op::Value { column, scalar },
+                    Some(mask) => Op::Masked { column, scalar, mask },
+                });
+            }
+            // No mask can stand for an object.
+            (Form::Object(_), Some(_)) => self.null(),
+            (Form::Object(nodes), None) => {
+                let presence = self.column(ColumnRef::Presence(id));
+                self.skippable(|skip| Op::Object { presence, skip }, |builder| builder.object(nodes));
+            }
+            (Form::List(form), mask) => {
+                let column = self.column(ColumnRef::Field(id));
+                let item = self.item(form, mask.as_ref());
+                self.push(Op::List { column, item });
+            }
+        }
+    }
+
+    fn item(&mut self, form: &Form, mask: Option<&Mask>) -> Item {
+        match (form, mask) {
+            (Form::Scalar(_), None) => Item::Copy,
+            (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
+            (Form::Object(_), Some(_)) => Item::Null,
+            (Form::Object(nodes), None) => {
+                Item::Object(nodes.iter().map(|node| self.list_member(node)).collect())
+            }
+            (Form::List(inner), mask) => Item::List(Box::new(self.item(inner, mask))),
+        }
+    }
+
+    fn list_member(&mut self, node: &Node) -> crate::query::list::Member {
+        let (name, id, item) = match &node.what {
+            What::Typename(name) => {
+                let mut text = Vec::new();
+                write::text(name, &mut text);
+                (String::new(), None, Item::Text(text))
+            }
+            What::Field { id, name, form } if !self.rules.hidden(*id) => {
+                let mask = self.rules.mask(*id).cloned();
+                (name.clone(), Some(*id), self.item(form, mask.as_ref()))
+            }
+            What::Field { .. } | What::Record(_) | What::Rest => (String::new(), None, Item::Null),
+        };
+        let condition = id.and_then(|id| self.rules.condition(id).cloned()).map(|condition| {
+            let column = self.source(Source::Condition(condition));
+            self.plan.flags.iter().position(|flag| *flag == column).unwrap_or_else(|| {
+                self.plan.flags.push(column);
+                self.plan.flags.len() - 1
+            })
+        });
+        crate::query::list::Member::new(&name, &node.key, item, condition)
+    }
+}

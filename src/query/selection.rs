@@ -1,0 +1,153 @@
+//! What of a row is shown: a selection resolved against the published shape. Made once for a field, used for rows,
+//! lists within rows, and images of changes.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::query::{ColumnRef, Selected, resolve};
+use crate::shape::{Field, Kind, Scalar};
+
+/// The GraphQL type of `_record`.
+const RECORD_TYPE: &str = "RecordMeta";
+
+/// One selected member of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The key in the response.
+    pub key: String,
+    /// What stands there.
+    pub what: What,
+}
+
+/// What a selected member shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// The type's name.
+    Typename(String),
+    /// A published field.
+    Field {
+        /// The field's id.
+        id: u32,
+        /// Its published name.
+        name: String,
+        /// What is shown of it.
+        form: Form,
+    },
+    /// `_record`.
+    Record(Vec<Meta>),
+    /// `_rest`: what is not published.
+    Rest,
+}
+
+/// What is shown of a field's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Form {
+    /// A scalar.
+    Scalar(Scalar),
+    /// An object's members.
+    Object(Vec<Node>),
+    /// Each item of a list.
+    List(Box<Form>),
+}
+
+/// One selected member of `_record`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meta {
+    /// The key in the response.
+    pub key: String,
+    /// What stands there.
+    pub what: MetaField,
+}
+
+/// What a member of `_record` shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetaField {
+    /// The type's name.
+    Typename(&'static str),
+    /// A column; its published name.
+    Column(ColumnRef, Scalar, String),
+    /// What did not fit the published types.
+    Rescued,
+}
+
+/// Resolves the selection of a row.
+pub(super) fn row(
+    fields: &[Field],
+    type_name: &str,
+    selected: &[Selected],
+    shown: &mut BTreeSet<u32>,
+) -> Result<Vec<Node>> {
+    nodes(fields, type_name, selected, true, shown)
+}
+
+fn nodes(
+    fields: &[Field],
+    type_name: &str,
+    selected: &[Selected],
+    root: bool,
+    shown: &mut BTreeSet<u32>,
+) -> Result<Vec<Node>> {
+    let mut nodes = Vec::with_capacity(selected.len());
+    for member in selected {
+        let what = match member.name.as_str() {
+            "__typename" => What::Typename(typename(member, type_name)),
+            resolve::RECORD if root => What::Record(record(&member.children)?),
+            "_rest" if root && resolve::named(fields, "_rest").is_none() => What::Rest,
+            name => {
+                let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
+                shown.insert(field.id);
+                let form = form(&field.kind, &nested(type_name, name), &member.children, shown)?;
+                What::Field { id: field.id, name: field.name.clone(), form }
+            }
+        };
+        nodes.push(Node { key: member.response_key.clone(), what });
+    }
+    Ok(nodes)
+}
+
+fn form(
+    kind: &Kind,
+    type_name: &str,
+    children: &[Selected],
+    shown: &mut BTreeSet<u32>,
+) -> Result<Form> {
+    Ok(match kind {
+        Kind::Scalar(scalar) => Form::Scalar(*scalar),
+        Kind::List(item) => Form::List(Box::new(form(item, type_name, children, shown)?)),
+        Kind::Object(fields) => Form::Object(nodes(fields, type_name, children, false, shown)?),
+    })
+}
+
+fn record(selected: &[Selected]) -> Result<Vec<Meta>> {
+    let mut members = Vec::with_capacity(selected.len());
+    for member in selected {
+        let what = match member.name.as_str() {
+            "__typename" => MetaField::Typename(RECORD_TYPE),
+            "rescued" => MetaField::Rescued,
+            name => {
+                let (column, scalar) = resolve::envelope(name).ok_or_else(|| unknown(name))?;
+                MetaField::Column(column, scalar, name.to_owned())
+            }
+        };
+        members.push(Meta { key: member.response_key.clone(), what });
+    }
+    Ok(members)
+}
+
+/// The name of the type that a `__typename` stands in; who has numbered it differently says so in an argument `type`.
+pub(super) fn typename(selected: &Selected, derived: &str) -> String {
+    let given = selected.arguments.iter().find(|(name, _)| name == "type").map(|(_, value)| value);
+    given.and_then(|name| name.as_str()).unwrap_or(derived).to_owned()
+}
+
+/// The type of a nested object: parent type and field in PascalCase.
+fn nested(parent: &str, field: &str) -> String {
+    let mut chars = field.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    parent.chars().chain(first).chain(chars).collect()
+}
+
+/// The error for a field that is not there.
+pub(super) fn unknown(name: &str) -> Error {
+    Error::bad_request(format!("there is no field `{name}`; ask the schema for the fields there are"))
+}

@@ -1,0 +1,102 @@
+//! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is the
+//! reference for [`Plan`](super::Plan).
+
+use crate::query::{Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, write};
+use crate::record::{Json, Signer};
+use crate::shape::Scalar;
+
+/// Projects images of rows as a scope lets them be seen.
+#[derive(Clone, Copy)]
+pub struct Projector<'a> {
+    /// How fields are shown.
+    pub rules: &'a dyn Rules,
+    /// How `_rest` and `_record.rescued` are shown.
+    pub extras: Extras,
+    /// Hashes masked values.
+    pub signer: &'a Signer,
+}
+
+impl Projector<'_> {
+    /// Appends the selection of one row.
+    pub fn row(&self, nodes: &[Node], row: &Json, out: &mut Vec<u8>) {
+        self.object(nodes, row, row, out);
+    }
+
+    fn object(&self, nodes: &[Node], object: &Json, row: &Json, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, node) in nodes.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write::text(&node.key, out);
+            out.push(b':');
+            match &node.what {
+                What::Typename(name) => write::text(name, out),
+                What::Field { id, name, form } => self.field(*id, form, object.get(name), row, out),
+                What::Record(members) => {
+                    let record = object.get(RECORD).unwrap_or(&Json::Null);
+                    out.push(b'{');
+                    for (index, member) in members.iter().enumerate() {
+                        if index > 0 {
+                            out.push(b',');
+                        }
+                        write::text(&member.key, out);
+                        out.push(b':');
+                        self.meta(&member.what, record, out);
+                    }
+                    out.push(b'}');
+                }
+                What::Rest if self.extras.rest => copy(object.get("_rest"), out),
+                What::Rest => out.extend_from_slice(b"null"),
+            }
+        }
+        out.push(b'}');
+    }
+
+    fn meta(&self, what: &MetaField, record: &Json, out: &mut Vec<u8>) {
+        match what {
+            MetaField::Typename(name) => write::text(name, out),
+            MetaField::Column(_, _, name) => copy(record.get(name), out),
+            MetaField::Rescued if self.extras.rescued => copy(record.get("rescued"), out),
+            MetaField::Rescued => out.extend_from_slice(b"null"),
+        }
+    }
+
+    fn field(&self, id: u32, form: &Form, value: Option<&Json>, row: &Json, out: &mut Vec<u8>) {
+        let shown = !self.rules.hidden(id) && self.rules.condition(id).is_none_or(|condition| condition.eval(row));
+        if !shown {
+            return out.extend_from_slice(b"null");
+        }
+        self.value(form, self.rules.mask(id), value, row, out);
+    }
+
+    fn value(&self, form: &Form, mask: Option<&Mask>, value: Option<&Json>, row: &Json, out: &mut Vec<u8>) {
+        match (form, mask, value) {
+            (Form::Scalar(_), None, value) => copy(value, out),
+            (Form::Scalar(Scalar::Json), Some(mask), value) => {
+                let text = value.filter(|value| !matches!(value, Json::Null)).map(Json::to_text);
+                let plain = text.as_deref().map_or(Plain::Null, Plain::Text);
+                mask.apply(plain, Scalar::Json, self.signer, out);
+            }
+            (Form::Scalar(scalar), Some(mask), value) => {
+                mask.apply(Plain::of(value, *scalar), *scalar, self.signer, out);
+            }
+            (Form::Object(nodes), None, Some(object @ Json::Object(_))) => self.object(nodes, object, row, out),
+            (Form::List(form), mask, Some(Json::Array(items))) => {
+                out.push(b'[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    self.value(form, mask, Some(item), row, out);
+                }
+                out.push(b']');
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+fn copy(value: Option<&Json>, out: &mut Vec<u8>) {
+    value.unwrap_or(&Json::Null).write(out);
+}

@@ -142,9 +142,9 @@ impl<T> Scoped<T> {
     pub fn open(&self, sealed: Sealed<Change>, wanted: &Filter) -> Opened {
         let seen = |row: &crate::record::Json| self.scope.rows.eval(row) && wanted.eval(row);
         let mut change = sealed.0;
-        change.before = change.before.filter(seen);
+        change.before = change.before.filter(|row| seen(row));
         let gone = change.after.is_none();
-        change.after = change.after.filter(seen);
+        change.after = change.after.filter(|row| seen(row));
         match (change.before.is_some(), change.after.is_some()) {
             (_, true) => Opened::Upsert(change),
             (true, false) if gone => Opened::Delete(change),

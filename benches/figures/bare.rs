@@ -20,13 +20,13 @@ use tokio::sync::Mutex;
 
 use crate::{orders, process::Services};
 
-const COLUMNS: &str =
-    "order_no text, status text, channel text, currency text, total float8, quantity bigint, placed_at text, \
+const COLUMNS: &str = "order_no text, status text, channel text, currency text, total float8, quantity bigint, placed_at text, \
      priority boolean, note text, customer_name text";
 const SELECTED: &str =
     "order_no, status, channel, currency, total, quantity, placed_at, priority, note, customer_name";
 const NAMES: [&str; 10] = [
-    "orderNo", "status", "channel", "currency", "total", "quantity", "placedAt", "priority", "note", "customer",
+    "orderNo", "status", "channel", "currency", "total", "quantity", "placedAt", "priority", "note",
+    "customer",
 ];
 
 /// The handler's process; ended when dropped.
@@ -208,7 +208,8 @@ fn fill_sqlite(path: &std::path::Path, rows: u64) {
 async fn fill_postgres(url: &str, rows: u64) {
     let pool = PgPool::connect(url).await.unwrap();
     let columns = COLUMNS.replace("text", "text collate \"C\"");
-    for sql in ["drop table if exists bare_orders".to_owned(), format!("create table bare_orders({columns})")] {
+    for sql in ["drop table if exists bare_orders".to_owned(), format!("create table bare_orders({columns})")]
+    {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
     }
     for first in (0..rows).step_by(5_000) {
@@ -255,7 +256,8 @@ pub fn sqlite_rates(single: u64, rows: u64) -> String {
         for first in (from..to).step_by(per_commit as usize) {
             let tx = connection.transaction().unwrap();
             {
-                let mut record = tx.prepare_cached("insert into record(coll, key, doc) values (1, ?1, ?2)").unwrap();
+                let mut record =
+                    tx.prepare_cached("insert into record(coll, key, doc) values (1, ?1, ?2)").unwrap();
                 let mut outbox = tx.prepare_cached("insert into outbox(record_id) values (?1)").unwrap();
                 for n in first..to.min(first + per_commit) {
                     let order = orders::order(n);
@@ -269,7 +271,9 @@ pub fn sqlite_rates(single: u64, rows: u64) -> String {
     };
     let one = insert(0, single, 1);
     let many = insert(single, single + rows, 1_000);
-    format!("bare SQLite (record + outbox row, synchronous=full): {one:.0} rows/s one a commit, {many:.0} rows/s 1000 a commit")
+    format!(
+        "bare SQLite (record + outbox row, synchronous=full): {one:.0} rows/s one a commit, {many:.0} rows/s 1000 a commit"
+    )
 }
 
 /// Bare rates of PostgreSQL: the same by one statement, 64 connections one row each, 4 connections 1000 rows each.
@@ -285,7 +289,9 @@ pub async fn postgres_rates(url: &str, single: u64, rows: u64) -> String {
     }
     let one = postgres_rate(&pool, 0, single, 1, 64).await;
     let many = postgres_rate(&pool, single, single + rows, 1_000, 4).await;
-    format!("bare PostgreSQL (record + outbox row, one statement): {one:.0} rows/s one a commit over 64 connections, {many:.0} rows/s 1000 a commit over 4")
+    format!(
+        "bare PostgreSQL (record + outbox row, one statement): {one:.0} rows/s one a commit over 64 connections, {many:.0} rows/s 1000 a commit over 4"
+    )
 }
 
 async fn postgres_rate(pool: &PgPool, from: u64, to: u64, per_commit: u64, tasks: u64) -> f64 {

@@ -20,11 +20,14 @@ pub async fn first_typed_row(server: &Server, tries: usize) {
     let mut times = Vec::new();
     for n in 0..tries {
         let (category, field) = (format!("fresh{n}"), format!("fresh{n}Reading"));
-        let body = format!(r#"{{"sensor":"s-{n}","at":"2026-11-22T10:00:00Z","value":{n}.5,"site":{{"city":"Lisboa"}}}}"#);
+        let body = format!(
+            r#"{{"sensor":"s-{n}","at":"2026-11-22T10:00:00Z","value":{n}.5,"site":{{"city":"Lisboa"}}}}"#
+        );
         let query = format!("{{ {field}(first: 1) {{ nodes {{ sensor at value site {{ city }} }} }} }}");
         let from = Instant::now();
         let answer = server.client.post(format!("{}/source/{category}/reading/bench/1", server.url));
-        let answer = answer.bearer_auth(&server.token).header("content-type", "application/json").body(body).send();
+        let answer =
+            answer.bearer_auth(&server.token).header("content-type", "application/json").body(body).send();
         assert_eq!(answer.await.unwrap().status(), 202);
         loop {
             let answer = server.graphql(&query).await;
@@ -69,8 +72,10 @@ async fn singles(server: &Server, count: u64) -> (f64, Vec<f64>) {
                         return latency;
                     }
                     let from = Instant::now();
-                    let answer = client.post(format!("{url}/source/single/order/bench/{n}")).bearer_auth(&token);
-                    let answer = answer.header("content-type", "application/json").body(orders::order(n).text);
+                    let answer =
+                        client.post(format!("{url}/source/single/order/bench/{n}")).bearer_auth(&token);
+                    let answer =
+                        answer.header("content-type", "application/json").body(orders::order(n).text);
                     let answer = answer.send().await.unwrap();
                     assert_eq!(answer.status(), 202, "{}", answer.text().await.unwrap());
                     let _ = answer.bytes().await;
@@ -102,7 +107,9 @@ async fn batches(server: &Server, rows: u64) -> f64 {
                     let body: String =
                         (first..rows.min(first + 1_000)).map(|n| orders::order(n).text + "\n").collect();
                     loop {
-                        let answer = client.post(format!("{url}/source/bulk/order/bench?key=/orderNo")).bearer_auth(&token);
+                        let answer = client
+                            .post(format!("{url}/source/bulk/order/bench?key=/orderNo"))
+                            .bearer_auth(&token);
                         let answer = answer.header("content-type", "application/x-ndjson").body(body.clone());
                         let answer: Value = answer.send().await.unwrap().json().await.unwrap();
                         // Refused for back-pressure: the same batch again, as a client does. Revisions stay apart.
@@ -142,16 +149,17 @@ pub async fn reads(server: &Server, services: &Services, rows: u64, requests: us
             r#"{{ bulkOrder(where: {{status: {{eq: "paid"}}, placedAt: {{lt: "2026-10-01T00:00:00Z"}}}}, orderBy: [{{placedAt: DESC}}], first: {first}) {{ nodes {{ {fields} }} }} }}"#
         )
     };
-    let lookup =
-        r#"{ bulkOrderByKey(sourceName: "bench", sourceUid: "O-00000042") { orderNo status total placedAt quantity } }"#;
+    let lookup = r#"{ bulkOrderByKey(sourceName: "bench", sourceUid: "O-00000042") { orderNo status total placedAt quantity } }"#;
     for (name, query, path, divisor) in [
         ("lookup", lookup.to_owned(), "/lookup", 1),
         ("list of 50", list(50), "/list/50", 4),
         ("list of 1000", list(1_000), "/list/1000", 20),
     ] {
         let count = (requests / divisor).max(20);
-        let mine = Cost::measure(services, || server.cpu_ms(), count, || async { post(server, &query).await }).await;
-        let base = Cost::measure(services, || cpu_ms(bare.pid()), count, || async { bare.get(path).await }).await;
+        let mine =
+            Cost::measure(services, || server.cpu_ms(), count, || async { post(server, &query).await }).await;
+        let base =
+            Cost::measure(services, || cpu_ms(bare.pid()), count, || async { bare.get(path).await }).await;
         println!(
             "{name}: {mine}; bare handler: {base}; ratio of server+database CPU {:.2}, of time p50 {:.2}",
             mine.cpu() / base.cpu(),

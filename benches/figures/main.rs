@@ -3,7 +3,13 @@
 //!
 //! `cargo bench --bench figures -- [embedded] [postgres] [scaled] [--quick]`
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a bench"
+)]
 #![allow(missing_docs, unreachable_pub, reason = "a bench")]
 
 mod bare;

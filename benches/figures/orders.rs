@@ -24,7 +24,12 @@ pub fn order(n: u64) -> Order {
     let status = STATUSES[(r % 5) as usize];
     let total = ((r >> 8) % 100_000) as f64 / 100.0;
     let day = 1 + (r >> 16) % 28;
-    let placed_at = format!("2026-{:02}-{day:02}T{:02}:{:02}:00.000000Z", 1 + (r >> 24) % 12, (r >> 32) % 24, (r >> 40) % 60);
+    let placed_at = format!(
+        "2026-{:02}-{day:02}T{:02}:{:02}:00.000000Z",
+        1 + (r >> 24) % 12,
+        (r >> 32) % 24,
+        (r >> 40) % 60
+    );
     let items: Vec<String> = (0..3 + n % 2)
         .map(|i| {
             format!(

@@ -69,7 +69,9 @@ pub struct Server {
 impl Server {
     pub async fn start(services: &Services) -> Server {
         let mut command = binary(services.data.path());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(["--data".as_ref(), services.data.path().as_os_str()]);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["--data".as_ref(), services.data.path().as_os_str()]);
         if let Some(url) = services.postgres_url() {
             command.args(["--database-url", &url]);
         }

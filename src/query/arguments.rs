@@ -31,7 +31,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn object<'a>(&mut self, path: &mut Vec<&'a str>, value: &'a Json, depth: usize) -> Result<Filter> {
         if depth > DEPTH_MAX {
-            return Err(Error::new(Code::TooComplex, format!("`where` nests deeper than {DEPTH_MAX}; write it flatter")));
+            return Err(Error::new(
+                Code::TooComplex,
+                format!("`where` nests deeper than {DEPTH_MAX}; write it flatter"),
+            ));
         }
         let mut all = Vec::new();
         for (name, value) in members(value, path.last().unwrap_or(&"where"))? {
@@ -134,7 +137,9 @@ impl Reader<'_> {
 fn members<'a>(value: &'a Json, name: &str) -> Result<&'a [(String, Json)]> {
     match value {
         Json::Object(members) => Ok(members),
-        Json::Null => Err(Error::bad_request(format!("`{name}` is null; leave it out, or ask with `isNull`"))),
+        Json::Null => {
+            Err(Error::bad_request(format!("`{name}` is null; leave it out, or ask with `isNull`")))
+        }
         _ => Err(Error::bad_request(format!("`{name}` takes conditions, such as `{{eq: …}}`"))),
     }
 }
@@ -180,7 +185,9 @@ fn order_item(collection: &Collection, item: &Json, ids: &mut BTreeSet<u32>) -> 
                     "DESC" => (true, false),
                     "ASC_NULLS_FIRST" => (false, true),
                     "DESC_NULLS_FIRST" => (true, true),
-                    other => return Err(Error::bad_request(format!("`{other}` is no order; use `ASC` or `DESC`"))),
+                    other => {
+                        return Err(Error::bad_request(format!("`{other}` is no order; use `ASC` or `DESC`")));
+                    }
                 };
                 if !sortable {
                     return Err(Error::bad_request(format!("`{name}` has no order")));

@@ -26,14 +26,8 @@ pub fn compile(
     limits: &config::Graphql,
     signer: &Signer,
 ) -> Result<Query> {
-    let mut compiler = Compiler {
-        collection,
-        limits,
-        signer,
-        selected,
-        compared: BTreeSet::new(),
-        shown: BTreeSet::new(),
-    };
+    let mut compiler =
+        Compiler { collection, limits, signer, selected, compared: BTreeSet::new(), shown: BTreeSet::new() };
     let (filter, ask) = match root {
         Root::List => (compiler.filter()?, Ask::List(compiler.list()?)),
         Root::ByKey => {
@@ -204,7 +198,9 @@ impl<'a> Compiler<'a> {
                 "__typename" => Figure::Typename(self.typename(child, "Aggregate")),
                 "count" => Figure::Count,
                 "group" => Figure::Group(self.group(&child.children, &grouped)),
-                "countDistinct" => self.function(Function::CountDistinct, "CountDistinct", &child.children)?,
+                "countDistinct" => {
+                    self.function(Function::CountDistinct, "CountDistinct", &child.children)?
+                }
                 "sum" => self.function(Function::Sum, "Sum", &child.children)?,
                 "avg" => self.function(Function::Avg, "Avg", &child.children)?,
                 "min" => self.function(Function::Min, "Min", &child.children)?,
@@ -265,9 +261,7 @@ impl<'a> Compiler<'a> {
             .transpose()?;
         let snapshot = matches!(self.argument("snapshot"), Some(Json::Bool(true)));
         if snapshot && after.is_some() {
-            return Err(Error::bad_request(
-                "`snapshot` starts anew and `after` resumes: give one of them",
-            ));
+            return Err(Error::bad_request("`snapshot` starts anew and `after` resumes: give one of them"));
         }
         let mut fields = Vec::with_capacity(self.selected.children.len());
         for child in &self.selected.children {
@@ -343,5 +337,9 @@ fn order_fingerprint(order: &[Order]) -> u64 {
 }
 
 fn fitting(cursor: PageCursor, order: &[Order]) -> Result<PageCursor> {
-    if cursor.values.len() == order.len() { Ok(cursor) } else { Err(Error::bad_request("the cursor is damaged")) }
+    if cursor.values.len() == order.len() {
+        Ok(cursor)
+    } else {
+        Err(Error::bad_request("the cursor is damaged"))
+    }
 }

@@ -48,7 +48,13 @@ impl Member {
 }
 
 /// Appends the selection of each item of the list that `text` holds. `None` when it holds something else.
-pub(super) fn items(text: &str, item: &Item, shown: &[bool], signer: &Signer, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn items(
+    text: &str,
+    item: &Item,
+    shown: &[bool],
+    signer: &Signer,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     if matches!(item, Item::Copy) {
         out.extend_from_slice(text.as_bytes());
         return Some(());

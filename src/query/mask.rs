@@ -24,8 +24,12 @@ impl<'a> Plain<'a> {
     pub fn of(value: Option<&'a Json>, scalar: Scalar) -> Self {
         match (value, scalar) {
             (Some(Json::Bool(value)), Scalar::Boolean) => Plain::Bool(*value),
-            (Some(Json::Number(text)), Scalar::Int | Scalar::BigInt) => text.parse().map_or(Plain::Null, Plain::Int),
-            (Some(Json::String(text)), Scalar::Int | Scalar::BigInt) => text.parse().map_or(Plain::Null, Plain::Int),
+            (Some(Json::Number(text)), Scalar::Int | Scalar::BigInt) => {
+                text.parse().map_or(Plain::Null, Plain::Int)
+            }
+            (Some(Json::String(text)), Scalar::Int | Scalar::BigInt) => {
+                text.parse().map_or(Plain::Null, Plain::Int)
+            }
             (Some(Json::Number(text)), Scalar::Float) => text.parse().map_or(Plain::Null, Plain::Float),
             (Some(Json::String(text)), Scalar::String | Scalar::DateTime | Scalar::Date | Scalar::Uuid) => {
                 Plain::Text(text)
@@ -64,7 +68,9 @@ impl Mask {
                 let kept: String = std::iter::once('…').chain(text.chars().skip(skip)).collect();
                 return write::text(&kept, out);
             }
-            (Mask::Round(step), Plain::Int(number)) => round_int(number, *step).map_or(Plain::Null, Plain::Int),
+            (Mask::Round(step), Plain::Int(number)) => {
+                round_int(number, *step).map_or(Plain::Null, Plain::Int)
+            }
             (Mask::Round(step), Plain::Float(number)) => {
                 let rounded = (number / step).round() * step;
                 if *step > 0.0 && rounded.is_finite() { Plain::Float(rounded) } else { Plain::Null }
@@ -147,8 +153,14 @@ mod tests {
         let time = Plain::Text("2026-11-22T21:21:19.000000Z");
         let month = Mask::Truncate(Unit::Month);
         assert_eq!(masked(&month, time, Scalar::DateTime), "\"2026-11-01T00:00:00.000000Z\"");
-        assert_eq!(masked(&Mask::Truncate(Unit::Hour), time, Scalar::DateTime), "\"2026-11-22T21:00:00.000000Z\"");
-        assert_eq!(masked(&Mask::Truncate(Unit::Year), Plain::Text("2026-11-22"), Scalar::Date), "\"2026-01-01\"");
+        assert_eq!(
+            masked(&Mask::Truncate(Unit::Hour), time, Scalar::DateTime),
+            "\"2026-11-22T21:00:00.000000Z\""
+        );
+        assert_eq!(
+            masked(&Mask::Truncate(Unit::Year), Plain::Text("2026-11-22"), Scalar::Date),
+            "\"2026-01-01\""
+        );
         assert_eq!(masked(&month, time, Scalar::String), "null");
     }
 }

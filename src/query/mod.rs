@@ -25,8 +25,8 @@ pub use cursor::{PageCursor, decode_position, encode_position};
 pub use filter::like;
 pub use mask::Plain;
 pub use plan::{Columns, Extras, Plan, Source};
-pub use selection::{Form, Meta, MetaField, Node, What};
 pub use resolve::{RECORD, walk};
+pub use selection::{Form, Meta, MetaField, Node, What};
 pub use tree::Projector;
 
 use std::{collections::BTreeSet, sync::Arc};

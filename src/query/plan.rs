@@ -41,14 +41,32 @@ pub enum Source {
 #[derive(Debug)]
 enum Op {
     Literal(Vec<u8>),
-    Value { column: usize, scalar: Scalar },
-    Masked { column: usize, scalar: Scalar, mask: Mask },
-    Id { column: usize },
-    List { column: usize, item: Item },
+    Value {
+        column: usize,
+        scalar: Scalar,
+    },
+    Masked {
+        column: usize,
+        scalar: Scalar,
+        mask: Mask,
+    },
+    Id {
+        column: usize,
+    },
+    List {
+        column: usize,
+        item: Item,
+    },
     /// The object that follows is there, or null stands for it and this many operations are skipped.
-    Object { presence: usize, skip: usize },
+    Object {
+        presence: usize,
+        skip: usize,
+    },
     /// What follows is shown in this row, or null stands for it and this many operations are skipped.
-    Shown { condition: usize, skip: usize },
+    Shown {
+        condition: usize,
+        skip: usize,
+    },
 }
 
 /// A compiled selection.

@@ -105,12 +105,7 @@ fn nodes(
     Ok(nodes)
 }
 
-fn form(
-    kind: &Kind,
-    type_name: &str,
-    children: &[Selected],
-    shown: &mut BTreeSet<u32>,
-) -> Result<Form> {
+fn form(kind: &Kind, type_name: &str, children: &[Selected], shown: &mut BTreeSet<u32>) -> Result<Form> {
     Ok(match kind {
         Kind::Scalar(scalar) => Form::Scalar(*scalar),
         Kind::List(item) => Form::List(Box::new(form(item, type_name, children, shown)?)),

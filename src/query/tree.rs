@@ -63,7 +63,8 @@ impl Projector<'_> {
     }
 
     fn field(&self, id: u32, form: &Form, value: Option<&Json>, row: &Json, out: &mut Vec<u8>) {
-        let shown = !self.rules.hidden(id) && self.rules.condition(id).is_none_or(|condition| condition.eval(row));
+        let shown =
+            !self.rules.hidden(id) && self.rules.condition(id).is_none_or(|condition| condition.eval(row));
         if !shown {
             return out.extend_from_slice(b"null");
         }
@@ -81,7 +82,9 @@ impl Projector<'_> {
             (Form::Scalar(scalar), Some(mask), value) => {
                 mask.apply(Plain::of(value, *scalar), *scalar, self.signer, out);
             }
-            (Form::Object(nodes), None, Some(object @ Json::Object(_))) => self.object(nodes, object, row, out),
+            (Form::Object(nodes), None, Some(object @ Json::Object(_))) => {
+                self.object(nodes, object, row, out)
+            }
             (Form::List(form), mask, Some(Json::Array(items))) => {
                 out.push(b'[');
                 for (index, item) in items.iter().enumerate() {

@@ -3,10 +3,16 @@
 //! Everything that may wait for others stands in one order, so that transactions cannot wait for each other in a
 //! circle: collections' rows and tables by their numbers, then positions by their collections' numbers, last.
 
+mod aggregate;
 mod ddl;
 mod image;
+mod list;
 mod prepare;
 mod publish;
+mod read;
+mod sql;
+
+pub use read::SnapshotPage;
 
 use std::sync::Arc;
 

@@ -1,0 +1,330 @@
+//! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
+
+use super::read::{Cells, INLINE_ROWS_MAX, member, plan, rows_filter, select_list};
+use super::sql::{Sql, column};
+use super::table;
+use crate::error::{Error, Result};
+use crate::policy::Scoped;
+use crate::query::{
+    Collection, Columns, ConnectionField, EdgeField, List, Literal, Order, PageCursor, PageInfo, Plan, Query,
+    Source, encode_position, write,
+};
+use crate::record::Signer;
+use crate::shape::Scalar;
+use crate::store::Store;
+use crate::store::db::RowRef;
+
+/// Rows as they are written: where each ends.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Rows {
+    /// Appends them as a list, turned round for a page from the end.
+    fn write(&self, backward: bool, out: &mut Vec<u8>) {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let mut rows: Vec<&[u8]> =
+            starts.zip(&self.ends).filter_map(|(from, to)| self.bytes.get(from..*to)).collect();
+        if backward {
+            rows.reverse();
+        }
+        out.reserve(self.bytes.len() + rows.len() + 2);
+        out.push(b'[');
+        for (index, row) in rows.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(row);
+        }
+        out.push(b']');
+    }
+}
+
+/// How one member of the connection takes the rows in.
+enum Sink {
+    Nodes(Plan, Rows),
+    Edges(Vec<(Vec<u8>, Edge)>, Rows),
+    /// Takes none.
+    Other,
+}
+
+enum Edge {
+    Text(Vec<u8>),
+    Node(Plan),
+    Cursor,
+}
+
+/// The page while it is read.
+struct Page<'a> {
+    query: &'a Scoped<Query>,
+    list: &'a List,
+    signer: &'a Signer,
+    sinks: Vec<Sink>,
+    /// Columns of the order among the plan's columns.
+    order: Vec<usize>,
+    /// The column of the row's number.
+    row_id: usize,
+    /// Where the row's columns begin.
+    offset: usize,
+    count: usize,
+    more: bool,
+    first: Option<PageCursor>,
+    last: Option<PageCursor>,
+    total: i64,
+    position: i64,
+}
+
+impl Store {
+    pub(super) async fn list(
+        &self,
+        query: &Scoped<Query>,
+        list: &List,
+        signer: &Signer,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let mut sources = Vec::new();
+        let sinks = list.fields.iter().map(|field| sink(query, &field.what, &mut sources)).collect();
+        let order = list.order.iter().map(|order| place(&mut sources, order)).collect();
+        let mut sql = Sql::new(self.db.dialect());
+        let asks = |wanted: fn(&ConnectionField) -> bool| list.fields.iter().any(|field| wanted(&field.what));
+        let total = asks(|field| matches!(field, ConnectionField::TotalCount));
+        let position = asks(|field| match field {
+            ConnectionField::PageInfo(fields) => fields.iter().any(|(_, field)| *field == PageInfo::Cursor),
+            _ => false,
+        });
+        let text = statement(&mut sql, query, list, &sources, total, position)?;
+        let mut page = Page {
+            query,
+            list,
+            signer,
+            sinks,
+            order,
+            row_id: sources.len(),
+            offset: if total || position { 2 } else { 0 },
+            count: 0,
+            more: false,
+            first: None,
+            last: None,
+            total: 0,
+            position: 0,
+        };
+        let mut each = |row: &RowRef<'_>| page.row(row);
+        if list.limit <= INLINE_ROWS_MAX && !total {
+            self.db.read(&text, &sql.params, &mut each).await?;
+        } else {
+            self.db.read_large(&text, &sql.params, &mut each).await?;
+        }
+        page.write(out);
+        Ok(())
+    }
+}
+
+fn sink(query: &Scoped<Query>, field: &ConnectionField, sources: &mut Vec<Source>) -> Sink {
+    match field {
+        ConnectionField::Nodes(nodes) => Sink::Nodes(plan(query, nodes, sources), Rows::default()),
+        ConnectionField::Edges(fields) => {
+            let mut edges = Vec::with_capacity(fields.len());
+            for (index, (key, field)) in fields.iter().enumerate() {
+                let mut head = Vec::new();
+                member(key, index == 0, &mut head);
+                edges.push((
+                    head,
+                    match field {
+                        EdgeField::Typename(name) => {
+                            let mut text = Vec::new();
+                            write::text(name, &mut text);
+                            Edge::Text(text)
+                        }
+                        EdgeField::Node(nodes) => Edge::Node(plan(query, nodes, sources)),
+                        EdgeField::Cursor => Edge::Cursor,
+                    },
+                ));
+            }
+            Sink::Edges(edges, Rows::default())
+        }
+        ConnectionField::Typename(_) | ConnectionField::PageInfo(_) | ConnectionField::TotalCount => {
+            Sink::Other
+        }
+    }
+}
+
+/// The place of an order's column among the statement's columns.
+fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
+    let source = Source::Column(order.field.column.clone());
+    sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+        sources.push(source);
+        sources.len() - 1
+    })
+}
+
+fn statement(
+    sql: &mut Sql,
+    query: &Scoped<Query>,
+    list: &List,
+    sources: &[Source],
+    total: bool,
+    position: bool,
+) -> Result<String> {
+    let collection = query.get().collection();
+    let table = table(collection);
+    let mut columns = select_list(sql, sources)?;
+    columns.push("row_id".into());
+    let filter = sql.condition(&rows_filter(query), false)?;
+    let mut page = filter.clone();
+    if let Some(from) = &list.from {
+        page = format!("{page} and {}", sql.keyset(&list.order, from, list.backward)?);
+    }
+    let inner_order =
+        Sql::order(&list.order, list.backward, &|_, order| column(&order.field.column), "row_id");
+    // One more than asked tells whether there is more.
+    let limit = list.limit + 1;
+    if !total && !position {
+        let columns = columns.join(", ");
+        return Ok(format!("select {columns} from {table} where {page} {inner_order} limit {limit}"));
+    }
+    let total = if total { format!("(select count(*) from {table} where {filter})") } else { "0".into() };
+    let position = if position {
+        format!("(select pos from collection_pos where collection_id = {})", collection.id)
+    } else {
+        "0".into()
+    };
+    let named: Vec<String> =
+        columns.iter().enumerate().map(|(index, column)| format!("{column} as c{index}")).collect();
+    let outer: Vec<String> = (0..columns.len()).map(|index| format!("q.c{index}")).collect();
+    let place = |order: &Order| {
+        sources
+            .iter()
+            .position(|source| *source == Source::Column(order.field.column.clone()))
+            .unwrap_or_default()
+    };
+    let row_id = format!("q.c{}", sources.len());
+    let outer_order =
+        Sql::order(&list.order, list.backward, &|_, order| format!("q.c{}", place(order)), &row_id);
+    Ok(format!(
+        "select m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
+         left join (select {} from {table} where {page} {inner_order} limit {limit}) q on true {outer_order}",
+        outer.join(", "),
+        named.join(", ")
+    ))
+}
+
+impl Page<'_> {
+    fn row(&mut self, row: &RowRef<'_>) -> Result<()> {
+        let cells = Cells { row, offset: self.offset };
+        if self.offset > 0 {
+            self.total = row.i64(0)?.unwrap_or_default();
+            self.position = row.i64(1)?.unwrap_or_default();
+        }
+        // Without rows the figures still come, with nulls beside them.
+        let Some(row_id) = cells.int(self.row_id)? else { return Ok(()) };
+        if self.count == self.list.limit {
+            self.more = true;
+            return Ok(());
+        }
+        self.count += 1;
+        let mut cursor = None;
+        for sink in &mut self.sinks {
+            match sink {
+                Sink::Nodes(plan, rows) => {
+                    plan.write(&cells, self.signer, &mut rows.bytes)?;
+                    rows.ends.push(rows.bytes.len());
+                }
+                Sink::Edges(fields, rows) => {
+                    for (head, field) in fields.iter() {
+                        rows.bytes.extend_from_slice(head);
+                        match field {
+                            Edge::Text(text) => rows.bytes.extend_from_slice(text),
+                            Edge::Node(plan) => plan.write(&cells, self.signer, &mut rows.bytes)?,
+                            Edge::Cursor => {
+                                let made = cursor_of(self.list, &self.order, row_id, &cells)?;
+                                let text = made.encode(self.query.get().collection(), self.signer);
+                                write::text(&text, &mut rows.bytes);
+                                cursor = Some(made);
+                            }
+                        }
+                    }
+                    rows.bytes.push(b'}');
+                    rows.ends.push(rows.bytes.len());
+                }
+                Sink::Other => {}
+            }
+        }
+        let cursor = match cursor {
+            Some(cursor) => cursor,
+            None => cursor_of(self.list, &self.order, row_id, &cells)?,
+        };
+        if self.first.is_none() {
+            self.first = Some(cursor.clone());
+        }
+        self.last = Some(cursor);
+        Ok(())
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        let backward = self.list.backward;
+        for (index, (field, sink)) in self.list.fields.iter().zip(&self.sinks).enumerate() {
+            member(&field.key, index == 0, out);
+            match (&field.what, sink) {
+                (_, Sink::Nodes(_, rows) | Sink::Edges(_, rows)) => rows.write(backward, out),
+                (ConnectionField::Typename(name), _) => write::text(name, out),
+                (ConnectionField::TotalCount, _) => write::int(self.total, out),
+                (ConnectionField::PageInfo(fields), _) => self.page_info(fields, out),
+                _ => out.extend_from_slice(b"null"),
+            }
+        }
+        if self.list.fields.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
+    }
+
+    fn page_info(&self, fields: &[(String, PageInfo)], out: &mut Vec<u8>) {
+        let collection: &Collection = self.query.get().collection();
+        let from = self.list.from.is_some();
+        let (start, end) =
+            if self.list.backward { (&self.last, &self.first) } else { (&self.first, &self.last) };
+        let cursor = |cursor: &Option<PageCursor>, out: &mut Vec<u8>| match cursor {
+            Some(cursor) => write::text(&cursor.encode(collection, self.signer), out),
+            None => out.extend_from_slice(b"null"),
+        };
+        for (index, (key, field)) in fields.iter().enumerate() {
+            member(key, index == 0, out);
+            match field {
+                PageInfo::Typename => write::text("PageInfo", out),
+                PageInfo::HasNextPage => write::bool(if self.list.backward { from } else { self.more }, out),
+                PageInfo::HasPreviousPage => {
+                    write::bool(if self.list.backward { self.more } else { from }, out)
+                }
+                PageInfo::StartCursor => cursor(start, out),
+                PageInfo::EndCursor => cursor(end, out),
+                PageInfo::Cursor => {
+                    write::text(&encode_position(self.position, collection, self.signer), out);
+                }
+            }
+        }
+        if fields.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
+    }
+}
+
+fn cursor_of(list: &List, places: &[usize], row_id: i64, cells: &Cells<'_, '_>) -> Result<PageCursor> {
+    let values = list.order.iter().zip(places).map(|(order, place)| literal(order, cells, *place));
+    Ok(PageCursor { order: list.fingerprint, values: values.collect::<Result<_>>()?, row_id })
+}
+
+fn literal(order: &Order, cells: &Cells<'_, '_>, place: usize) -> Result<Option<Literal>> {
+    if order.field.column == crate::query::ColumnRef::RecordId {
+        return Ok(cells.uuid(place)?.map(|id| Literal::Text(id.to_string())));
+    }
+    Ok(match order.field.scalar {
+        Scalar::Boolean => cells.bool(place)?.map(Literal::Bool),
+        Scalar::Int | Scalar::BigInt => cells.int(place)?.map(Literal::Int),
+        Scalar::Float => cells.float(place)?.map(Literal::Float),
+        Scalar::Json => return Err(Error::internal("JSON has no order")),
+        _ => cells.text(place)?.map(|text| Literal::Text(text.to_owned())),
+    })
+}

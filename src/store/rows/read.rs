@@ -1,0 +1,190 @@
+//! Scoped queries out: one statement for a root field, its rows written straight into the answer by a plan. Nothing is
+//! read here but through a [`Scoped`] query.
+
+use std::ops::ControlFlow;
+
+use uuid::Uuid;
+
+use super::sql::Sql;
+use super::table;
+use crate::error::{Code, Error, Result};
+use crate::policy::{Access, Scope, Scoped};
+use crate::query::{Ask, Columns, Extras, Filter, Node, Plan, Query, Source, write};
+use crate::record::Signer;
+use crate::store::Store;
+use crate::store::db::RowRef;
+
+/// Pages of up to this many rows are read on the calling thread.
+pub(super) const INLINE_ROWS_MAX: usize = 100;
+
+/// A row of the statement, its selected columns beginning at `offset`.
+pub(super) struct Cells<'a, 'r> {
+    pub(super) row: &'a RowRef<'r>,
+    pub(super) offset: usize,
+}
+
+impl Columns for Cells<'_, '_> {
+    fn text(&self, index: usize) -> Result<Option<&str>> {
+        self.row.text(self.offset + index)
+    }
+
+    fn int(&self, index: usize) -> Result<Option<i64>> {
+        self.row.i64(self.offset + index)
+    }
+
+    fn float(&self, index: usize) -> Result<Option<f64>> {
+        self.row.f64(self.offset + index)
+    }
+
+    fn bool(&self, index: usize) -> Result<Option<bool>> {
+        self.row.bool(self.offset + index)
+    }
+
+    fn uuid(&self, index: usize) -> Result<Option<Uuid>> {
+        self.row.uuid(self.offset + index)
+    }
+}
+
+/// What a scope says of members that are no published fields.
+pub(super) fn extras(scope: &Scope) -> Extras {
+    Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible }
+}
+
+/// Compiles a selection, its columns added to those that the statement has already.
+pub(super) fn plan(query: &Scoped<Query>, nodes: &[Node], sources: &mut Vec<Source>) -> Plan {
+    let scope = query.scope();
+    let mut plan = Plan::compile(nodes, scope.as_ref(), extras(scope), std::mem::take(sources));
+    *sources = plan.into_sources();
+    plan
+}
+
+/// The rows that the client wants and may see.
+pub(super) fn rows_filter(query: &Scoped<Query>) -> Filter {
+    Filter::all([query.scope().rows().clone(), query.get().filter().clone()])
+}
+
+/// The select list of a plan's columns.
+pub(super) fn select_list(sql: &mut Sql, sources: &[Source]) -> Result<Vec<String>> {
+    sources.iter().map(|source| sql.source(source)).collect()
+}
+
+impl Store {
+    /// Answers a root field: appends its JSON value.
+    ///
+    /// # Errors
+    /// `CONFLICT` when a lookup finds several rows, `TOO_COMPLEX` when an aggregate has too many groups.
+    pub async fn fetch(&self, query: &Scoped<Query>, signer: &Signer, out: &mut Vec<u8>) -> Result<()> {
+        match query.get().ask() {
+            Ask::List(list) => self.list(query, list, signer, out).await,
+            Ask::ByKey(nodes) => self.by_key(query, nodes, signer, out).await,
+            Ask::Aggregate(aggregate) => self.aggregate(query, aggregate, out).await,
+            Ask::Changes(_) => Err(Error::internal("changes are tailed, not fetched")),
+        }
+    }
+
+    async fn by_key(
+        &self,
+        query: &Scoped<Query>,
+        nodes: &[Node],
+        signer: &Signer,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let mut sql = Sql::new(self.db.dialect());
+        let mut sources = Vec::new();
+        let plan = plan(query, nodes, &mut sources);
+        let mut columns = select_list(&mut sql, &sources)?;
+        columns.push("row_id".into());
+        let filter = sql.condition(&rows_filter(query), false)?;
+        let text = format!(
+            "select {} from {} where {filter} limit 2",
+            columns.join(", "),
+            table(query.get().collection())
+        );
+        let from = out.len();
+        let mut found = 0;
+        self.db
+            .read(&text, &sql.params, &mut |row| {
+                found += 1;
+                if found == 1 { plan.write(&Cells { row, offset: 0 }, signer, out) } else { Ok(()) }
+            })
+            .await?;
+        match found {
+            0 => out.extend_from_slice(b"null"),
+            1 => {}
+            _ => {
+                out.truncate(from);
+                let text = "several sources have a record with this `sourceUid`; say which by `sourceName`";
+                return Err(Error::new(Code::Conflict, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The position of a collection's last change.
+    pub async fn position(&self, collection_id: i64) -> Result<i64> {
+        let sql = "select pos from collection_pos where collection_id = $1";
+        let rows = self.db.query(sql, &[collection_id.into()]).await?;
+        rows.first().map_or(Ok(0), |row| row.i64(0))
+    }
+
+    /// One page of a snapshot: rows behind `after` in the order of their numbers that were last changed at `position`
+    /// or before. Each selection of a row is handed to `each` with the row's key. Returns the last row's number,
+    /// `Continue` when there may be more.
+    pub async fn snapshot_page(
+        &self,
+        query: &Scoped<Query>,
+        selections: &[&[Node]],
+        page: SnapshotPage<'_>,
+        each: &mut (dyn FnMut(&str, &[Vec<u8>]) -> Result<()> + Send),
+    ) -> Result<ControlFlow<(), i64>> {
+        let mut sql = Sql::new(self.db.dialect());
+        let mut sources = Vec::new();
+        let plans: Vec<Plan> = selections.iter().map(|nodes| plan(query, nodes, &mut sources)).collect();
+        let mut columns = vec!["row_id".to_owned(), "key".to_owned()];
+        columns.extend(select_list(&mut sql, &sources)?);
+        let filter = sql.condition(&rows_filter(query), false)?;
+        let (after, position) = (sql.param(page.after.into()), sql.param(page.position.into()));
+        let limit = i64::try_from(page.limit).map_err(Error::internal)?;
+        let text = format!(
+            "select {} from {} where {filter} and row_id > {after} and pos <= {position} \
+             order by row_id limit {limit}",
+            columns.join(", "),
+            table(query.get().collection())
+        );
+        let (mut last, mut count) = (page.after, 0);
+        self.db
+            .read_large(&text, &sql.params, &mut |row| {
+                count += 1;
+                last = row.i64(0)?.unwrap_or(last);
+                let mut written = Vec::with_capacity(plans.len());
+                for plan in &plans {
+                    let mut out = Vec::with_capacity(256);
+                    plan.write(&Cells { row, offset: 2 }, page.signer, &mut out)?;
+                    written.push(out);
+                }
+                each(row.text(1)?.unwrap_or_default(), &written)
+            })
+            .await?;
+        Ok(if count < limit { ControlFlow::Break(()) } else { ControlFlow::Continue(last) })
+    }
+}
+
+/// Which page of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotPage<'a> {
+    /// Behind the row with this number.
+    pub after: i64,
+    /// As of this position.
+    pub position: i64,
+    /// The most rows.
+    pub limit: usize,
+    /// Hashes masked values.
+    pub signer: &'a Signer,
+}
+
+/// Appends `"key":`, with what must stand before it.
+pub(super) fn member(key: &str, first: bool, out: &mut Vec<u8>) {
+    out.push(if first { b'{' } else { b',' });
+    write::text(key, out);
+    out.push(b':');
+}

@@ -1,0 +1,289 @@
+//! Filters, orders and columns as SQL, for both databases. What is said here must be what `query::Filter::eval` says:
+//! two-valued, text by code point, numbers of mixed kinds as floats.
+
+use crate::error::{Error, Result};
+use crate::query::{
+    ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, Order, PageCursor, Source, write,
+};
+use crate::shape::Scalar;
+use crate::store::db::{Dialect, Value};
+
+/// A statement that is being written, with its parameters.
+pub(super) struct Sql {
+    pub(super) dialect: Dialect,
+    pub(super) params: Vec<Value>,
+}
+
+/// The name of a column.
+pub(super) fn column(column: &ColumnRef) -> String {
+    match column {
+        ColumnRef::Field(id) => format!("f{id}"),
+        ColumnRef::Presence(id) => format!("p{id}"),
+        ColumnRef::Key => "key".into(),
+        ColumnRef::Revision => "rev".into(),
+        ColumnRef::RecordId => "record_id".into(),
+        ColumnRef::SourceName => "source_name".into(),
+        ColumnRef::SourceUid => "source_uid".into(),
+        ColumnRef::Author => "author".into(),
+        ColumnRef::IngestedAt => "ingested_at".into(),
+    }
+}
+
+impl Sql {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Sql { dialect, params: Vec::new() }
+    }
+
+    /// The mark of a new parameter.
+    pub(super) fn param(&mut self, value: Value) -> String {
+        self.params.push(value);
+        format!("${}", self.params.len())
+    }
+
+    /// What a read plan wants in one column.
+    pub(super) fn source(&mut self, source: &Source) -> Result<String> {
+        Ok(match source {
+            Source::Column(ColumnRef::Presence(id)) => format!("coalesce(p{id}, false)"),
+            Source::Column(reference) => column(reference),
+            Source::Rescued => "rescued".into(),
+            Source::Rest => "rest".into(),
+            Source::Condition(filter) => self.condition(filter, true)?,
+        })
+    }
+
+    /// A condition. Where null counts as false it may be left so, and indexes can be used; else it is made two-valued.
+    pub(super) fn condition(&mut self, filter: &Filter, exact: bool) -> Result<String> {
+        Ok(match filter {
+            Filter::Const(holds) => holds.to_string(),
+            Filter::And(inner) => self.joined(inner, " and ", "true", exact)?,
+            Filter::Or(inner) => self.joined(inner, " or ", "false", exact)?,
+            Filter::Not(inner) => format!("not {}", self.condition(inner, true)?),
+            Filter::IsNull(field) => match field.column {
+                ColumnRef::Presence(id) => format!("(not coalesce(p{id}, false))"),
+                _ => format!("({} is null)", column(&field.column)),
+            },
+            Filter::Contains(field, literal) => self.contains(field, literal),
+            leaf => {
+                let leaf = self.leaf(leaf)?;
+                if exact { format!("coalesce({leaf}, false)") } else { format!("({leaf})") }
+            }
+        })
+    }
+
+    fn joined(&mut self, inner: &[Filter], word: &str, none: &str, exact: bool) -> Result<String> {
+        if inner.is_empty() {
+            return Ok(none.into());
+        }
+        let parts: Vec<String> =
+            inner.iter().map(|filter| self.condition(filter, exact)).collect::<Result<_>>()?;
+        Ok(format!("({})", parts.join(word)))
+    }
+
+    fn leaf(&mut self, filter: &Filter) -> Result<String> {
+        Ok(match filter {
+            Filter::Compare(left, comparison, right) => {
+                let mixed = is_float(left) != is_float(right);
+                let (one, other) = (self.operand(left, mixed, right)?, self.operand(right, mixed, left)?);
+                format!("{one} {} {other}", symbol(*comparison))
+            }
+            Filter::In(field, literals) => {
+                let marks: Vec<String> =
+                    literals.iter().map(|literal| self.literal(field, literal)).collect::<Result<_>>()?;
+                format!("{} in ({})", self.field(field), marks.join(","))
+            }
+            Filter::Like(field, pattern) => match self.dialect {
+                Dialect::Postgres => {
+                    format!("{} like {}", column(&field.column), self.param(pattern.as_str().into()))
+                }
+                // SQLite's LIKE ignores case; GLOB does not, and can say all that LIKE can.
+                Dialect::Sqlite => {
+                    format!("{} glob {}", column(&field.column), self.param(Value::from(glob(pattern))))
+                }
+            },
+            Filter::StartsWith(field, prefix) => {
+                let (name, prefix) = (column(&field.column), self.param(prefix.as_str().into()));
+                match self.dialect {
+                    Dialect::Postgres => format!("starts_with({name}, {prefix})"),
+                    Dialect::Sqlite => format!("substr({name}, 1, length({prefix})) = {prefix}"),
+                }
+            }
+            _ => return Err(Error::internal("a condition is none that SQL knows")),
+        })
+    }
+
+    fn field(&self, field: &FieldRef) -> String {
+        match field.column {
+            ColumnRef::Presence(id) => format!("coalesce(p{id}, false)"),
+            _ => column(&field.column),
+        }
+    }
+
+    fn operand(&mut self, operand: &Operand, mixed: bool, other: &Operand) -> Result<String> {
+        let text = match (operand, other) {
+            (Operand::Field(field), _) => self.field(field),
+            (Operand::Literal(literal), Operand::Field(field)) => self.literal(field, literal)?,
+            (Operand::Literal(literal), Operand::Literal(_)) => self.constant(literal),
+        };
+        Ok(if mixed { format!("cast({text} as double precision)") } else { text })
+    }
+
+    /// A parameter whose type nothing beside it tells.
+    fn constant(&mut self, literal: &Literal) -> String {
+        let ty = match literal {
+            Literal::Bool(_) => "boolean",
+            Literal::Int(_) => "bigint",
+            Literal::Float(_) => "double precision",
+            Literal::Text(_) => "text",
+        };
+        format!("cast({} as {ty})", self.param(value(literal)))
+    }
+
+    fn literal(&mut self, field: &FieldRef, literal: &Literal) -> Result<String> {
+        let value = of_column(&field.column, literal)?;
+        Ok(self.param(value))
+    }
+
+    fn contains(&mut self, field: &FieldRef, literal: &Literal) -> String {
+        let name = column(&field.column);
+        match self.dialect {
+            Dialect::Postgres => {
+                let item = self.param(Value::from(json_text(field.scalar, literal)));
+                format!(
+                    "exists (select 1 from json_array_elements({name}::json) item where item::text = {item})"
+                )
+            }
+            Dialect::Sqlite => {
+                let item = self.param(match literal {
+                    Literal::Int(number) if field.scalar == Scalar::BigInt => number.to_string().into(),
+                    literal => value(literal),
+                });
+                format!("exists (select 1 from json_each({name}) item where item.value = {item})")
+            }
+        }
+    }
+
+    /// `order by …`, turned round for a page from the end; `prefix` stands before each column.
+    pub(super) fn order(
+        order: &[Order],
+        backward: bool,
+        column: &dyn Fn(usize, &Order) -> String,
+        row_id: &str,
+    ) -> String {
+        let mut parts: Vec<String> = Vec::with_capacity(order.len() + 1);
+        for (index, part) in order.iter().enumerate() {
+            let direction = if part.descending == backward { "asc" } else { "desc" };
+            let nulls = if part.nulls_first == backward { "last" } else { "first" };
+            parts.push(format!("{} {direction} nulls {nulls}", column(index, part)));
+        }
+        parts.push(format!("{row_id} {}", if backward { "desc" } else { "asc" }));
+        format!("order by {}", parts.join(", "))
+    }
+
+    /// The rows behind (or, backward, before) a cursor in this order.
+    pub(super) fn keyset(&mut self, order: &[Order], cursor: &PageCursor, backward: bool) -> Result<String> {
+        let mut alternatives = Vec::with_capacity(order.len() + 1);
+        let mut equal: Vec<String> = Vec::new();
+        for (part, value) in order.iter().zip(&cursor.values) {
+            let name = column(&part.field.column);
+            let (descending, nulls_first) = (part.descending != backward, part.nulls_first != backward);
+            let beyond = match value {
+                None if nulls_first => Some(format!("{name} is not null")),
+                None => None,
+                Some(literal) => {
+                    let mark = self.literal(&part.field, literal)?;
+                    let beyond = format!("{name} {} {mark}", if descending { "<" } else { ">" });
+                    Some(if nulls_first { beyond } else { format!("({beyond} or {name} is null)") })
+                }
+            };
+            if let Some(beyond) = beyond {
+                let mut all = equal.clone();
+                all.push(beyond);
+                alternatives.push(format!("({})", all.join(" and ")));
+            }
+            equal.push(match value {
+                None => format!("{name} is null"),
+                Some(literal) => format!("{name} = {}", self.literal(&part.field, literal)?),
+            });
+        }
+        let row_id = self.param(cursor.row_id.into());
+        equal.push(format!("row_id {} {row_id}", if backward { "<" } else { ">" }));
+        alternatives.push(format!("({})", equal.join(" and ")));
+        Ok(format!("({})", alternatives.join(" or ")))
+    }
+}
+
+fn symbol(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Eq => "=",
+        Comparison::Lt => "<",
+        Comparison::Lte => "<=",
+        Comparison::Gt => ">",
+        Comparison::Gte => ">=",
+    }
+}
+
+fn is_float(operand: &Operand) -> bool {
+    match operand {
+        Operand::Field(field) => field.scalar == Scalar::Float,
+        Operand::Literal(literal) => matches!(literal, Literal::Float(_)),
+    }
+}
+
+fn value(literal: &Literal) -> Value {
+    match literal {
+        Literal::Bool(value) => Value::Bool(*value),
+        Literal::Int(value) => Value::Int(*value),
+        Literal::Float(value) => Value::Float(*value),
+        Literal::Text(value) => Value::Text(value.clone()),
+    }
+}
+
+/// A constant as the column holds it: the id of a record is no text in the database.
+fn of_column(column: &ColumnRef, literal: &Literal) -> Result<Value> {
+    match (column, literal) {
+        (ColumnRef::RecordId, Literal::Text(text)) => {
+            let id = text.parse().map_err(|_| Error::bad_request(format!("`{text}` is not a UUID")))?;
+            Ok(Value::Uuid(id))
+        }
+        _ => Ok(value(literal)),
+    }
+}
+
+/// An item as it stands in the text of a list.
+fn json_text(scalar: Scalar, literal: &Literal) -> String {
+    let mut out = Vec::new();
+    match literal {
+        Literal::Bool(value) => write::bool(*value, &mut out),
+        Literal::Int(value) if scalar == Scalar::BigInt => write::big_int(*value, &mut out),
+        Literal::Int(value) => write::int(*value, &mut out),
+        Literal::Float(value) => write::float(*value, &mut out),
+        Literal::Text(text) => write::text(text, &mut out),
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// A pattern of LIKE as one of GLOB.
+fn glob(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        let plain = match c {
+            '%' => {
+                out.push('*');
+                continue;
+            }
+            '_' => {
+                out.push('?');
+                continue;
+            }
+            '\\' => chars.next().unwrap_or('\\'),
+            c => c,
+        };
+        if matches!(plain, '*' | '?' | '[') {
+            out.extend(['[', plain, ']']);
+        } else {
+            out.push(plain);
+        }
+    }
+    out
+}

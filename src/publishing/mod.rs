@@ -1,88 +1,112 @@
 //! Publishing: reads collections and tails their changes, only ever through a query that policy has scoped.
 //! Must not know HTTP or GraphQL documents.
 
+mod manage;
+mod subscribe;
+mod tail;
+
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use uuid::Uuid;
+use tokio::sync::Semaphore;
 
 pub use crate::query::Root;
 
 use crate::config;
 use crate::error::Result;
-use crate::policy::{self, Scope};
-use crate::query::{Collection, Selected};
-use crate::record::Actor;
+use crate::policy::{self, Scope, Scoped};
+use crate::query::{Collection, Query, Selected, compile};
+use crate::record::{Actor, Signer};
 use crate::store::Store;
 use crate::telemetry::Clock;
 
 /// The publishing service; cheap to clone.
 #[derive(Clone)]
-pub struct Publishing;
+pub struct Publishing(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    policy: Arc<policy::Engine>,
+    limits: config::Graphql,
+    subscriptions: config::Subscriptions,
+    signer: Signer,
+    hubs: tail::Hubs,
+    /// One permit for each open subscription.
+    open: Arc<Semaphore>,
+}
 
 impl Publishing {
     /// The service. `secret` is the signing key: cursors are signed and values hashed with keys derived from it.
     pub fn new(
-        _store: Store,
-        _policy: Arc<policy::Engine>,
-        _config: &config::Config,
-        _secret: &[u8],
+        store: Store,
+        policy: Arc<policy::Engine>,
+        config: &config::Config,
+        secret: &[u8],
         _clock: Clock,
     ) -> Self {
-        todo!()
+        store.catalog.set_limits(config);
+        let open = config.subscriptions.open_max.min(Semaphore::MAX_PERMITS);
+        Publishing(Arc::new(Inner {
+            store,
+            policy,
+            limits: config.graphql.clone(),
+            subscriptions: config.subscriptions.clone(),
+            signer: Signer::new(secret),
+            hubs: tail::Hubs::new(config.subscriptions.buffer_max),
+            open: Arc::new(Semaphore::new(open)),
+        }))
     }
 
     /// The collections that exist for this actor, each with what it may see of it, by field name.
-    pub fn visible(&self, _actor: &Actor) -> Result<Vec<(Arc<Collection>, Arc<Scope>)>> {
-        todo!()
+    pub fn visible(&self, actor: &Actor) -> Result<Vec<(Arc<Collection>, Arc<Scope>)>> {
+        let catalog = self.0.store.catalog.load();
+        let mut visible = Vec::with_capacity(catalog.collections.len());
+        for collection in catalog.collections.values() {
+            if let Some(scope) = self.0.policy.scope(actor, collection)? {
+                visible.push((collection.clone(), scope));
+            }
+        }
+        Ok(visible)
     }
 
     /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the schema
-    /// slice; arguments are coerced.
+    /// slice; arguments are coerced. On an error nothing has been appended.
     pub async fn read(
         &self,
-        _scope: (&Arc<Collection>, &Arc<Scope>),
-        _root: Root,
-        _field: &Selected,
-        _out: &mut Vec<u8>,
+        scope: (&Arc<Collection>, &Arc<Scope>),
+        root: Root,
+        field: &Selected,
+        out: &mut Vec<u8>,
     ) -> Result<()> {
-        todo!()
+        let query = self.scoped(scope, root, field)?;
+        let from = out.len();
+        let read = self.0.store.fetch(&query, &self.0.signer, out).await;
+        if read.is_err() {
+            out.truncate(from);
+        }
+        read
     }
 
     /// Opens a subscription; each item is the JSON value of the root field. The actor's scope is asked again for every
-    /// shape version and policy version.
+    /// shape version and policy version. The last item of a subscription that cannot go on is an error.
     pub async fn subscribe(
         &self,
-        _actor: Actor,
-        _collection: Arc<Collection>,
-        _field: Selected,
+        actor: Actor,
+        collection: Arc<Collection>,
+        field: Selected,
     ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
-        todo!()
+        subscribe::open(self.clone(), actor, collection, field).await
     }
 
-    /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`.
-    pub async fn record(&self, _actor: &Actor, _id: Uuid) -> Result<serde_json::Value> {
-        todo!()
-    }
-
-    /// Raw records, newest first; admin, or steward with role `pii`.
-    pub async fn records(
+    fn scoped(
         &self,
-        _actor: &Actor,
-        _source: Option<crate::record::Source>,
-        _first: usize,
-        _after: Option<Uuid>,
-    ) -> Result<serde_json::Value> {
-        todo!()
-    }
-
-    /// Collections as the GraphQL type `Collection` has them, within the actor's scope.
-    pub async fn collections(&self, _actor: &Actor) -> Result<serde_json::Value> {
-        todo!()
-    }
-
-    /// Sources as the GraphQL type `Source` has them; stewards and admins.
-    pub async fn sources(&self, _actor: &Actor) -> Result<serde_json::Value> {
-        todo!()
+        (collection, scope): (&Arc<Collection>, &Arc<Scope>),
+        root: Root,
+        field: &Selected,
+    ) -> Result<Scoped<Query>> {
+        scope.apply(compile(collection, root, field, &self.0.limits, &self.0.signer)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,7 +186,9 @@ fn order_item(collection: &Collection, item: &Json, ids: &mut BTreeSet<u32>) -> 
                     "ASC_NULLS_FIRST" => (false, true),
                     "DESC_NULLS_FIRST" => (true, true),
                     other => {
-                        return Err(Error::bad_request(format!("`{other}` is no order; use `ASC` or `DESC`")));
+                        return Err(Error::bad_request(format!(
+                            "`{other}` is no order; use `ASC` or `DESC`"
+                        )));
                     }
                 };
                 if !sortable {

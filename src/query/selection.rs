@@ -129,9 +129,9 @@ fn record(selected: &[Selected]) -> Result<Vec<Meta>> {
     Ok(members)
 }
 
-/// The name of the type that a `__typename` stands in; who has numbered it differently says so in an argument `type`.
+/// The name of the type that a `__typename` stands in; who has numbered it says so in the argument `is`.
 pub(super) fn typename(selected: &Selected, derived: &str) -> String {
-    let given = selected.arguments.iter().find(|(name, _)| name == "type").map(|(_, value)| value);
+    let given = selected.arguments.iter().find(|(name, _)| name == "is").map(|(_, value)| value);
     given.and_then(|name| name.as_str()).unwrap_or(derived).to_owned()
 }
 

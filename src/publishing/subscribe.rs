@@ -1,0 +1,337 @@
+//! One subscription: what is there (a snapshot, or what was missed), then what comes, each change opened by the
+//! subscriber's own scope. Nothing is lost or doubled between the phases, because all of them go by position.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures_util::stream::{BoxStream, StreamExt as _, unfold};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::Publishing;
+use crate::error::{Code, Error, Result};
+use crate::policy::{Access, Opened, Scoped};
+use crate::query::{
+    Ask, ChangeField, Changes, Collection, Extras, Node, Projector, Query, Root, Selected, encode_position,
+    write,
+};
+use crate::record::{Actor, Json};
+use crate::store::changes::Tailed;
+use crate::store::rows::SnapshotPage;
+use crate::store::wake::Topic;
+
+/// Rows of a snapshot read at once.
+const SNAPSHOT_ROWS: usize = 200;
+/// The position in cursors of a snapshot that is not complete: who resumes there gets it anew.
+const INCOMPLETE: i64 = -1;
+
+/// Opens a subscription.
+pub(super) async fn open(
+    publishing: Publishing,
+    actor: Actor,
+    collection: Arc<Collection>,
+    field: Selected,
+) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+    let permit = publishing.0.open.clone().try_acquire_owned().map_err(|_| {
+        Error::new(Code::Backpressure, "this node has as many subscriptions as it may; try again later")
+            .retry_after_ms(1_000)
+    })?;
+    let store = &publishing.0.store;
+    let versions = (store.catalog.load().version, publishing.0.policy.version());
+    let query = scoped(&publishing, &actor, &collection, &field)?;
+    let head = store.position(collection.id).await?;
+    let receiver = publishing.0.hubs.hear(collection.id, head);
+    let changes = changes(&query)?;
+    let (after, snapshot) = (changes.after, changes.snapshot);
+    let mut subscriber = Subscriber {
+        catalog: store.wake.subscribe(Topic::Catalog),
+        position: after.unwrap_or(head),
+        phase: Phase::Missed { until: head },
+        caught_up: after.is_some() || snapshot,
+        pending: VecDeque::new(),
+        ended: false,
+        _permit: permit,
+        publishing,
+        actor,
+        collection,
+        field,
+        query,
+        versions,
+        receiver,
+    };
+    match after {
+        Some(INCOMPLETE) => subscriber.reset().await?,
+        Some(after) => subscriber.publishing.0.store.resumable(subscriber.collection.id, after).await?,
+        None if snapshot => subscriber.begin_snapshot().await?,
+        None => {}
+    }
+    Ok(unfold(subscriber, |mut subscriber| async move {
+        let item = subscriber.next().await?;
+        Some((item, subscriber))
+    })
+    .boxed())
+}
+
+fn scoped(
+    publishing: &Publishing,
+    actor: &Actor,
+    collection: &Arc<Collection>,
+    field: &Selected,
+) -> Result<Scoped<Query>> {
+    let scope = publishing.0.policy.scope(actor, collection)?.ok_or_else(|| {
+        Error::not_found(format!("there is no collection `{}` for you (any more)", collection.field_name))
+    })?;
+    publishing.scoped((collection, &scope), Root::Changes, field)
+}
+
+fn changes(query: &Scoped<Query>) -> Result<&Changes> {
+    match query.get().ask() {
+        Ask::Changes(changes) => Ok(changes),
+        _ => Err(Error::internal("a subscription asks for something else than changes")),
+    }
+}
+
+/// Where a subscription is.
+enum Phase {
+    /// Reading rows as of a position, behind a row.
+    Snapshot { position: i64, after: i64 },
+    /// Reading the log up to a position.
+    Missed { until: i64 },
+    /// Hearing what comes.
+    Live,
+}
+
+struct Subscriber {
+    publishing: Publishing,
+    actor: Actor,
+    collection: Arc<Collection>,
+    field: Selected,
+    query: Scoped<Query>,
+    /// Of catalog and policies, when the query was scoped.
+    versions: (i64, u64),
+    receiver: broadcast::Receiver<Arc<Tailed>>,
+    catalog: watch::Receiver<u64>,
+    /// Everything up to here has been handed out or was not for this subscriber.
+    position: i64,
+    phase: Phase,
+    /// `CAUGHT_UP` is still to be said.
+    caught_up: bool,
+    pending: VecDeque<Vec<u8>>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A row of a change, as it is at hand.
+#[derive(Clone, Copy)]
+enum Image<'a> {
+    None,
+    Document(&'a Json),
+    /// Written already, one for each `node` field.
+    Written(&'a [Vec<u8>]),
+}
+
+impl Subscriber {
+    async fn next(&mut self) -> Option<Result<Vec<u8>>> {
+        loop {
+            if let Some(item) = self.pending.pop_front() {
+                return Some(Ok(item));
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.step().await {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<()> {
+        self.follow().await?;
+        match self.phase {
+            Phase::Snapshot { position, after } => self.snapshot_step(position, after).await,
+            Phase::Missed { until } => self.missed_step(until).await,
+            Phase::Live => self.live_step().await,
+        }
+    }
+
+    /// Asks the scope again when a shape or a policy has changed.
+    async fn follow(&mut self) -> Result<()> {
+        let catalog = self.publishing.0.store.catalog.load();
+        let versions = (catalog.version, self.publishing.0.policy.version());
+        if versions == self.versions {
+            return Ok(());
+        }
+        self.versions = versions;
+        let Some(collection) = catalog.by_id(self.collection.id).cloned() else {
+            return Err(Error::not_found(format!("the collection `{}` is gone", self.collection.field_name)));
+        };
+        let rebuilt = collection.generation != self.collection.generation;
+        self.collection = collection;
+        // A cursor that was good at the start may be of the build before; it is not needed any more.
+        self.field.arguments.retain(|(name, _)| name != "after");
+        let query = scoped(&self.publishing, &self.actor, &self.collection, &self.field)?;
+        let other_rows = query.scope().rows() != self.query.scope().rows();
+        self.query = query;
+        if rebuilt || other_rows { self.reset().await } else { Ok(()) }
+    }
+
+    /// Tells the subscriber to drop what it holds, and begins a snapshot.
+    async fn reset(&mut self) -> Result<()> {
+        self.push("RESET", None, INCOMPLETE, Image::None, Image::None)?;
+        self.caught_up = true;
+        self.begin_snapshot().await
+    }
+
+    async fn begin_snapshot(&mut self) -> Result<()> {
+        let position = self.publishing.0.store.position(self.collection.id).await?;
+        self.position = position;
+        self.phase = Phase::Snapshot { position, after: 0 };
+        Ok(())
+    }
+
+    async fn snapshot_step(&mut self, position: i64, after: i64) -> Result<()> {
+        let publishing = self.publishing.clone();
+        let query = self.query.clone();
+        let selections: Vec<&[Node]> = changes(&query)?
+            .fields
+            .iter()
+            .filter_map(
+                |(_, field)| if let ChangeField::Node(nodes) = field { Some(nodes.as_slice()) } else { None },
+            )
+            .collect();
+        let signer = &publishing.0.signer;
+        let page = SnapshotPage { after, position, limit: SNAPSHOT_ROWS, signer };
+        let mut each = |key: &str, nodes: &[Vec<u8>]| {
+            self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None)
+        };
+        match publishing.0.store.snapshot_page(&query, &selections, page, &mut each).await? {
+            ControlFlow::Continue(after) => self.phase = Phase::Snapshot { position, after },
+            ControlFlow::Break(()) => {
+                let until = publishing.0.store.position(self.collection.id).await?;
+                self.phase = Phase::Missed { until };
+            }
+        }
+        Ok(())
+    }
+
+    async fn missed_step(&mut self, until: i64) -> Result<()> {
+        // Heard from here on: what the read does not find will be heard.
+        self.receiver = self.publishing.0.hubs.hear(self.collection.id, self.position);
+        let max = self.publishing.0.subscriptions.tail_batch_max.max(1);
+        let changes = self.publishing.0.store.tail(self.collection.id, self.position, max).await?;
+        for change in &changes {
+            self.take(change)?;
+        }
+        if self.caught_up && self.position >= until {
+            self.caught_up = false;
+            self.push("CAUGHT_UP", None, self.position, Image::None, Image::None)?;
+        }
+        if changes.len() < max {
+            self.phase = Phase::Live;
+        }
+        Ok(())
+    }
+
+    async fn live_step(&mut self) -> Result<()> {
+        let heard = tokio::select! {
+            heard = self.receiver.recv() => heard,
+            // The catalog may have changed what is seen, or whether anything is.
+            changed = self.catalog.changed() => {
+                return changed.map_err(|_| Error::new(Code::Unavailable, "the node is stopping; resume elsewhere"));
+            }
+        };
+        match heard {
+            Ok(change) if change.pos <= self.position => Ok(()),
+            Ok(change) if change.pos == self.position + 1 => {
+                // Its row may be of a shape or policy that is newer than the query.
+                self.follow().await?;
+                if let Phase::Live = self.phase { self.take(&change) } else { Ok(()) }
+            }
+            Ok(change) => {
+                self.phase = Phase::Missed { until: change.pos };
+                Ok(())
+            }
+            Err(RecvError::Closed) => {
+                self.phase = Phase::Missed { until: self.position };
+                Ok(())
+            }
+            Err(RecvError::Lagged(_)) => {
+                let cursor = encode_position(self.position, &self.collection, &self.publishing.0.signer);
+                let text =
+                    format!("the subscription is read too slowly; open it again with `after: \"{cursor}\"`");
+                Err(Error::new(Code::Backpressure, text))
+            }
+        }
+    }
+
+    /// Opens a change and hands out what is to be seen of it.
+    fn take(&mut self, tailed: &Tailed) -> Result<()> {
+        self.position = tailed.pos;
+        if tailed.generation != self.collection.generation {
+            return Ok(());
+        }
+        let (op, change) = match self.query.open(tailed.change.clone(), self.query.get().filter()) {
+            Opened::Upsert(change) => ("UPSERT", change),
+            Opened::Delete(change) => ("DELETE", change),
+            Opened::LeftScope(change) => ("LEFT_SCOPE", change),
+            Opened::Nothing => return Ok(()),
+        };
+        let node = change.after.as_deref().map_or(Image::None, Image::Document);
+        let before = change.before.as_deref().map_or(Image::None, Image::Document);
+        self.push(op, Some(&change.key), tailed.pos, node, before)
+    }
+
+    fn push(
+        &mut self,
+        op: &str,
+        key: Option<&str>,
+        position: i64,
+        node: Image<'_>,
+        before: Image<'_>,
+    ) -> Result<()> {
+        let scope = self.query.scope();
+        let extras =
+            Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible };
+        let signer = &self.publishing.0.signer;
+        let projector = Projector { rules: scope.as_ref(), extras, signer };
+        let mut out = Vec::with_capacity(256);
+        let mut nodes_seen = 0;
+        for (index, (name, field)) in changes(&self.query)?.fields.iter().enumerate() {
+            out.push(if index == 0 { b'{' } else { b',' });
+            write::text(name, &mut out);
+            out.push(b':');
+            match field {
+                ChangeField::Typename(name) => write::text(name, &mut out),
+                ChangeField::Cursor => {
+                    write::text(&encode_position(position, &self.collection, signer), &mut out);
+                }
+                ChangeField::Op => write::text(op, &mut out),
+                ChangeField::Key => match key {
+                    Some(key) => write::text(key, &mut out),
+                    None => out.extend_from_slice(b"null"),
+                },
+                ChangeField::Node(nodes) => {
+                    image(&projector, nodes, node, nodes_seen, &mut out);
+                    nodes_seen += 1;
+                }
+                ChangeField::Before(nodes) => image(&projector, nodes, before, 0, &mut out),
+            }
+        }
+        out.push(b'}');
+        self.pending.push_back(out);
+        Ok(())
+    }
+}
+
+fn image(projector: &Projector<'_>, nodes: &[Node], image: Image<'_>, place: usize, out: &mut Vec<u8>) {
+    match image {
+        Image::None => out.extend_from_slice(b"null"),
+        Image::Document(row) => projector.row(nodes, row, out),
+        Image::Written(written) => match written.get(place) {
+            Some(bytes) => out.extend_from_slice(bytes),
+            None => out.extend_from_slice(b"null"),
+        },
+    }
+}

@@ -1,0 +1,86 @@
+//! Changes of collections, tailed. They leave sealed: only a scope opens them.
+
+use std::sync::Arc;
+
+use super::Store;
+use super::db::Row;
+use crate::error::{Code, Error, Result};
+use crate::policy::Sealed;
+use crate::query::{Change, ChangeOp};
+use crate::record::{Json, Limits, parse};
+
+/// A change on its way to its subscribers: its place can be seen, nothing else.
+#[derive(Clone, Debug)]
+pub struct Tailed {
+    /// Its position.
+    pub pos: i64,
+    /// The build that it belongs to.
+    pub generation: i64,
+    /// The change.
+    pub change: Sealed<Change>,
+}
+
+const TAIL: &str = "select pos, generation, key, rev, op, before, after, at from change \
+     where collection_id = $1 and pos > $2 order by pos limit $3";
+
+const KEPT: &str = "select (select pos from collection_pos where collection_id = $1), \
+     (select min(pos) from change where collection_id = $1)";
+
+impl Store {
+    /// The changes of a collection behind the position `after`, in order, without a gap.
+    ///
+    /// # Errors
+    /// `CURSOR_TOO_OLD` when changes between are no longer kept.
+    pub async fn tail(&self, collection_id: i64, after: i64, max: usize) -> Result<Vec<Tailed>> {
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let params = [collection_id.into(), after.into(), limit.into()];
+        let rows = self.db.query(TAIL, &params).await?;
+        let changes: Vec<Tailed> =
+            rows.iter().map(|row| change(collection_id, row)).collect::<Result<_>>()?;
+        if changes.first().is_some_and(|first| first.pos != after + 1) {
+            return Err(too_old());
+        }
+        Ok(changes)
+    }
+
+    /// Whether a subscription can go on behind the position `after`.
+    ///
+    /// # Errors
+    /// `CURSOR_TOO_OLD` when it cannot.
+    pub async fn resumable(&self, collection_id: i64, after: i64) -> Result<()> {
+        let rows = self.db.query(KEPT, &[collection_id.into()]).await?;
+        let row = rows.first().ok_or_else(too_old)?;
+        let (head, kept) = (row.opt_i64(0)?.unwrap_or_default(), row.opt_i64(1)?);
+        let held = after == head || (after < head && kept.is_some_and(|kept| kept <= after + 1));
+        if held { Ok(()) } else { Err(too_old()) }
+    }
+}
+
+fn too_old() -> Error {
+    Error::new(
+        Code::CursorTooOld,
+        "the changes behind this cursor are no longer kept; start again with `snapshot: true`",
+    )
+}
+
+fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
+    let (pos, generation) = (row.i64(0)?, row.i64(1)?);
+    let change = Change {
+        collection_id,
+        pos,
+        generation,
+        key: row.text(2)?.to_owned(),
+        revision: row.i64(3)?,
+        op: if row.text(4)? == "delete" { ChangeOp::Delete } else { ChangeOp::Upsert },
+        before: row.opt_text(5)?.map(image).transpose()?,
+        after: row.opt_text(6)?.map(image).transpose()?,
+        at: row.i64(7)?,
+    };
+    Ok(Tailed { pos, generation, change: Sealed::new(change) })
+}
+
+/// An image as the store itself has written it: bounded when it came in.
+fn image(text: &str) -> Result<Arc<Json>> {
+    let limits = Limits { depth_max: usize::MAX, values_max: usize::MAX };
+    parse(text.as_bytes(), limits).map(Arc::new).map_err(|error| Error::internal(error.to_string()))
+}

@@ -35,6 +35,7 @@ pub struct App {
     services: Services,
     writer: Writer,
     policy: Arc<policy::Engine>,
+    publishing: Publishing,
 }
 
 /// Tells the parts of a node when to end: first the door, then what still works for it.
@@ -73,7 +74,12 @@ impl App {
         provisioning.prepare().await?;
         let secret = keys.derive("mask");
         let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret, clock.clone());
-        let engine = graphql::Engine::new(sourcing.clone(), provisioning.clone(), publishing, config.clone());
+        let engine = graphql::Engine::new(
+            sourcing.clone(),
+            provisioning.clone(),
+            publishing.clone(),
+            config.clone(),
+        );
         let services = Services {
             config: config.clone(),
             clock,
@@ -87,7 +93,7 @@ impl App {
             stopping: CancellationToken::new(),
             sockets: TaskTracker::new(),
         };
-        Ok(App { config, keys, address, listener, services, writer, policy })
+        Ok(App { config, keys, address, listener, services, writer, policy, publishing })
     }
 
     /// Where it listens.
@@ -129,7 +135,7 @@ impl App {
     /// # Errors
     /// `INTERNAL` when a part ends that must not.
     pub async fn run_unready(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let App { config, listener, services, writer, policy, .. } = self;
+        let App { config, listener, services, writer, policy, publishing, .. } = self;
         let stopping = Stop { door: services.stopping.clone(), loops: CancellationToken::new() };
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         let mut parts = Parts::default();
@@ -142,6 +148,7 @@ impl App {
             let worker = services.provisioning.clone().run_worker(stopping.loops.clone());
             parts.loops("worker", worker);
         }
+        parts.loops("tail", publishing.run_tail(stopping.loops.clone()));
         let watch = policies::watch(policy, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);
         for work in services.store.background(&stopping.loops) {

@@ -1,7 +1,7 @@
 //! From a document to a row. Every value ends in a cell, in `rest` or among what was rescued: nothing is dropped.
 //! Members without a value that are not published are the one exception: a `null` says what their absence says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::publish::pointer_token;
 use super::values::{self, Fit};
@@ -113,31 +113,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Calls `each` with every member that counts, in order, and `shadowed` with those that a later one replaces.
-fn members<'a>(
-    all: &'a [(String, Json)],
-    mut shadowed: impl FnMut(&'a str, &'a Json),
-    mut each: impl FnMut(&'a str, &'a Json),
-) {
-    let mut last = HashSet::new();
-    let mut hidden = HashSet::new();
-    if all.len() > FEW {
-        for (at, (key, _)) in all.iter().enumerate().rev() {
-            if !last.insert(key.as_str()) {
-                hidden.insert(at);
-            }
-        }
-    }
-    for (at, (key, value)) in all.iter().enumerate() {
-        let replaced = if all.len() > FEW {
-            hidden.contains(&at)
-        } else {
-            all.iter().skip(at + 1).any(|(later, _)| later == key)
-        };
-        if replaced { shadowed(key, value) } else { each(key, value) }
-    }
-}
-
 /// The row at work.
 struct Row<'a> {
     cells: Vec<Cell>,
@@ -151,9 +126,9 @@ impl<'a> Row<'a> {
         self.rescued.push(Misfit { path, reason, value: value.to_text() });
     }
 
-    fn rescue_at(&mut self, step: Step<'a>, value: &Json, reason: &str) {
-        self.path.push(step);
-        self.rescue(value, reason.to_owned());
+    fn shadowed(&mut self, key: &'a str, value: &Json) {
+        self.path.push(Step::Key(key));
+        self.rescue(value, "its key comes again later in the same object".into());
         self.path.pop();
     }
 
@@ -165,21 +140,35 @@ impl<'a> Row<'a> {
         all: &'a [(String, Json)],
         rest: &mut Rest<'a>,
     ) -> Vec<Option<&'a Json>> {
-        let mut values = vec![None; fields.fields.len()];
+        let mut values: Vec<Option<&'a Json>> = vec![None; fields.fields.len()];
+        let mut others: Vec<(&'a str, &'a Json)> = Vec::new();
         let mut hint = 0;
-        let shadowed = |key: &'a str, value: &'a Json| {
-            self.rescue_at(Step::Key(key), value, "its key comes again later in the same object");
-        };
-        members(all, shadowed, |key, value| match fields.find(key, hint) {
-            Some(at) => {
-                hint = at + 1;
-                if let Some(slot) = values.get_mut(at) {
-                    *slot = Some(value);
+        for (key, value) in all {
+            let at = fields.find(key, hint);
+            hint = at.map_or(hint, |at| at + 1);
+            match at.and_then(|at| values.get_mut(at)) {
+                None => others.push((key, value)),
+                Some(slot) => {
+                    if let Some(earlier) = slot.replace(value) {
+                        self.shadowed(key, earlier);
+                    }
                 }
             }
-            None if *value == Json::Null => {}
-            None => rest.members.push((Step::Key(key), Left::Whole(value))),
-        });
+        }
+        // Only many members need an index to see which of them come again.
+        let last: Option<HashMap<&str, usize>> = (others.len() > FEW)
+            .then(|| others.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect());
+        for (at, (key, value)) in others.iter().enumerate() {
+            let again = match &last {
+                Some(last) => last.get(key) != Some(&at),
+                None => others.iter().skip(at + 1).any(|(later, _)| later == key),
+            };
+            if again {
+                self.shadowed(key, value);
+            } else if **value != Json::Null {
+                rest.members.push((Step::Key(key), Left::Whole(value)));
+            }
+        }
         values
     }
 

@@ -178,12 +178,16 @@ fn is_email(text: &str) -> bool {
 
 /// A scheme, `://`, and something without spaces and without what a URI must escape.
 fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let Some(rest) = rest.strip_prefix("//") else { return false };
+    let plain =
+        |b: u8| b > b' ' && !matches!(b, b'<' | b'>' | b'"' | b'{' | b'}' | b'|' | b'\\' | b'^' | b'`' | 127);
     scheme.len() <= 32
         && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
         && !rest.is_empty()
-        && rest.chars().all(|c| !c.is_control() && !c.is_whitespace() && !"<>\"{}|\\^`".contains(c))
+        && rest.bytes().all(plain)
+        && (rest.is_ascii() || !rest.contains(|c: char| c.is_control() || c.is_whitespace()))
 }
 
 /// `+` and 8 to 15 digits in groups (E.164), or a North American number with its separators. Plain digits are

@@ -2,7 +2,6 @@
 //! are the same lattice, so that a merge cannot depend on order, on how often or in which portions it is done.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -182,28 +181,35 @@ impl Node {
     }
 
     /// `[kinds,all,any,beneath,seen,{members},items]`, with what is empty at the end left out.
-    fn write(&self, out: &mut String) {
-        let _ = write!(out, "[{}", self.kinds);
+    fn write(&self, out: &mut Vec<u8>) {
+        let number = |number: u64, out: &mut Vec<u8>| {
+            out.push(b',');
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        };
+        out.push(b'[');
+        out.extend_from_slice(itoa::Buffer::new().format(self.kinds).as_bytes());
         let (members, items) = (!self.members.is_empty(), self.items.is_some());
         if members || items || self.seen != 0 || self.all | self.any | self.beneath != 0 {
-            let _ = write!(out, ",{},{},{},{}", self.all, self.any, self.beneath, self.seen);
+            [self.all, self.any, self.beneath].into_iter().for_each(|formats| number(formats.into(), out));
+            number(self.seen, out);
         }
         if members || items {
-            out.push_str(",{");
+            out.extend_from_slice(b",{");
             for (index, (key, member)) in self.members.iter().enumerate() {
-                let mut quoted = Vec::new();
-                write_string(key, &mut quoted);
-                let comma = if index > 0 { "," } else { "" };
-                let _ = write!(out, "{comma}{}:", String::from_utf8_lossy(&quoted));
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(key, out);
+                out.push(b':');
                 member.write(out);
             }
-            out.push('}');
+            out.push(b'}');
         }
         if let Some(items) = &self.items {
-            out.push(',');
+            out.push(b',');
             items.write(out);
         }
-        out.push(']');
+        out.push(b']');
     }
 
     fn read(value: &Value) -> Option<Node> {
@@ -235,9 +241,10 @@ impl Node {
     }
 
     fn to_text(&self) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         self.write(&mut out);
-        out
+        // Everything written came from `str`.
+        String::from_utf8(out).unwrap_or_default()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Documents as sources send them, and what is published of them.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use super::super::*;
 use super::limits;
 use crate::record::Json;
+use crate::shape::*;
 
 fn json(text: &str) -> Json {
     Json::try_from(text).unwrap()

@@ -12,5 +12,6 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod http;
+mod log;
 mod support;
 mod tidy;

@@ -171,8 +171,8 @@ fn a_change_opens_only_as_far_as_it_is_seen() {
             key: "k".into(),
             revision: 1,
             op,
-            before: image(before),
-            after: image(after),
+            before: image(before).map(std::sync::Arc::new),
+            after: image(after).map(std::sync::Arc::new),
             at: 0,
         };
         match scoped.open(Sealed::new(change), &wanted) {

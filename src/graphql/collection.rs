@@ -97,11 +97,12 @@ impl Build<'_> {
 
     /// The row's object type; returns a reference to it.
     fn row(&mut self, fields: &[Shaped], description: &str) -> TypeRef {
-        let mut members = vec![Field::new(
-            "_record",
-            TypeRef::named("RecordMeta").required(),
-            "The envelope of the record that the row comes from.",
-        )];
+        let rest = "What is not published as a field of its own.";
+        let envelope = "The envelope of the record that the row comes from.";
+        let mut members = vec![
+            Field::new("_record", TypeRef::named("RecordMeta").required(), envelope),
+            Field::new("_rest", TypeRef::named("JSON"), rest),
+        ];
         let name = self.names.ty.to_owned();
         members.splice(0..0, self.members(fields, &name, Shown::Visible));
         self.model.insert(Type::new(name.clone(), description, Kind::Object(members)));

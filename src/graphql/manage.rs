@@ -75,7 +75,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Whether the management part has this root field.
+/// Answers a root field of the management part.
 pub(super) async fn resolve(
     services: &Services,
     context: &Context,
@@ -268,7 +268,7 @@ fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
 
 /// A receipt; its times and steps are looked up only when they are asked for.
 async fn told(services: &Services, context: &Context, receipt: &Receipt, node: &Node) -> Result<Value> {
-    const LOOKED_UP: [&str; 4] = ["ingestedAt", "publishedAt", "provisionedAt", "steps"];
+    const LOOKED_UP: [&str; 3] = ["ingestedAt", "provisionedAt", "steps"];
     let mut told = plain(receipt);
     if node.children.iter().any(|child| LOOKED_UP.contains(&&*child.name)) {
         let now = services.sourcing.receipt(&context.actor, receipt.id).await?;

@@ -69,10 +69,11 @@ impl App {
         let metrics = Metrics::new();
         let store = Store::open(&config.store, keys.signer(), clock.clone()).await?;
         let (sourcing, writer) = Sourcing::new(store.clone(), policy.clone(), &config, clock.clone());
+        let writer = writer.with_metrics(metrics.clone());
         let provisioning = Provisioning::new(store.clone(), policy.clone(), &config, clock.clone())?
             .with_metrics(metrics.clone());
         provisioning.prepare().await?;
-        let secret = keys.derive("mask");
+        let secret = store.signer().mark(&[b"wellspring mask key"]);
         let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret, clock.clone());
         let engine = graphql::Engine::new(
             sourcing.clone(),

@@ -7,6 +7,7 @@ mod schema;
 mod serve;
 mod source;
 mod token;
+mod verify;
 
 use std::{
     ffi::OsString,
@@ -44,6 +45,8 @@ enum Command {
     /// Look at parked records, and put them back to work.
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
+    /// Check that every accepted record is settled, pending or parked, and that lineage holds; reads only.
+    Verify(Settings),
     /// Print the effective configuration with each option's sentence.
     Config(Settings),
 }
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Schema(options) => schema::run(&options),
         Command::Policy(PolicyCommand::Check(settings)) => check_policies(&settings),
         Command::DeadLetter(command) => dead_letter::run(&command),
+        Command::Verify(settings) => verify::run(&settings),
         Command::Config(settings) => {
             settings.load().and_then(|config| config::print(&config)).and_then(|text| print(&text))
         }

@@ -38,6 +38,9 @@ pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
 
 /// The counts as Prometheus reads them.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
+    if let Err(error) = shared.provisioning.measure().await {
+        tracing::warn!(%error, "the gauges are as they were");
+    }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], shared.metrics.render()).into_response()
 }

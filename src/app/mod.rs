@@ -153,7 +153,12 @@ impl App {
         let watch = policies::watch(policy, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);
         for work in services.store.background(&stopping.loops) {
-            parts.loops("store's background", work);
+            // Some of it has nothing to do with some databases and ends at once.
+            let stop = stopping.loops.clone();
+            parts.loops("store's background", async move {
+                work.await;
+                stop.cancelled().await;
+            });
         }
         parts.spawn("door", http::serve(listener, services));
         let ended = tokio::select! {

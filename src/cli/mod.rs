@@ -176,7 +176,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 fn check_policies(settings: &Settings) -> Result<Answer> {
     let config = settings.load()?;
     match crate::policy::Engine::load(&config.policy, &config.store.data) {
-        Ok(_) => print("the policies are sound"),
+        Ok(_) => Ok(Answer::Yes),
         Err(error) => {
             let _ = writeln!(io::stderr(), "{}", error.message());
             Ok(Answer::No)

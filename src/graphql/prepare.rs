@@ -396,7 +396,7 @@ fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'
 fn allowed(kind: OperationType, context: &Context, transport: Transport) -> Result<()> {
     match kind {
         OperationType::Mutation if !context.mutations => {
-            Err(Error::bad_request("a mutation needs POST with the content type `application/json`"))
+            Err(Error::forbidden("a mutation needs POST with the content type `application/json`"))
         }
         OperationType::Subscription if transport == Transport::Single => Err(Error::bad_request(
             "a subscription needs a stream: connect by WebSocket with `graphql-transport-ws`, or send \

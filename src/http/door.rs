@@ -1,7 +1,7 @@
 //! The door that every request passes: request id, trace context, token, bounds on work and time, and when it is
 //! answered one log line and the counts. Must not know what any route does.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -9,6 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{Shared, accept, accept::Media, answer, answer::Refusal};
@@ -46,7 +47,9 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     let graphql =
         (route == super::GRAPHQL_ROUTE).then(|| accept::negotiate(request.headers()).unwrap_or(Media::Json));
     request.extensions_mut().insert(visit.clone());
-    let mut response = admit(&shared, &route, &visit, request, next).await;
+    let admitted = AssertUnwindSafe(admit(&shared, &route, &visit, request, next)).catch_unwind().await;
+    // A panic is a bug, but it must not look to the client as if the network were broken.
+    let mut response = admitted.unwrap_or_else(|_| Refusal::new(Error::internal("panic")).into_response());
     let refusal = response.extensions_mut().remove::<Refusal>();
     if let Some(refusal) = &refusal {
         answer::finish(&mut response, refusal, &visit.request_id, graphql);

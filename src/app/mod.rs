@@ -68,6 +68,7 @@ impl App {
         let address = listener.local_addr().map_err(Error::internal)?;
         let metrics = Metrics::new();
         let store = Store::open(&config.store, keys.signer(), clock.clone()).await?;
+        policies::check(&policy, &store)?;
         let (sourcing, writer) = Sourcing::new(store.clone(), policy.clone(), &config, clock.clone());
         let writer = writer.with_metrics(metrics.clone());
         let provisioning = Provisioning::new(store.clone(), policy.clone(), &config, clock.clone())?
@@ -150,7 +151,12 @@ impl App {
             parts.loops("worker", worker);
         }
         parts.loops("tail", publishing.run_tail(stopping.loops.clone()));
-        let watch = policies::watch(policy, services.metrics.clone(), stopping.loops.clone());
+        let watch = policies::watch(
+            policy,
+            services.store.clone(),
+            services.metrics.clone(),
+            stopping.loops.clone(),
+        );
         parts.loops("policy watch", watch);
         for work in services.store.background(&stopping.loops) {
             // Some of it has nothing to do with some databases and ends at once.

@@ -2,6 +2,8 @@
 //! output, everything else to standard error. Must not hold business rules.
 
 mod dead_letter;
+mod demo;
+mod policy;
 mod remote;
 mod schema;
 mod serve;
@@ -31,6 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve with real sample data and a small simulated shop that keeps sending; shows what to try.
+    Demo(Settings),
     /// Serve: take records in, provision them, publish collections.
     Serve(Settings),
     /// Load a file of records: NDJSON, a JSON array or CSV, with a progress bar.
@@ -41,7 +45,7 @@ enum Command {
     Schema(schema::Options),
     /// Work with policies.
     #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(policy::Command),
     /// Look at parked records, and put them back to work.
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
@@ -49,12 +53,6 @@ enum Command {
     Verify(Settings),
     /// Print the effective configuration with each option's sentence.
     Config(Settings),
-}
-
-#[derive(Subcommand)]
-enum PolicyCommand {
-    /// Check the policy files: syntax, rules and bounds.
-    Check(Settings),
 }
 
 /// Options that most commands share; each is also an option of the configuration.
@@ -120,11 +118,12 @@ enum Answer {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Demo(settings) => demo::run(&settings),
         Command::Serve(settings) => serve::run(&settings),
         Command::Source(options) => source::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Schema(options) => schema::run(&options),
-        Command::Policy(PolicyCommand::Check(settings)) => check_policies(&settings),
+        Command::Policy(command) => policy::run(&command),
         Command::DeadLetter(command) => dead_letter::run(&command),
         Command::Verify(settings) => verify::run(&settings),
         Command::Config(settings) => {
@@ -171,15 +170,4 @@ fn print(text: &str) -> Result<Answer> {
 /// A runtime for one command.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)
-}
-
-fn check_policies(settings: &Settings) -> Result<Answer> {
-    let config = settings.load()?;
-    match crate::policy::Engine::load(&config.policy, &config.store.data) {
-        Ok(_) => Ok(Answer::Yes),
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "{}", error.message());
-            Ok(Answer::No)
-        }
-    }
 }

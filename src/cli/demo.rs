@@ -1,0 +1,28 @@
+//! `wellspring demo`.
+
+use std::io::{self, Write};
+
+use super::{Answer, Settings, runtime};
+use crate::app::{demo, stop_signal};
+use crate::error::Result;
+use crate::telemetry::{self, Clock};
+
+/// Makes every demo tell the same story.
+const SEED: u64 = 7;
+
+pub(super) fn run(settings: &Settings) -> Result<Answer> {
+    let mut config = settings.load()?;
+    if config.log.filter == crate::config::Log::default().filter {
+        // People read this terminal: the lines of single requests would drown the story.
+        config.log.filter = "warn".into();
+    }
+    telemetry::install_log(&config.log)?;
+    runtime()?.block_on(async {
+        let say = |text: &str| {
+            // A closed terminal is no reason to stop serving.
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        };
+        demo::run(config, Clock::system(), SEED, stop_signal(), say).await?;
+        Ok(Answer::Yes)
+    })
+}

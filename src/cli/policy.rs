@@ -1,0 +1,55 @@
+//! `wellspring policy`.
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+
+use super::{Answer, Settings, runtime};
+use crate::config::Config;
+use crate::error::{Code, Error, Result};
+use crate::http::auth::Keys;
+use crate::policy::Engine;
+use crate::store::Store;
+use crate::telemetry::Clock;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Check the policy files: syntax, rules, bounds, and the shapes of the collections that there are.
+    Check(Settings),
+}
+
+pub(super) fn run(command: &Command) -> Result<Answer> {
+    let Command::Check(settings) = command;
+    let config = settings.load()?;
+    match check(&config) {
+        Ok(warnings) => {
+            for warning in warnings {
+                let _ = writeln!(io::stderr(), "warning: {warning}");
+            }
+            Ok(Answer::Yes)
+        }
+        Err(error) if error.code() == Code::Unprocessable => {
+            let _ = writeln!(io::stderr(), "{}", error.message());
+            Ok(Answer::No)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The warnings of sound policies.
+fn check(config: &Config) -> Result<Vec<String>> {
+    let engine = Engine::load(&config.policy, &config.store.data)?;
+    if !config.key_file().is_file() {
+        // Nothing has been served here yet, so there are no collections to check against.
+        return Ok(Vec::new());
+    }
+    let keys = Keys::read(&config.key_file(), &config.auth)?;
+    let opened = runtime()?.block_on(Store::open_read_only(&config.store, keys.signer(), Clock::system()));
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) if error.code() == Code::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err::<_, Error>(error),
+    };
+    let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
+    engine.check(&collections)
+}

@@ -13,5 +13,6 @@
 
 mod http;
 mod log;
+mod stream;
 mod support;
 mod tidy;

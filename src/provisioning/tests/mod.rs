@@ -28,6 +28,7 @@ pub(super) struct Bench {
     _dir: tempfile::TempDir,
     pub config: Config,
     pub store: Store,
+    engine: Arc<policy::Engine>,
     now: Arc<AtomicI64>,
 }
 
@@ -41,7 +42,8 @@ impl Bench {
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
         let clock = clock(&now);
         let store = Store::open(&config.store, Signer::new(b"key"), clock).await.unwrap();
-        Bench { _dir: dir, config, store, now }
+        let engine = Arc::new(policy::Engine::load(&config.policy, &config.store.data).unwrap());
+        Bench { _dir: dir, config, store, engine, now }
     }
 
     pub(super) fn advance(&self, us: i64) {
@@ -50,9 +52,8 @@ impl Bench {
 
     /// A node with these plugins in the place of the built-in ones, which need collections.
     pub(super) fn node(&self, plugins: &[Arc<dyn Plugin>], stream: Option<Arc<dyn Stream>>) -> Provisioning {
-        let engine = policy::Engine::load(&self.config.policy, &self.config.store.data).unwrap();
-        let node =
-            Provisioning::new(self.store.clone(), Arc::new(engine), &self.config, clock(&self.now)).unwrap();
+        let engine = Arc::clone(&self.engine);
+        let node = Provisioning::new(self.store.clone(), engine, &self.config, clock(&self.now)).unwrap();
         let mut parts = node.inner.parts.clone();
         parts.plugins = plugins.to_vec();
         parts.stream = stream;
@@ -99,8 +100,8 @@ impl Bench {
 
     /// A node as it is configured.
     pub(super) fn built_in(&self) -> Provisioning {
-        let engine = policy::Engine::load(&self.config.policy, &self.config.store.data).unwrap();
-        Provisioning::new(self.store.clone(), Arc::new(engine), &self.config, clock(&self.now)).unwrap()
+        let engine = Arc::clone(&self.engine);
+        Provisioning::new(self.store.clone(), engine, &self.config, clock(&self.now)).unwrap()
     }
 
     /// Accepts a document, or a tombstone, the way that sourcing does.

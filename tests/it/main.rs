@@ -11,6 +11,7 @@
 #![allow(unreachable_pub, reason = "one binary: what a helper offers is public to its suites")]
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
+mod crash;
 mod http;
 mod log;
 mod stream;

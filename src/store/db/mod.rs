@@ -131,14 +131,12 @@ impl Db {
     ) -> Result<Vec<Row>> {
         match &self.0.driver {
             Driver::Sqlite(sqlite) => {
-                let (sql, mut found) = (sqlite::with_rows(columns, sql), Vec::new());
-                for row in &rows {
-                    let mut each = |row: &RowRef<'_>| {
-                        found.push(row.to_row()?);
-                        Ok(())
-                    };
-                    sqlite.read(&sql, row, false, &mut each).await?;
-                }
+                let mut found = Vec::new();
+                let mut each = |row: &RowRef<'_>| {
+                    found.push(row.to_row()?);
+                    Ok(())
+                };
+                sqlite.read_many(&sqlite::with_rows(columns, sql), &rows, &mut each).await?;
                 Ok(found)
             }
             Driver::Postgres(postgres) => postgres.query_many(columns, rows, sql).await,

@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 use super::{Row, RowRef, Type, Value, failure};
 
@@ -54,6 +54,7 @@ impl Postgres {
         let cannot = "the database cannot be reached; check `store.database_url` and that the server runs";
         let orm = sea_orm::Database::connect(options).await.map_err(|e| Error::unavailable(cannot, e))?;
         let pool = orm.get_postgres_connection_pool().clone();
+        check_server(&pool).await?;
         Ok(Postgres { orm, pool, tries_max: config.connections_max.max(4) + 1 })
     }
 
@@ -136,6 +137,24 @@ impl Postgres {
             }
         }
     }
+}
+
+/// Refuses what would lose text, and warns of what would lose acknowledged records.
+async fn check_server(pool: &PgPool) -> Result<()> {
+    let asked = "select current_setting('server_encoding'), current_setting('synchronous_commit'), \
+                 current_setting('fsync')";
+    let row = sqlx::query(asked).fetch_one(pool).await.map_err(failure::postgres)?;
+    let row = RowRef::Postgres(&row).to_row()?;
+    if row.text(0)? != "UTF8" {
+        let text = format!("the database's encoding is `{}`; make one with encoding UTF8", row.text(0)?);
+        return Err(Error::new(Code::Conflict, text));
+    }
+    if row.text(1)? == "off" || row.text(2)? == "off" {
+        tracing::warn!(
+            "the server has `synchronous_commit` or `fsync` off: a power cut may lose accepted records"
+        );
+    }
+    Ok(())
 }
 
 enum Failed {

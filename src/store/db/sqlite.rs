@@ -69,15 +69,28 @@ impl Sqlite {
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         let _permit = self.permits.acquire().await.map_err(Error::internal)?;
-        let mut work = || {
-            let reader = self.take_reader()?;
-            let done = run(&reader, sql, params, each);
-            self.give_back(reader);
-            done
-        };
+        let mut work = || self.with_reader(|reader| run(reader, sql, params, each));
         let many = tokio::runtime::Handle::try_current()
             .is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
         if large && many { tokio::task::block_in_place(work) } else { work() }
+    }
+
+    /// Runs a reading statement once for each row of parameters, all on one connection.
+    pub(super) async fn read_many(
+        &self,
+        sql: &str,
+        rows: &[Vec<Value>],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        let _permit = self.permits.acquire().await.map_err(Error::internal)?;
+        self.with_reader(|reader| rows.iter().try_for_each(|row| run(reader, sql, row, each)))
+    }
+
+    fn with_reader(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<()> {
+        let reader = self.take_reader()?;
+        let done = work(&reader);
+        self.give_back(reader);
+        done
     }
 
     /// Waits for the writer and begins a transaction.

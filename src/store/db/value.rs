@@ -193,6 +193,15 @@ impl Row {
         }
     }
 
+    /// Bytes at `index`, taken out of the row.
+    pub fn take_bytes(&mut self, index: usize) -> Result<Vec<u8>> {
+        match self.0.get_mut(index) {
+            Some(Value::Bytes(bytes)) => Ok(std::mem::take(bytes)),
+            Some(other) => Err(odd(index, "bytes", other.kind())),
+            None => Err(odd(index, "a column", "nothing")),
+        }
+    }
+
     /// Bytes at `index`.
     pub fn bytes(&self, index: usize) -> Result<&[u8]> {
         match self.get(index)? {

@@ -66,7 +66,7 @@ impl Store {
         let found = self.db.query_many(&[("id", Type::Uuid)], rows, &sql).await?;
         let mut records = HashMap::with_capacity(found.len());
         for row in found {
-            let record = record(&row)?;
+            let record = record(row)?;
             records.insert(record.draft.id, record);
         }
         Ok(ids.iter().filter_map(|id| records.remove(id)).collect())
@@ -77,7 +77,7 @@ impl Store {
         let sql =
             format!("select {COLUMNS} from record r {JOINS} where r.key = $1 order by r.rev desc limit 1");
         let rows = self.db.query(&sql, &[key.as_str().into()]).await?;
-        rows.first().map(record).transpose()
+        rows.into_iter().next().map(record).transpose()
     }
 
     /// Records newest first, of one source or all, older than the record `before`.
@@ -103,7 +103,7 @@ impl Store {
         let filter = if conditions.is_empty() { "true".into() } else { conditions.join(" and ") };
         let sql =
             format!("select {COLUMNS} from record r {JOINS} where {filter} order by r.id desc limit {first}");
-        self.db.query(&sql, &params).await?.iter().map(record).collect()
+        self.db.query(&sql, &params).await?.into_iter().map(record).collect()
     }
 
     /// All sources, in order.
@@ -166,8 +166,9 @@ fn step(row: &Row) -> Result<Step> {
     })
 }
 
-/// A record from [`COLUMNS`].
-fn record(row: &Row) -> Result<Record> {
+/// A record from [`COLUMNS`]; its document is moved, not copied.
+fn record(mut row: Row) -> Result<Record> {
+    let body = row.take_bytes(11)?;
     let structure = match (row.opt_i64(15)?, row.opt_text(16)?) {
         (Some(fingerprint), Some(tree)) => Some((fingerprint, tree.to_owned())),
         _ => None,
@@ -186,7 +187,7 @@ fn record(row: &Row) -> Result<Record> {
             idempotency_key: row.opt_text(8)?.map(str::to_owned),
             if_revision: None,
             content_type: row.text(12)?.to_owned(),
-            body: Bytes::copy_from_slice(row.bytes(11)?),
+            body: Bytes::from(body),
             payload_hash: row
                 .bytes(10)?
                 .try_into()

@@ -30,6 +30,8 @@ use crate::telemetry::Open;
 const PROTOCOL: &str = "graphql-transport-ws";
 /// What a close frame's reason may have, in bytes.
 const REASON_BYTES_MAX: usize = 123;
+/// How long a client is waited for when it is over.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Longest pause that a timer is set to.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
@@ -221,7 +223,12 @@ impl Session {
                     "the message is larger than `subscriptions.message_bytes_max`",
                 )));
             }
-            None | Some(Ok(Message::Close(_)) | Err(_)) => return Err(None),
+            Some(Ok(Message::Close(_))) => {
+                // The answer to it is sent by reading on; without it the client would take this for a cut.
+                drain(socket).await;
+                return Err(None);
+            }
+            None | Some(Err(_)) => return Err(None),
         };
         let incoming: Incoming<'_> = serde_json::from_str(text.as_str())
             .map_err(|error| Some(Close::new(4400, format!("invalid message: {error}"))))?;
@@ -400,9 +407,14 @@ async fn farewell(socket: &mut WebSocket, code: u16, reason: &str) {
     let reason = Utf8Bytes::from(reason.get(..end).unwrap_or_default());
     let goodbye = async {
         if socket.send(Message::Close(Some(CloseFrame { code, reason }))).await.is_ok() {
-            while let Some(Ok(_)) = socket.recv().await {}
+            drain(socket).await;
         }
     };
     // It is over either way; a client that does not answer is not waited for.
-    let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+    let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+}
+
+/// Reads until the other side has closed too.
+async fn drain(socket: &mut WebSocket) {
+    let _ = tokio::time::timeout(FAREWELL, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
 }

@@ -11,9 +11,14 @@
 #![allow(unreachable_pub, reason = "one binary: what a helper offers is public to its suites")]
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
+mod access;
 mod crash;
 mod http;
+mod live;
 mod log;
+mod odd;
 mod stream;
+mod way;
+
 mod support;
 mod tidy;

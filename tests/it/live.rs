@@ -1,0 +1,153 @@
+//! Live subscriptions: changes as they happen, snapshot then tail, resume without gap or duplicate, scope.
+
+use serde_json::{Value, json};
+
+use crate::support::{Backend, TestApp, on_backends, on_every_backend};
+
+const REGION_POLICY: &str = r#"
+    allow(user: User, "read", _: Row) if "admin" in user.roles;
+    allow(user: User, "read", row: ShopOrder) if "consumer" in user.roles and row.region = user.region;
+    allow_field(_: User, "read", _: Row, _: Field);
+    allow(user: User, "source", _: Source) if "source" in user.roles;
+    allow(user: User, "retract", _: Source) if "source" in user.roles;
+    allow(user: User, "steward", _: Source) if "admin" in user.roles;
+    allow(user: User, "administer", _: Source) if "admin" in user.roles;
+"#;
+
+/// A node with rules that show consumers the orders of their region.
+async fn shop(backend: Backend) -> TestApp {
+    TestApp::start_with(backend, |config| {
+        let policies = config.store.data.join("policies");
+        std::fs::create_dir_all(&policies).unwrap();
+        std::fs::write(policies.join("region.polar"), REGION_POLICY).unwrap();
+    })
+    .await
+}
+
+on_every_backend! {
+    async fn changes_are_seen_and_an_open_subscription_outlives_a_new_shape(backend) {
+        let app = TestApp::start(backend).await;
+        app.source("shop/order/web/1", &json!({"status": "NEW", "total": 5})).await;
+        app.settled().await;
+        let query = "subscription { shopOrder { op key node { status total } before { status } } }";
+        let mut live = app.subscribe(&app.admin(), query).await;
+        // What comes before the subscription is open is not its to see; from the first seen change on, all is.
+        let opened = app.subscribe(&app.admin(), "subscription { shopOrder(snapshot: true) { op } }").await;
+        let mut opened = opened;
+        opened.until_op("CAUGHT_UP").await;
+        let mut sent = 0;
+        let first = loop {
+            sent += 1;
+            app.source("shop/order/web/0", &json!({"status": "PROBE", "total": sent})).await;
+            let heard = tokio::time::timeout(std::time::Duration::from_millis(300), live.next()).await;
+            if let Ok(change) = heard {
+                break change;
+            }
+        };
+        assert_eq!((&first["op"], &first["node"]["status"]), (&json!("UPSERT"), &json!("PROBE")));
+        app.source("shop/order/web/1", &json!({"status": "PAID", "total": 5.5, "gift": true})).await;
+        let change = live.next_where(|change| change["node"]["status"] != "PROBE").await;
+        assert_eq!(change, json!({
+            "op": "UPSERT", "key": "shop~order~web~1", "node": {"status": "PAID", "total": 5.5},
+            "before": {"status": "NEW"},
+        }));
+        app.retract("shop/order/web/1").await;
+        let change = live.next().await;
+        assert_eq!(change, json!({
+            "op": "DELETE", "key": "shop~order~web~1", "node": null, "before": {"status": "PAID"},
+        }));
+    }
+
+    async fn a_snapshot_is_followed_by_what_is_new(backend) {
+        let app = TestApp::start(backend).await;
+        for n in 0..3 {
+            app.source(&format!("a/b/c/{n}"), &json!({"n": n})).await;
+        }
+        app.settled().await;
+        let query = "subscription { aB(snapshot: true, where: {n: {ne: 1}}) { op cursor node { n } } }";
+        let mut live = app.subscribe(&app.admin(), query).await;
+        let mut snapshot: Vec<Value> = live.until_op("CAUGHT_UP").await.iter().map(|c| c["node"]["n"].clone()).collect();
+        snapshot.sort_by_key(Value::as_i64);
+        assert_eq!(snapshot, [0, 2]);
+        app.source("a/b/c/1", &json!({"n": 1, "again": true})).await;
+        app.source("a/b/c/9", &json!({"n": 9})).await;
+        let change = live.next().await;
+        assert_eq!((&change["op"], &change["node"]["n"]), (&json!("UPSERT"), &json!(9)));
+    }
+
+    async fn a_subscription_resumes_without_gap_or_duplicate(backend) {
+        let app = TestApp::start(backend).await;
+        app.source("a/b/c/0", &json!({"n": 0})).await;
+        app.settled().await;
+        let read = app.data("{ aB { nodes { n } pageInfo { cursor } } }").await;
+        let mut cursor = read["aB"]["pageInfo"]["cursor"].clone();
+        for n in 1..=12 {
+            app.source(&format!("a/b/c/{}", n % 4), &json!({"n": n})).await;
+        }
+        app.settled().await;
+        let mut seen = Vec::new();
+        // Three subscriptions, each taking up where the one before was cut off.
+        for part in 0..3 {
+            let query = format!("subscription {{ aB(after: {cursor}) {{ op cursor node {{ n }} }} }}");
+            let mut live = app.subscribe(&app.admin(), &query).await;
+            for _ in 0..4 {
+                let change = live.next().await;
+                cursor = change["cursor"].clone();
+                seen.push(change["node"]["n"].clone());
+            }
+            if part == 2 {
+                assert_eq!(live.next().await["op"], "CAUGHT_UP");
+            }
+        }
+        let mut by_key = seen.clone();
+        by_key.sort_by_key(Value::as_i64);
+        assert_eq!(by_key, (1..=12).map(Value::from).collect::<Vec<_>>(), "{seen:?}");
+        for key in 0..4 {
+            let of_key: Vec<i64> = seen.iter().filter_map(Value::as_i64).filter(|n| n % 4 == key).collect();
+            assert!(of_key.is_sorted(), "{of_key:?}");
+        }
+        let wrong = "subscription { aB(after: \"nonsense\") { op } }";
+        assert_eq!(app.codes(&app.admin(), "{ aB(after: \"nonsense\") { nodes { n } } }").await, ["BAD_REQUEST"]);
+        assert!(!app.codes(&app.admin(), wrong).await.is_empty());
+    }
+
+    async fn a_row_that_leaves_the_scope_is_said_to_and_hides_what_it_became(backend) {
+        let app = shop(backend).await;
+        app.source("shop/order/web/1", &json!({"region": "eu", "status": "NEW"})).await;
+        app.source("shop/order/web/2", &json!({"region": "us", "status": "NEW"})).await;
+        app.settled().await;
+        let consumer = app.token("consumer", json!({"region": "eu"}));
+        let query = "subscription { shopOrder(snapshot: true) { op key node { status region } before { status region } } }";
+        let mut live = app.subscribe(&consumer, query).await;
+        let snapshot = live.until_op("CAUGHT_UP").await;
+        assert_eq!(snapshot.len(), 1, "{snapshot:?}");
+        app.source("shop/order/web/2", &json!({"region": "us", "status": "PAID"})).await;
+        app.source("shop/order/web/1", &json!({"region": "us", "status": "SECRET"})).await;
+        let change = live.next().await;
+        assert_eq!((&change["op"], &change["node"]), (&json!("LEFT_SCOPE"), &json!(null)));
+        assert!(!change.to_string().contains("SECRET"), "{change}");
+        app.source("shop/order/web/1", &json!({"region": "eu", "status": "BACK"})).await;
+        let change = live.next().await;
+        assert_eq!((&change["op"], &change["node"]["status"]), (&json!("UPSERT"), &json!("BACK")));
+        assert!(!change.to_string().contains("SECRET"), "{change}");
+        app.retract("shop/order/web/2").await;
+        app.retract("shop/order/web/1").await;
+        let change = live.next().await;
+        assert_eq!((&change["op"], &change["key"]), (&json!("DELETE"), &json!("shop~order~web~1")));
+    }
+}
+
+on_backends! { [embedded Embedded]
+    async fn the_filter_of_a_subscription_moves_rows_in_and_out(backend) {
+        let app = TestApp::start(backend).await;
+        app.source("a/b/c/1", &json!({"n": 1})).await;
+        app.settled().await;
+        let query = "subscription { aB(snapshot: true, where: {n: {gt: 5}}) { op node { n } } }";
+        let mut live = app.subscribe(&app.admin(), query).await;
+        assert!(live.until_op("CAUGHT_UP").await.is_empty());
+        app.source("a/b/c/1", &json!({"n": 6})).await;
+        assert_eq!(live.next().await, json!({"op": "UPSERT", "node": {"n": 6}}));
+        app.source("a/b/c/1", &json!({"n": 2})).await;
+        assert_eq!(live.next().await, json!({"op": "LEFT_SCOPE", "node": null}));
+    }
+}

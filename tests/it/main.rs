@@ -17,6 +17,7 @@ mod http;
 mod live;
 mod log;
 mod odd;
+mod readme;
 mod stream;
 mod way;
 

@@ -192,8 +192,15 @@ impl TestApp {
 
     /// Waits until everything that was accepted is settled, and this node knows the collections that it made.
     pub async fn settled(&self) {
-        self.data_until("{ lag { outbox pending } }", |data| {
-            data["lag"]["outbox"] == "0" && data["lag"]["pending"] == "0"
+        let query = "{ lag { outbox pending } sources { category subcategory } collections { category subcategory } }";
+        self.data_until(query, |data| {
+            let made = data["collections"].as_array().cloned().unwrap_or_default();
+            let known = |source: &Value| {
+                let same = |part: &str, other: &Value| other[part] == source[part];
+                made.iter().any(|other| same("category", other) && same("subcategory", other))
+            };
+            let sources = data["sources"].as_array().cloned().unwrap_or_default();
+            data["lag"]["outbox"] == "0" && data["lag"]["pending"] == "0" && sources.iter().all(known)
         })
         .await;
     }

@@ -76,12 +76,8 @@ impl App {
         provisioning.prepare().await?;
         let secret = store.signer().mark(&[b"wellspring mask key"]);
         let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret, clock.clone());
-        let engine = graphql::Engine::new(
-            sourcing.clone(),
-            provisioning.clone(),
-            publishing.clone(),
-            config.clone(),
-        );
+        let engine =
+            graphql::Engine::new(sourcing.clone(), provisioning.clone(), publishing.clone(), config.clone());
         let services = Services {
             config: config.clone(),
             clock,

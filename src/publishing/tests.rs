@@ -1,1 +1,310 @@
+//! Publishing over a real database: SQLite always, PostgreSQL when `WELLSPRING_TEST_POSTGRES` names an empty one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
 
+mod differential;
+mod live;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::error::Code;
+use crate::record::{Draft, Envelope, Json, Record, Source};
+use crate::shape::Structure;
+use crate::store::rows::RowEffect;
+
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) publishing: Publishing,
+    pub(super) config: config::Config,
+    _dir: tempfile::TempDir,
+}
+
+/// A world on each database that is at hand; `schema` keeps tests on one PostgreSQL apart.
+pub(super) async fn worlds(schema: &str) -> Vec<World> {
+    let mut worlds = vec![world(None).await];
+    if let Ok(url) = std::env::var("WELLSPRING_TEST_POSTGRES") {
+        let plain = config::Store { database_url: Some(url.clone()), ..Default::default() };
+        let db = crate::store::db::Db::open(&plain).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        tx.execute(&format!("drop schema if exists {schema} cascade"), &[]).await.unwrap();
+        tx.execute(&format!("create schema {schema}"), &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        let joint = if url.contains('?') { '&' } else { '?' };
+        worlds.push(world(Some(format!("{url}{joint}options=-c%20search_path%3D{schema}"))).await);
+    }
+    worlds
+}
+
+async fn world(database_url: Option<String>) -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config::Config::default();
+    config.store.data = dir.path().into();
+    config.store.database_url = database_url;
+    let store = Store::open(&config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
+    let policy = Arc::new(policy::Engine::load(&config.policy, dir.path()).unwrap());
+    let publishing = Publishing::new(store.clone(), policy, &config, b"secret", Clock::system());
+    World { store, publishing, config, _dir: dir }
+}
+
+impl World {
+    pub(super) async fn apply(&self, effects: &[RowEffect]) {
+        let mut tx = self.store.db.begin().await.unwrap();
+        let applied = self.store.apply(&mut tx, effects).await.unwrap();
+        tx.commit().await.unwrap();
+        self.store.committed(&applied).await.unwrap();
+    }
+
+    pub(super) fn collection(&self, actor: &Actor) -> (Arc<Collection>, Arc<Scope>) {
+        self.publishing.visible(actor).unwrap().into_iter().next().unwrap()
+    }
+
+    pub(super) async fn ask(&self, actor: &Actor, root: Root, field: &Selected) -> Result<Value> {
+        let (collection, scope) = self.collection(actor);
+        let mut out = Vec::new();
+        self.publishing.read((&collection, &scope), root, field, &mut out).await?;
+        Ok(serde_json::from_slice(&out).unwrap())
+    }
+}
+
+pub(super) fn actor(roles: &[&str]) -> Actor {
+    Actor {
+        subject: "ann".into(),
+        roles: roles.iter().map(|role| (*role).into()).collect(),
+        ..Actor::anonymous()
+    }
+}
+
+pub(super) fn with_roles(roles: &[&str]) -> Actor {
+    let mut actor = actor(roles);
+    actor.claims.insert("roles".into(), json!(roles));
+    actor.claims.insert("subject".into(), json!("ann"));
+    actor
+}
+
+pub(super) fn effect(source: &str, uid: &str, revision: i64, document: Option<&Value>) -> RowEffect {
+    let document = document.map(|document| Arc::new(Json::try_from(document.to_string().as_str()).unwrap()));
+    let structure = document.as_ref().map(|document| {
+        let structure = Structure::derive(document, &config::Shape::default());
+        (structure.fingerprint(), structure.to_text())
+    });
+    let source = Source::new("shop", "order", source).unwrap();
+    let key = source.key(uid).unwrap();
+    let draft = Draft {
+        id: Uuid::now_v7(),
+        source,
+        source_uid: uid.into(),
+        author: "ann".into(),
+        idempotency_key: None,
+        if_revision: None,
+        content_type: "application/json".into(),
+        body: bytes::Bytes::new(),
+        payload_hash: [0; 32],
+        occurred_at: None,
+        ingested_at: 1_795_382_479_000_000,
+        structure,
+        deleted: document.is_none(),
+        causation_id: None,
+        hops: 0,
+        envelope: Envelope::default(),
+    };
+    RowEffect { record: Arc::new(Record { draft, key, revision, partition: 0 }), document }
+}
+
+pub(super) fn field(name: &str, arguments: Value, children: Vec<Selected>) -> Selected {
+    let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    Selected {
+        response_key: name.into(),
+        name: name.into(),
+        arguments: arguments.into_iter().map(|(name, value)| (name, Json::from(value))).collect(),
+        children,
+    }
+}
+
+pub(super) fn leaf(name: &str) -> Selected {
+    field(name, json!({}), Vec::new())
+}
+
+pub(super) fn some(name: &str, children: &[&str]) -> Selected {
+    field(name, json!({}), children.iter().map(|child| leaf(child)).collect())
+}
+
+#[tokio::test]
+async fn a_first_document_is_a_typed_collection_at_once() {
+    for world in worlds("first").await {
+        let admin = with_roles(&["admin"]);
+        let order = json!({"orderNo": "A1", "total": 12.5, "quantity": 2, "paid": true,
+            "customer": {"name": "Ann", "email": "ann@example.org"}, "tags": ["x", "y"],
+            "items": [{"sku": "s1", "qty": 1}, {"sku": "s2", "qty": 2}]});
+        world.apply(&[effect("web", "1", 1, Some(&order))]).await;
+        let asked = field(
+            "shopOrder",
+            json!({}),
+            vec![
+                field(
+                    "nodes",
+                    json!({}),
+                    vec![
+                        leaf("orderNo"),
+                        leaf("total"),
+                        leaf("quantity"),
+                        leaf("paid"),
+                        some("customer", &["name", "email"]),
+                        leaf("tags"),
+                        some("items", &["qty"]),
+                        some("_record", &["key", "revision", "sourceUid", "ingestedAt"]),
+                    ],
+                ),
+                leaf("totalCount"),
+                some("pageInfo", &["hasNextPage", "hasPreviousPage"]),
+            ],
+        );
+        let answer = world.ask(&admin, Root::List, &asked).await.unwrap();
+        assert_eq!(
+            answer,
+            json!({
+                "nodes": [{"orderNo": "A1", "total": 12.5, "quantity": 2, "paid": true,
+                    "customer": {"name": "Ann", "email": "ann@example.org"}, "tags": ["x", "y"],
+                    "items": [{"qty": 1}, {"qty": 2}],
+                    "_record": {"key": "shop~order~web~1", "revision": 1, "sourceUid": "1",
+                        "ingestedAt": "2026-11-22T21:21:19.000000Z"}}],
+                "totalCount": 1,
+                "pageInfo": {"hasNextPage": false, "hasPreviousPage": false}
+            })
+        );
+        let consumer = with_roles(&["consumer"]);
+        let masked = world.ask(&consumer, Root::List, &asked).await.unwrap();
+        let email = masked["nodes"][0]["customer"]["email"].as_str().unwrap();
+        assert_eq!(email.len(), 32, "{email}");
+        let guess = field(
+            "shopOrder",
+            json!({"where": {"customer": {"email": {"eq": "ann@example.org"}}}}),
+            vec![leaf("totalCount")],
+        );
+        assert_eq!(world.ask(&consumer, Root::List, &guess).await.unwrap_err().code(), Code::BadRequest);
+        assert!(world.publishing.visible(&Actor::anonymous()).unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn shapes_grow_while_rows_stay() {
+    for world in worlds("grow").await {
+        let admin = with_roles(&["admin"]);
+        world.apply(&[effect("web", "1", 1, Some(&json!({"n": 1})))]).await;
+        world
+            .apply(&[
+                effect("web", "2", 1, Some(&json!({"n": 2.5, "giftWrap": true}))),
+                effect("web", "3", 1, Some(&json!({"n": "3 pcs"}))),
+            ])
+            .await;
+        let asked = field(
+            "shopOrder",
+            json!({"orderBy": [{"_record": {"key": "ASC"}}]}),
+            vec![field("nodes", json!({}), vec![leaf("n"), leaf("giftWrap"), some("_record", &["rescued"])])],
+        );
+        let nodes = world.ask(&admin, Root::List, &asked).await.unwrap()["nodes"].clone();
+        assert_eq!(nodes[0], json!({"n": 1, "giftWrap": null, "_record": {"rescued": null}}));
+        assert_eq!(nodes[1]["n"], json!(2.5));
+        assert_eq!(nodes[1]["giftWrap"], json!(true));
+        assert_eq!(nodes[2]["n"], json!(null));
+        assert!(nodes[2]["_record"]["rescued"].to_string().contains("3 pcs"), "{nodes}");
+    }
+}
+
+#[tokio::test]
+async fn older_revisions_change_nothing_and_tombstones_delete() {
+    for world in worlds("revisions").await {
+        let admin = with_roles(&["admin"]);
+        world.apply(&[effect("web", "1", 2, Some(&json!({"n": 2})))]).await;
+        world.apply(&[effect("web", "1", 1, Some(&json!({"n": 1})))]).await;
+        let by_key = field("shopOrderByKey", json!({"sourceUid": "1"}), vec![leaf("n")]);
+        assert_eq!(world.ask(&admin, Root::ByKey, &by_key).await.unwrap(), json!({"n": 2}));
+        world.apply(&[effect("app", "1", 1, Some(&json!({"n": 7})))]).await;
+        assert_eq!(world.ask(&admin, Root::ByKey, &by_key).await.unwrap_err().code(), Code::Conflict);
+        let named = field("shopOrderByKey", json!({"sourceUid": "1", "sourceName": "app"}), vec![leaf("n")]);
+        assert_eq!(world.ask(&admin, Root::ByKey, &named).await.unwrap(), json!({"n": 7}));
+        world.apply(&[effect("web", "1", 3, None), effect("web", "1", 4, Some(&json!({"n": 4})))]).await;
+        world.apply(&[effect("app", "1", 2, None)]).await;
+        assert_eq!(world.ask(&admin, Root::ByKey, &by_key).await.unwrap(), json!({"n": 4}));
+        assert_eq!(world.ask(&admin, Root::ByKey, &named).await.unwrap(), json!(null));
+        let (collection, _) = world.collection(&admin);
+        assert_eq!(world.store.position(collection.id).await.unwrap(), 5);
+    }
+}
+
+#[tokio::test]
+async fn figures_of_groups() {
+    for world in worlds("figures").await {
+        let admin = with_roles(&["admin"]);
+        let rows = [("a", 1, 1.5), ("a", 3, 2.5), ("b", 10, 0.5)];
+        let effects: Vec<RowEffect> = rows
+            .iter()
+            .enumerate()
+            .map(|(index, (status, n, x))| {
+                effect("web", &index.to_string(), 1, Some(&json!({"status": status, "n": n, "at": {"x": x}})))
+            })
+            .collect();
+        world.apply(&effects).await;
+        let asked = field(
+            "shopOrderAggregate",
+            json!({"groupBy": ["status"]}),
+            vec![
+                some("group", &["status", "n"]),
+                leaf("count"),
+                some("sum", &["n", "at_x"]),
+                some("avg", &["n"]),
+                some("min", &["status", "at_x"]),
+                some("max", &["n"]),
+                some("countDistinct", &["status"]),
+            ],
+        );
+        assert_eq!(
+            world.ask(&admin, Root::Aggregate, &asked).await.unwrap(),
+            json!([
+                {"group": {"status": "a", "n": null}, "count": 2, "sum": {"n": "4", "at_x": 4}, "avg": {"n": 2},
+                 "min": {"status": "a", "at_x": 1.5}, "max": {"n": 3}, "countDistinct": {"status": 1}},
+                {"group": {"status": "b", "n": null}, "count": 1, "sum": {"n": "10", "at_x": 0.5}, "avg": {"n": 10},
+                 "min": {"status": "b", "at_x": 0.5}, "max": {"n": 10}, "countDistinct": {"status": 1}},
+            ])
+        );
+        let all = field(
+            "shopOrderAggregate",
+            json!({"where": {"n": {"gt": 100}}}),
+            vec![leaf("count"), some("sum", &["n"])],
+        );
+        let none = json!([{"count": 0, "sum": {"n": null}}]);
+        assert_eq!(world.ask(&admin, Root::Aggregate, &all).await.unwrap(), none);
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_fit_are_said_so() {
+    let world = worlds("faults").await.remove(0);
+    let admin = with_roles(&["admin"]);
+    world.apply(&[effect("web", "1", 1, Some(&json!({"n": 1, "s": "x", "l": ["a"]})))]).await;
+    for (arguments, code) in [
+        (json!({"first": 1, "last": 1}), Code::BadRequest),
+        (json!({"first": -1}), Code::BadRequest),
+        (json!({"first": 1001}), Code::TooComplex),
+        (json!({"after": "x"}), Code::BadRequest),
+        (json!({"after": "x", "last": 1}), Code::BadRequest),
+        (json!({"where": {"n": {"eq": null}}}), Code::BadRequest),
+        (json!({"where": {"n": {"like": "1"}}}), Code::BadRequest),
+        (json!({"where": {"s": {"like": "\\"}}}), Code::BadRequest),
+        (json!({"where": {"nope": {"eq": 1}}}), Code::BadRequest),
+        (json!({"where": {"l": {"eq": "a"}}}), Code::BadRequest),
+        (json!({"where": {"n": {"in": vec![1; 3000]}}}), Code::TooComplex),
+        (json!({"orderBy": [{"l": "ASC"}]}), Code::BadRequest),
+        (json!({"orderBy": [{"n": "ASC", "s": "ASC"}]}), Code::BadRequest),
+    ] {
+        let asked = field("shopOrder", arguments.clone(), vec![leaf("totalCount")]);
+        let refused = world.ask(&admin, Root::List, &asked).await;
+        assert_eq!(refused.err().map(|error| error.code()), Some(code), "{arguments}");
+    }
+}

@@ -1,0 +1,271 @@
+//! Random rows and random questions: the database, the in-memory filter, the read plan and the projector must agree.
+
+use serde_json::{Map, Value, json};
+
+use super::{World, effect, field, leaf, some, with_roles, worlds};
+use crate::policy::Opened;
+use crate::publishing::Root;
+use crate::query::{Ask, Extras, Projector, Selected, compile};
+use crate::record::{Json, Signer};
+
+/// Small and repeatable; nothing secret hangs on it.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let index = usize::try_from(self.roll(from.len() as u64)).unwrap();
+        &from[index]
+    }
+}
+
+fn texts() -> Vec<Value> {
+    ["", "a", "A", "ab", "a%b", "a_b", "é", "Zz", "z\"q\\", "a*b[c]?", "😀x", "x,y", ","]
+        .map(Value::from)
+        .into()
+}
+
+fn value_for(name: &str, dice: &mut Dice) -> Value {
+    match name {
+        "i" => dice.pick(&[json!(-3), json!(0), json!(1), json!(2), json!(2_000_000)]).clone(),
+        "big" => dice.pick(&[json!(9_007_199_254_740_993_i64), json!(-5_000_000_000_i64), json!(7)]).clone(),
+        "x" => dice.pick(&[json!(-0.5), json!(0.0), json!(0.1), json!(2), json!(1e20)]).clone(),
+        "b" => json!(dice.roll(2) == 0),
+        "t" => dice
+            .pick(&[
+                json!("2026-01-01T00:00:00Z"),
+                json!("2026-01-01T01:00:00.5+01:00"),
+                json!("1999-12-31T23:59:59.999999Z"),
+            ])
+            .clone(),
+        "d" => dice.pick(&[json!("2026-01-01"), json!("1999-12-31")]).clone(),
+        "li" => json!((0..dice.roll(4)).map(|_| dice.roll(3)).collect::<Vec<_>>()),
+        "ls" => json!((0..dice.roll(4)).map(|_| dice.pick(&texts()).clone()).collect::<Vec<_>>()),
+        _ => dice.pick(&texts()).clone(),
+    }
+}
+
+const SCALARS: [&str; 7] = ["i", "big", "x", "b", "t", "d", "s"];
+
+fn document(dice: &mut Dice) -> Value {
+    let mut members = Map::new();
+    for name in SCALARS.iter().chain(&["li", "ls"]) {
+        match dice.roll(5) {
+            0 => {}
+            1 => drop(members.insert((*name).into(), Value::Null)),
+            _ => drop(members.insert((*name).into(), value_for(name, dice))),
+        }
+    }
+    match dice.roll(4) {
+        0 => {}
+        1 => drop(members.insert("o".into(), Value::Null)),
+        _ => {
+            let mut inner = Map::new();
+            for name in ["i", "s"] {
+                if dice.roll(3) > 0 {
+                    inner.insert(name.into(), value_for(name, dice));
+                }
+            }
+            members.insert("o".into(), inner.into());
+        }
+    }
+    let items: Vec<Value> = (0..dice.roll(3))
+        .map(|n| if n == 0 { json!({"s": value_for("s", dice)}) } else { json!({"n": n, "s": null}) })
+        .collect();
+    members.insert("items".into(), items.into());
+    members.into()
+}
+
+fn condition(dice: &mut Dice, depth: u64) -> Value {
+    let nested =
+        |dice: &mut Dice| -> Vec<Value> { (0..=dice.roll(2)).map(|_| condition(dice, depth + 1)).collect() };
+    match dice.roll(if depth > 2 { 5 } else { 8 }) {
+        5 => json!({"and": nested(dice)}),
+        6 => json!({"or": nested(dice)}),
+        7 => json!({"not": condition(dice, depth + 1)}),
+        0 => json!({"o": {*dice.pick(&["i", "s"]): {"isNull": dice.roll(2) == 0}}}),
+        1 if dice.roll(2) == 0 => json!({"ls": {"contains": value_for("s", dice)}}),
+        1 => json!({"li": {"contains": dice.roll(3)}}),
+        2 => {
+            let text = value_for("s", dice);
+            let pattern = text.as_str().unwrap().replace('\\', "\\\\");
+            let shapes = [
+                format!("%{pattern}"),
+                format!("{pattern}%"),
+                "_".to_owned(),
+                "a\\%b".to_owned(),
+                "%[%".to_owned(),
+            ];
+            if dice.roll(3) == 0 {
+                json!({"s": {"startsWith": text}})
+            } else {
+                json!({"s": {"like": dice.pick(&shapes)}})
+            }
+        }
+        _ => {
+            let name = *dice.pick(&SCALARS);
+            let mut operators = vec!["eq", "ne", "in", "notIn", "isNull"];
+            if name != "b" {
+                operators.extend(["lt", "lte", "gt", "gte"]);
+            }
+            let operator = *dice.pick(&operators);
+            let operand = match operator {
+                "isNull" => json!(dice.roll(2) == 0),
+                "in" | "notIn" => (0..dice.roll(3)).map(|_| value_for(name, dice)).collect(),
+                _ => value_for(name, dice),
+            };
+            json!({name: {operator: operand}})
+        }
+    }
+}
+
+fn everything() -> Vec<Selected> {
+    let mut all: Vec<Selected> = SCALARS.iter().chain(&["li", "ls"]).map(|name| leaf(name)).collect();
+    let mut again = leaf("s");
+    again.response_key = "again".into();
+    all.push(again);
+    all.push(some("o", &["s", "i", "__typename"]));
+    all.push(some("items", &["s", "n", "__typename"]));
+    all.push(some("_record", &["id", "key", "revision", "sourceName", "author", "rescued"]));
+    all.push(leaf("_rest"));
+    all.push(leaf("__typename"));
+    all
+}
+
+/// The images of all rows, in the order of their keys.
+async fn images(world: &World) -> Vec<Json> {
+    let admin = with_roles(&["admin"]);
+    let (collection, scope) = world.collection(&admin);
+    let asked = field("shopOrder", json!({}), vec![leaf("op")]);
+    let limits = &world.config.graphql;
+    let query = compile(&collection, Root::Changes, &asked, limits, &Signer::new(b"secret")).unwrap();
+    let query = scope.apply(query).unwrap();
+    let mut images = Vec::new();
+    for tailed in world.store.tail(collection.id, 0, 10_000).await.unwrap() {
+        if let Opened::Upsert(change) = query.open(tailed.change, query.get().filter()) {
+            images.push((change.key, Json::clone(change.after.as_deref().unwrap())));
+        }
+    }
+    images.sort_by(|a, b| a.0.cmp(&b.0));
+    images.into_iter().map(|(_, image)| image).collect()
+}
+
+async fn fill(world: &World, dice: &mut Dice, rows: usize) {
+    let documents: Vec<Value> = (0..rows).map(|_| document(dice)).collect();
+    let effects: Vec<_> = documents
+        .iter()
+        .enumerate()
+        .map(|(n, document)| effect("web", &format!("{n:04}"), 1, Some(document)))
+        .collect();
+    for batch in effects.chunks(40) {
+        world.apply(batch).await;
+    }
+}
+
+#[tokio::test]
+async fn the_database_and_memory_agree_on_conditions_and_values() {
+    for world in worlds("differential").await {
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+        fill(&world, &mut dice, 120).await;
+        let admin = with_roles(&["admin"]);
+        let (collection, scope) = world.collection(&admin);
+        let images = images(&world).await;
+        assert_eq!(images.len(), 120);
+        let signer = Signer::new(b"secret");
+        let extras = Extras { rest: true, rescued: true };
+        let projector = Projector { rules: scope.as_ref(), extras, signer: &signer };
+        for _ in 0..400 {
+            let arguments = json!({"first": 1000, "where": condition(&mut dice, 0), "orderBy": [{"_record": {"key": "ASC"}}]});
+            let asked = field("shopOrder", arguments.clone(), vec![field("nodes", json!({}), everything())]);
+            let query = compile(&collection, Root::List, &asked, &world.config.graphql, &signer).unwrap();
+            let query = scope.apply(query).unwrap();
+            let Ask::List(list) = query.get().ask() else { panic!("a list") };
+            let crate::query::ConnectionField::Nodes(nodes) = &list.fields[0].what else { panic!("nodes") };
+            let mut expected = b"{\"nodes\":[".to_vec();
+            for (index, image) in images.iter().filter(|image| query.get().filter().eval(image)).enumerate() {
+                if index > 0 {
+                    expected.push(b',');
+                }
+                projector.row(nodes, image, &mut expected);
+            }
+            expected.extend_from_slice(b"]}");
+            let mut found = Vec::new();
+            world.publishing.read((&collection, &scope), Root::List, &asked, &mut found).await.unwrap();
+            let (found, expected) = (String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
+            assert_eq!(found, expected, "{arguments}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_forward_and_backward_are_the_whole_list() {
+    for world in worlds("pages").await {
+        let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+        fill(&world, &mut dice, 60).await;
+        let admin = with_roles(&["admin"]);
+        for _ in 0..20 {
+            let directions = ["ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST"];
+            let mut order: Vec<Value> = Vec::new();
+            for _ in 0..dice.roll(4) {
+                order.push(json!({*dice.pick(&SCALARS): *dice.pick(&directions)}));
+            }
+            if dice.roll(2) == 0 {
+                order.push(json!({"o": {"i": "DESC"}}));
+            }
+            let page = async |arguments: Value| {
+                let mut all = json!({"orderBy": order, "where": {"not": {"i": {"eq": 2}}}});
+                all.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
+                let edges = field(
+                    "edges",
+                    json!({}),
+                    vec![leaf("cursor"), field("node", json!({}), vec![some("_record", &["key"])])],
+                );
+                let info = some(
+                    "pageInfo",
+                    &["hasNextPage", "hasPreviousPage", "startCursor", "endCursor", "cursor"],
+                );
+                let asked = field("shopOrder", all, vec![edges, info, leaf("totalCount")]);
+                world.ask(&admin, Root::List, &asked).await.unwrap()
+            };
+            let keys = |page: &Value| -> Vec<String> {
+                page["edges"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|edge| edge["node"]["_record"]["key"].to_string())
+                    .collect()
+            };
+            let whole = page(json!({"first": 1000})).await;
+            let all = keys(&whole);
+            assert_eq!(whole["totalCount"], json!(all.len()));
+            assert_eq!(whole["pageInfo"]["hasNextPage"], json!(false));
+            let (mut forward, mut after) = (Vec::new(), Value::Null);
+            loop {
+                let page = page(json!({"first": 7, "after": after})).await;
+                forward.extend(keys(&page));
+                assert_eq!(page["edges"][0]["cursor"], page["pageInfo"]["startCursor"]);
+                after = page["pageInfo"]["endCursor"].clone();
+                if page["pageInfo"]["hasNextPage"] == json!(false) {
+                    break;
+                }
+            }
+            assert_eq!(forward, all, "{order:?}");
+            let (mut backward, mut before) = (Vec::new(), Value::Null);
+            loop {
+                let page = page(json!({"last": 7, "before": before})).await;
+                backward.splice(0..0, keys(&page));
+                before = page["pageInfo"]["startCursor"].clone();
+                if page["pageInfo"]["hasPreviousPage"] == json!(false) {
+                    break;
+                }
+            }
+            assert_eq!(backward, all, "{order:?}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Subscriptions: snapshot, what was missed, what comes; nothing lost, nothing doubled.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use serde_json::{Value, json};
+
+use super::{World, effect, field, leaf, some, with_roles, worlds};
+use crate::error::{Code, Result};
+use crate::record::Actor;
+
+async fn open(world: &World, actor: &Actor, arguments: Value) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+    let (collection, _) = world.collection(actor);
+    let asked = field(
+        "shopOrder",
+        arguments,
+        vec![leaf("op"), leaf("key"), leaf("cursor"), some("node", &["n", "status"]), some("before", &["n"])],
+    );
+    world.publishing.subscribe(actor.clone(), collection, asked).await
+}
+
+async fn next(world: &World, stream: &mut BoxStream<'static, Result<Vec<u8>>>) -> Value {
+    world.publishing.tail_step().await.unwrap();
+    let item = tokio::time::timeout(std::time::Duration::from_secs(20), stream.next()).await.unwrap();
+    serde_json::from_slice(&item.unwrap().unwrap()).unwrap()
+}
+
+fn short(change: &Value) -> Value {
+    json!([change["op"], change["node"]["n"], change["before"]["n"]])
+}
+
+#[tokio::test]
+async fn a_snapshot_goes_on_with_what_comes() {
+    for world in worlds("live").await {
+        let admin = with_roles(&["admin"]);
+        for n in 0..3 {
+            let order = json!({"n": n, "status": "open"});
+            world.apply(&[effect("web", &n.to_string(), 1, Some(&order))]).await;
+        }
+        let arguments = json!({"snapshot": true, "where": {"status": {"eq": "open"}}});
+        let mut stream = open(&world, &admin, arguments).await.unwrap();
+        for n in 0..3 {
+            assert_eq!(short(&next(&world, &mut stream).await), json!(["UPSERT", n, null]));
+        }
+        let caught_up = next(&world, &mut stream).await;
+        assert_eq!(caught_up["op"], json!("CAUGHT_UP"));
+        world.apply(&[effect("web", "0", 2, Some(&json!({"n": 10, "status": "open"})))]).await;
+        assert_eq!(short(&next(&world, &mut stream).await), json!(["UPSERT", 10, 0]));
+        world.apply(&[effect("web", "0", 3, Some(&json!({"n": 11, "status": "closed"})))]).await;
+        assert_eq!(short(&next(&world, &mut stream).await), json!(["LEFT_SCOPE", null, 10]));
+        world.apply(&[effect("web", "0", 4, Some(&json!({"n": 12, "status": "closed"})))]).await;
+        world.apply(&[effect("web", "1", 2, None)]).await;
+        let deleted = next(&world, &mut stream).await;
+        assert_eq!(short(&deleted), json!(["DELETE", null, 1]));
+        assert_eq!(deleted["key"], json!("shop~order~web~1"));
+        // A new shape appears, and the subscription lives on.
+        world.apply(&[effect("web", "9", 1, Some(&json!({"n": 1.5, "status": "open", "late": true})))]).await;
+        assert_eq!(short(&next(&world, &mut stream).await), json!(["UPSERT", 1.5, null]));
+        // Resumed behind CAUGHT_UP: the same changes again.
+        let resume = json!({"after": caught_up["cursor"], "where": {"status": {"eq": "open"}}});
+        let mut again = open(&world, &admin, resume).await.unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            seen.push(next(&world, &mut again).await["op"].clone());
+        }
+        assert_eq!(json!(seen), json!(["UPSERT", "LEFT_SCOPE", "DELETE", "UPSERT", "CAUGHT_UP"]));
+    }
+}
+
+#[tokio::test]
+async fn every_subscriber_sees_every_change_once() {
+    for world in worlds("once").await {
+        let admin = with_roles(&["admin"]);
+        world.apply(&[effect("web", "x", 1, Some(&json!({"n": 0, "status": "open"})))]).await;
+        let mut first = open(&world, &admin, json!({})).await.unwrap();
+        let mut second = None;
+        for n in 1..20 {
+            world.apply(&[effect("web", "x", n + 1, Some(&json!({"n": n, "status": "open"})))]).await;
+            if n == 5 {
+                second = Some((n, open(&world, &admin, json!({})).await.unwrap()));
+            }
+            if n % 3 == 0 {
+                world.publishing.tail_step().await.unwrap();
+            }
+        }
+        for n in 1..20 {
+            assert_eq!(next(&world, &mut first).await["node"]["n"], json!(n));
+        }
+        let (joined, mut second) = second.unwrap();
+        for n in joined + 1..20 {
+            assert_eq!(next(&world, &mut second).await["node"]["n"], json!(n));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_whose_changes_are_gone_says_so() {
+    for world in worlds("gone").await {
+        let admin = with_roles(&["admin"]);
+        let mut config = world.config.clone();
+        config.store.changes_kept_max = 10;
+        world.store.catalog.set_limits(&config);
+        world.apply(&[effect("web", "x", 1, Some(&json!({"n": 0, "status": "open"})))]).await;
+        let mut stream = open(&world, &admin, json!({"snapshot": true})).await.unwrap();
+        next(&world, &mut stream).await;
+        let cursor = next(&world, &mut stream).await["cursor"].clone();
+        drop(stream);
+        let effects: Vec<_> =
+            (2..600).map(|n| effect("web", "x", n, Some(&json!({"n": n, "status": "open"})))).collect();
+        world.apply(&effects).await;
+        let refused = open(&world, &admin, json!({ "after": cursor })).await;
+        assert_eq!(refused.err().map(|error| error.code()), Some(Code::CursorTooOld));
+        let bad = open(&world, &admin, json!({"after": "nonsense"})).await;
+        assert_eq!(bad.err().map(|error| error.code()), Some(Code::BadRequest));
+    }
+}

@@ -16,11 +16,20 @@ pub(super) struct Leases {
     renewed_at: i64,
     /// An embedded database has one process (its directory is locked): who starts takes over at once.
     taken_over: bool,
+    /// How many partitions are this node's part, as far as it knows.
+    share: usize,
 }
 
 impl Leases {
     pub(super) fn new(role: Role, owner: &str) -> Self {
-        Leases { role, owner: owner.into(), held: BTreeMap::new(), renewed_at: 0, taken_over: false }
+        Leases {
+            role,
+            owner: owner.into(),
+            held: BTreeMap::new(),
+            renewed_at: 0,
+            taken_over: false,
+            share: 0,
+        }
     }
 
     /// The fence under which this node works on the partition.
@@ -51,23 +60,41 @@ impl Leases {
         inner.parts.store.db.dialect() == Dialect::Postgres && !(0..third).contains(&(now - self.renewed_at))
     }
 
-    /// Goes by what the database says is this node's, renews it, takes what is free and then looks again: who had it
-    /// before may have moved on in between.
+    /// Goes by what the database says is this node's, renews it, keeps to this node's share, takes what is free and then
+    /// looks again: who had it before may have moved on in between.
     pub(super) async fn keep(&mut self, inner: &Inner, all: &mut Vec<Partition>, now: i64) -> Result<()> {
         let (store, lease_ms) = (&inner.parts.store, inner.parts.config.stream.lease_ms);
         self.adopt(all);
-        if !self.held.is_empty() && self.renewal_due(inner, now) {
-            store.renew(self.role, &self.held(), &self.owner, lease_ms, now).await?;
+        let shared = store.db.dialect() == Dialect::Postgres;
+        let renew = self.renewal_due(inner, now);
+        let left_over =
+            self.held.len() >= self.share && all.iter().any(|a| a.free && self.fence(a.p).is_none());
+        if !shared {
+            self.share = all.len();
+        } else if renew || left_over {
+            let nodes = store.attend(self.role, &self.owner, lease_ms, now).await?;
+            self.share = all.len().div_ceil(usize::try_from(nodes).unwrap_or(1).max(1));
+        }
+        if self.held.len() > self.share {
+            let extra = self.held().split_off(self.share);
+            store.give_back(self.role, &extra, &self.owner).await?;
+            self.held.retain(|p, _| !extra.contains(p));
+        }
+        if shared && renew {
+            if !self.held.is_empty() {
+                store.renew(self.role, &self.held(), &self.owner, lease_ms, now).await?;
+            }
             self.renewed_at = now;
         }
-        let force = !self.taken_over && store.db.dialect() == Dialect::Sqlite;
-        let wanted: Vec<u32> =
+        let force = !self.taken_over && !shared;
+        let mut wanted: Vec<u32> =
             all.iter().filter(|a| (a.free || force) && self.fence(a.p).is_none()).map(|a| a.p).collect();
+        wanted.truncate(self.share.saturating_sub(self.held.len()));
         if wanted.is_empty() {
             return Ok(());
         }
         store.take(self.role, &wanted, &self.owner, lease_ms, force, now).await?;
-        (self.taken_over, self.renewed_at) = (true, now);
+        self.taken_over = true;
         *all = store.partition_states(self.role, now).await?;
         self.adopt(all);
         Ok(())
@@ -82,6 +109,9 @@ impl Leases {
     pub(super) async fn give_back(&mut self, inner: &Inner) -> Result<()> {
         let held = self.held();
         self.held.clear();
+        if inner.parts.store.db.dialect() == Dialect::Postgres {
+            inner.parts.store.leave(self.role, &self.owner, inner.parts.clock.now_us()).await?;
+        }
         if held.is_empty() {
             return Ok(());
         }

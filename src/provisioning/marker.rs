@@ -30,8 +30,11 @@ pub(super) fn genesis(signer: &Signer, record: &Record) -> Vec<u8> {
     crate::store::log::genesis(signer, draft.id, &record.key, record.revision, &draft.payload_hash).to_vec()
 }
 
+/// A marker in its chain: the one before it, and itself.
+pub(super) type Link = (Vec<u8>, Vec<u8>);
+
 /// The last marker of a chain given in any order as (previous, own): the one that none follows.
-pub(super) fn tail(chain: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
+pub(super) fn tail(chain: &[Link]) -> Option<Vec<u8>> {
     let last = chain.iter().find(|(_, hash)| !chain.iter().any(|(prev, _)| prev == hash));
     last.map(|(_, hash)| hash.clone())
 }

@@ -217,7 +217,7 @@ impl Inner {
 /// What the database knows about a range of the outbox.
 async fn before(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Before> {
     let mut before = Before::default();
-    let mut chains: HashMap<Uuid, Vec<(Vec<u8>, Vec<u8>)>> = HashMap::new();
+    let mut chains: HashMap<Uuid, Vec<marker::Link>> = HashMap::new();
     for row in crate::store::ledger::settled_in(tx, p, above, upto).await? {
         before.settled.insert((row.record_id, row.plugin_id, row.hook));
         chains.entry(row.record_id).or_default().push((row.prev_hash, row.hash));

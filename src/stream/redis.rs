@@ -207,6 +207,38 @@ impl Redis {
         Ok(())
     }
 
+    /// Drops consumers that have been silent for long and have nothing pending: every process is a new one. What goes
+    /// wrong here is tried again with the next reclaim.
+    async fn forget_consumers(&self, partition: u32, idle: Duration) {
+        let key = self.key(partition);
+        let Ok(list) = self.call(redis::cmd("XINFO").arg("CONSUMERS").arg(&key).arg(GROUP)).await else {
+            return;
+        };
+        let old = idle.as_millis().saturating_mul(10).max(3_600_000);
+        for consumer in items(&list) {
+            let field = |name: &str| {
+                let found = items(consumer)
+                    .chunks(2)
+                    .find(|pair| pair.first().and_then(text).as_deref() == Some(name));
+                found.and_then(|pair| pair.get(1))
+            };
+            let number = |name: &str| match field(name) {
+                Some(Value::Int(number)) => u128::try_from(*number).ok(),
+                _ => None,
+            };
+            let (Some(name), Some(0), Some(silent)) =
+                (field("name").and_then(text), number("pending"), number("idle"))
+            else {
+                continue;
+            };
+            if silent > old && name != self.consumer {
+                let drop =
+                    self.call(redis::cmd("XGROUP").arg("DELCONSUMER").arg(&key).arg(GROUP).arg(&name)).await;
+                tracing::debug!(partition, consumer = name, done = drop.is_ok(), "dropped a silent consumer");
+            }
+        }
+    }
+
     async fn read_new(&self, partitions: &[u32], max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         self.gate()?;
         let mut slot = self.reads.lock().await;
@@ -319,6 +351,7 @@ impl Stream for Redis {
             match command.query_async::<Value>(&mut connection).await {
                 Ok(value) => {
                     self.succeeded();
+                    self.forget_consumers(partition, idle).await;
                     let entries = items(&value).get(1).map(items).unwrap_or_default();
                     Ok(entries.iter().filter_map(|entry| delivery(partition, entry)).collect())
                 }

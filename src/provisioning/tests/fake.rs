@@ -194,7 +194,7 @@ impl Stream for Fake {
         let fate = state.fate();
         if let Some(stream) = state.streams.get_mut(&p) {
             assert!(pseqs.iter().all(|n| *n <= settled), "only what is settled is acknowledged");
-            pseqs.iter().for_each(|n| drop(stream.pending.remove(n)));
+            stream.pending.retain(|n| !pseqs.contains(n));
             stream.entries.retain(|n, _| *n > settled);
         }
         done(fate)

@@ -76,7 +76,7 @@ impl Bench {
         tx.execute(sql, &[]).await.unwrap();
         let sql = "insert into head (key, rev) values ($1, 1) on conflict (key) do update set rev = head.rev + 1 \
                    returning rev";
-        let rev = tx.query(sql, &[key.clone()]).await.unwrap()[0].i64(0).unwrap();
+        let rev = tx.query(sql, std::slice::from_ref(&key)).await.unwrap()[0].i64(0).unwrap();
         let sql = "insert into record (id, source_id, source_uid, key, rev, partition, author, payload_hash, body, \
                    content_type, ingested_at, deleted, hops, envelope, genesis) \
                    values ($1, 1, $2, $3, $4, $5, 'a', $6, $7, 'application/json', $8, false, 0, '{}', $9)";

@@ -11,7 +11,7 @@ use crate::provisioning::Outcome;
 use crate::stream::Stream;
 
 /// Schedules of one run: enough that each kind of fault lands between every two steps.
-const SCHEDULES: u64 = 1_200;
+const SCHEDULES: u64 = 1_000;
 
 #[tokio::test]
 async fn no_schedule_loses_doubles_or_reorders_anything() {

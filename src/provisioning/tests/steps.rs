@@ -261,3 +261,22 @@ async fn a_record_that_the_store_refuses_parks_alone() {
     assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("echo", "BAD_REQUEST"));
     assert_eq!(bench.count("select count(*) from ledger").await, 5);
 }
+
+#[tokio::test]
+async fn two_redrives_at_once_have_one_effect() {
+    let bench = Bench::new(1).await;
+    let moody = Moody::new("p");
+    moody.refuses.lock().unwrap().insert("a".into());
+    let node = bench.node(&plugins(&[&moody]), None);
+    bench.source("a").await;
+    bench.source("a").await;
+    drain(&node).await;
+    moody.refuses.lock().unwrap().clear();
+    let id = bench.store.letters(1).await.unwrap()[0].letter.id;
+    let (one, two) = tokio::join!(bench.store.redrive(id, "x", 1), bench.store.redrive(id, "y", 1));
+    assert_eq!(one.unwrap() + two.unwrap(), 2, "one of them put head and follower back");
+    drain(&node).await;
+    assert_eq!(bench.count("select count(*) from ledger").await, 2);
+    let gone = bench.store.redrive(id, "x", 1).await.unwrap_err();
+    assert_eq!(gone.code(), crate::error::Code::NotFound);
+}

@@ -172,6 +172,37 @@ impl Store {
         self.leased(&sql, owner).await
     }
 
+    /// Says that node `owner` is here until its lease ends, and returns how many nodes of this role are: so that they
+    /// can share the partitions. For databases that nodes share.
+    pub async fn attend(&self, role: Role, owner: &str, lease_ms: u64, now_us: i64) -> Result<i64> {
+        let (role, now) = (role.prefix(), now_sql(self.db.dialect(), now_us));
+        let mut tx = self.db.begin().await?;
+        // Microseconds have sixteen digits for the next centuries: as texts they stand in order of time.
+        let sql = format!(
+            "insert into meta (name, value) values ($1, cast({now} + {lease} as text)) \
+             on conflict (name) do update set value = excluded.value",
+            lease = lease_ms.saturating_mul(1_000),
+        );
+        tx.execute(&sql, &[Value::Text(format!("node/{role}/{owner}"))]).await?;
+        let sql = format!(
+            "select count(*) from meta where name like 'node/{role}/%' and value > cast({now} as text)"
+        );
+        let rows = tx.query(&sql, &[]).await?;
+        tx.commit().await?;
+        rows.first().map_or(Ok(1), |row| row.i64(0))
+    }
+
+    /// Takes node `owner` off the list, and those that have not said anything for long.
+    pub async fn leave(&self, role: Role, owner: &str, now_us: i64) -> Result<()> {
+        let (role, now) = (role.prefix(), now_sql(self.db.dialect(), now_us));
+        let mut tx = self.db.begin().await?;
+        let sql = format!(
+            "delete from meta where name = $1 or (name like 'node/%' and value < cast({now} - 3600000000 as text))"
+        );
+        tx.execute(&sql, &[Value::Text(format!("node/{role}/{owner}"))]).await?;
+        tx.commit().await
+    }
+
     /// Gives leases back, so that another node need not wait for their end.
     pub async fn give_back(&self, role: Role, partitions: &[u32], owner: &str) -> Result<()> {
         let role = role.prefix();

@@ -1,6 +1,7 @@
 //! Two nodes on one database and one Redis, records streaming in, and Redis flushed, rolled back and stopped
 //! meanwhile: in the end everything accepted is settled by every plugin, once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use wellspring::provisioning::{Provisioning, Report, verify};
 use wellspring::record::{Actor, Envelope, Signer, Source};
 use wellspring::sourcing::{Input, Sourcing};
 use wellspring::store::Store;
+use wellspring::store::ledger::Role;
 use wellspring::telemetry::Clock;
 
 use super::cli;
@@ -69,6 +71,23 @@ impl Node {
             let report = verify(&self.store, &self.config).await.unwrap();
             if report.settled == records || begun.elapsed() > Duration::from_secs(60) {
                 return report;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// How many partitions each node's worker has, once two nodes have some.
+    async fn shares(&self) -> Vec<usize> {
+        let begun = Instant::now();
+        loop {
+            let all = self.store.partition_states(Role::Worker, 0).await.unwrap();
+            let mut shares = BTreeMap::new();
+            for owner in all.into_iter().filter_map(|partition| partition.owner) {
+                *shares.entry(owner).or_insert(0) += 1;
+            }
+            let shares: Vec<usize> = shares.into_values().collect();
+            if shares == [4, 4] || begun.elapsed() > Duration::from_secs(20) {
+                return shares;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -150,6 +169,7 @@ async fn two_nodes_on_postgres_go_through_every_fault_of_redis() {
     config.stream.lease_ms = 1_000;
     let first = Node::start(&config).await;
     let second = Node::start(&config).await;
+    assert_eq!(first.shares().await, [4, 4], "nodes share the partitions");
     let accepted = misuse(&[&first, &second], &mut redis).await;
     // One node goes away; the other takes its partitions over.
     first.end().await;

@@ -43,7 +43,7 @@ impl Inner {
         let now = self.parts.clock.now_us();
         let mut all = self.parts.store.partition_states(Role::Relay, now).await?;
         state.leases.keep(self, &mut all, now).await?;
-        let (mut moved, mut failure) = (0_usize, None);
+        let (mut moved, mut asked, mut failure) = (0_usize, false, None);
         for partition in &mut all {
             let Some(fence) = state.leases.fence(partition.p) else { continue };
             moved += self.claim(partition, fence, &mut state).await?;
@@ -51,14 +51,18 @@ impl Inner {
                 continue;
             }
             match self.bring(&*ready.stream, partition, &mut state, now).await {
-                Ok(appended) => moved += appended,
+                Ok(appended) => {
+                    asked |= appended.is_some();
+                    moved += appended.unwrap_or(0);
+                }
                 Err(error) => {
                     state.ends.remove(&partition.p);
                     failure = Some(error);
                 }
             }
         }
-        if ready.stream.wants_append() {
+        // A stream that was not asked has not answered either.
+        if asked || failure.is_some() {
             self.stream_answered(failure);
         }
         Ok(if moved == 0 { Outcome::Idle } else { Outcome::Progress(moved) })
@@ -81,23 +85,24 @@ impl Inner {
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
-    /// Brings one stream to where its partition is; returns how many entries were appended.
+    /// Brings one stream to where its partition is; returns how many entries were appended, `None` when the stream was
+    /// not asked at all.
     async fn bring(
         &self,
         stream: &dyn Stream,
         partition: &Partition,
         state: &mut State,
         now: i64,
-    ) -> Result<usize> {
+    ) -> Result<Option<usize>> {
         let p = partition.p;
         if partition.claimed <= partition.settled {
-            return Ok(0);
+            return Ok(None);
         }
         let poll_us = i64::try_from(self.parts.config.stream.poll_ms).unwrap_or(1_000).saturating_mul(1_000);
         let asked = state.asked.get(&p).is_some_and(|at| (0..poll_us).contains(&(now - at)));
         let mut end = match state.ends.get(&p) {
             // All is appended: only now and then it is asked whether it is still there.
-            Some(Some(end)) if *end >= partition.claimed && asked => return Ok(0),
+            Some(Some(end)) if *end >= partition.claimed && asked => return Ok(None),
             Some(end) if end.is_none_or(|end| end < partition.claimed) => *end,
             _ => {
                 state.asked.insert(p, now);
@@ -134,7 +139,7 @@ impl Inner {
             };
         }
         state.ends.insert(p, end);
-        Ok(appended)
+        Ok(Some(appended))
     }
 
     async fn unappended(&self, partition: &Partition, end: Option<i64>) -> Result<Vec<Entry>> {

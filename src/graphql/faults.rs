@@ -27,6 +27,11 @@ pub(super) fn is_ours(error: &ServerError) -> bool {
     error.message.contains("used in position expecting type")
 }
 
+/// Whether our own check says the same, in better words.
+pub(super) fn is_worded_better(error: &ServerError) -> bool {
+    error.message.starts_with("Invalid value for argument")
+}
+
 /// What a rule of validation says.
 pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -> Fault {
     let text = match unknown_field(&error.message) {

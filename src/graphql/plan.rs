@@ -12,7 +12,7 @@ use async_graphql::parser::types::{
 };
 use async_graphql_value::{Name, Value};
 
-use super::coerce::{Member, Variables};
+use super::coerce::{Member, Variables, short};
 use super::literals::{self, Declared, Literals};
 use super::model::{Model, TypeRef};
 use crate::error::{Error, Result};
@@ -202,7 +202,13 @@ impl<'a> Collector<'a> {
             let skip = match directive.node.name.node.as_str() {
                 "skip" => true,
                 "include" => false,
-                _ => continue,
+                name => {
+                    let text = format!("unknown directive `@{}`", short(name));
+                    return Err(Misplaced {
+                        error: Error::bad_request(text),
+                        locations: vec![directive.pos],
+                    });
+                }
             };
             let condition = directive.node.get_argument("if").map(|value| &value.node);
             let met = match condition {
@@ -234,7 +240,11 @@ impl<'a> Collector<'a> {
         let name = first.node.name.node.as_str();
         let (ty, defined) = match (name, self.model.field(parent, name)) {
             (_, Some(field)) => (field.ty.clone(), field.arguments.as_slice()),
-            ("__typename", _) => (TypeRef::named("String").required(), [].as_slice()),
+            // No rule of validation looks at it.
+            ("__typename", _) if first.node.arguments.is_empty() => {
+                (TypeRef::named("String").required(), [].as_slice())
+            }
+            ("__typename", _) => return Err(at(Error::bad_request("`__typename` takes no arguments"))),
             // Introspection is answered elsewhere: its types are not in the model.
             ("__schema" | "__type", _) => (TypeRef::named(INTROSPECTION), [].as_slice()),
             _ if parent == INTROSPECTION => (TypeRef::named(INTROSPECTION), [].as_slice()),

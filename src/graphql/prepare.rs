@@ -261,21 +261,20 @@ impl Preparer {
         // A rule that panics must not take the request's connection with it.
         let answer = AssertUnwindSafe(slice.schema.execute(request)).catch_unwind().await;
         let answer = answer.map_err(|_| one(Error::internal("a rule of validation panicked")))?;
-        let errors = answer.errors.iter().filter(|error| !faults::is_ours(error));
-        let errors: Vec<Fault> = errors
-            .take(self.limits().errors_max)
-            .map(|error| faults::invalid(error, &slice.model, all))
-            .collect();
-        if !errors.is_empty() {
-            return Err(errors);
-        }
         let conditional = !plan::conditions(&document.parsed, operation).is_empty();
-        let nodes = if conditional {
-            Vec::new()
-        } else {
+        let compile = || {
             plan::compile(&slice.model, &document.parsed, operation, root(operation.ty), &Variables::new())
-                .map_err(|error| vec![Fault::at(context, error)])?
+                .map_err(|error| vec![Fault::at(context, error)])
         };
+        let errors: Vec<_> = answer.errors.iter().filter(|error| !faults::is_ours(error)).collect();
+        if !errors.is_empty() {
+            if !conditional && errors.iter().all(|error| faults::is_worded_better(error)) {
+                compile()?;
+            }
+            let errors = errors.into_iter().take(self.limits().errors_max);
+            return Err(errors.map(|error| faults::invalid(error, &slice.model, all)).collect());
+        }
+        let nodes = if conditional { Vec::new() } else { compile()? };
         Ok(Arc::new(Compiled { document: document.clone(), slice, conditional, nodes: nodes.into() }))
     }
 

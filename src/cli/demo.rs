@@ -14,7 +14,7 @@ pub(super) fn run(settings: &Settings) -> Result<Answer> {
     let mut config = settings.load()?;
     if config.log.filter == crate::config::Log::default().filter {
         // People read this terminal: the lines of single requests would drown the story.
-        config.log.filter = "warn".into();
+        config.log.filter = "warn,wellspring::app::policies=error".into();
     }
     telemetry::install_log(&config.log)?;
     runtime()?.block_on(async {

@@ -182,7 +182,8 @@ fn close_out(
     let subject = visit.actor.as_ref().map_or("refused", |actor| actor.subject.as_str());
     let event_time = event_time(began_us);
     let (request_id, traceparent) = (visit.request_id.as_str(), visit.traceparent.as_deref());
-    if status >= 500 {
+    // A node that is starting or stopping says so by 503, which is no failure.
+    if status >= 500 && route != "/readyz" {
         tracing::error!(target: "wellspring::request", %event_time, ms, request_id, traceparent,
             method = %method, route, subject, status, code, cause, "request");
     } else {

@@ -43,6 +43,24 @@
     return own ? headers[own] : authorization();
   }
 
+  // Whether the text's operation is a subscription. The editor parses with a delay, so its own word may be old.
+  function subscribes(text, name) {
+    var plain = text.replace(/"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*/g, ' ');
+    var depth = 0;
+    var found = false;
+    (plain.match(/[{}]|[_A-Za-z][_0-9A-Za-z]*/g) || []).forEach(function (token, at, tokens) {
+      if (token === '{') { depth += 1; } else if (token === '}') { depth -= 1; }
+      else if (depth === 0 && token === 'subscription' && (!name || tokens[at + 1] === name)) { found = true; }
+    });
+    return found;
+  }
+  function documentOf(kind, name) {
+    return { kind: 'Document', definitions: [{
+      kind: 'OperationDefinition', operation: kind, selectionSet: { kind: 'SelectionSet', selections: [] },
+      name: name ? { kind: 'Name', value: name } : undefined
+    }] };
+  }
+
   function fetcher(params, options) {
     var headers = Object.assign({}, options && options.headers);
     var value = bearer(headers);
@@ -58,7 +76,9 @@
       subscriptionUrl: location.origin.replace(/^http/, 'ws') + '/graphql',
       wsConnectionParams: value ? { authorization: value } : {}
     });
-    return call(params, Object.assign({}, options, { headers: headers }));
+    var kind = subscribes(params.query, params.operationName) ? 'subscription' : 'query';
+    var own = { headers: headers, documentAST: documentOf(kind, params.operationName) };
+    return call(params, Object.assign({}, options, own));
   }
 
   var root = ReactDOM.createRoot(document.getElementById('graphiql'));

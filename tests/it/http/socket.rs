@@ -238,3 +238,14 @@ async fn stopping_says_goodbye() {
     drop(client);
     stopping.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goodbye_is_answered() {
+    let node = Node::start().await;
+    let mut client = Client::admin(&node).await;
+    client.subscribe("1", "{ __typename }").await;
+    client.hear_kind("next").await;
+    client.hear_kind("complete").await;
+    client.0.close(None).await.unwrap();
+    assert_eq!(client.hear().await, Heard::Closed(1005), "the close frame comes back");
+}

@@ -8,7 +8,8 @@
 allow(user: User, "read", order: ShopOrder) if "clerk" in user.roles and order.region = user.region;
 
 # A courier sees what is under way, and nothing of it that is not needed for that.
-allow(user: User, "read", order: ShopOrder) if "courier" in user.roles and under_way(order) and order.region = user.region;
+allow(user: User, "read", order: ShopOrder) if
+  "courier" in user.roles and under_way(order) and order.region = user.region;
 
 under_way(order) if order.status in ["paid", "shipped"];
 

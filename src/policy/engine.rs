@@ -8,21 +8,19 @@ use std::{
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 
-use crate::{
-    config,
-    error::{Code, Error, Result},
-    policy::check,
-    policy::fields::{self, Built},
-    policy::load,
-    policy::machine::{Fault, Machine, World},
-    policy::program::Program,
-    policy::scope::Scope,
-    policy::shapes::{Shapes, nearest},
-    policy::text::{Diagnostic, File, Span},
-    policy::value::{Claims, Value},
-    query::{Collection, Filter},
-    record::{Actor, Source},
-};
+use crate::config;
+use crate::error::{Code, Error, Result};
+use crate::policy::check;
+use crate::policy::fields::{self, Built};
+use crate::policy::load;
+use crate::policy::machine::{Fault, Machine, World};
+use crate::policy::program::Program;
+use crate::policy::scope::Scope;
+use crate::policy::shapes::{Shapes, nearest};
+use crate::policy::text::{Diagnostic, File, Span};
+use crate::policy::value::{Claims, Value};
+use crate::query::{Collection, Filter};
+use crate::record::{Actor, Source};
 
 /// The policy that is in force when there are no files.
 const BASE: &str = include_str!("../../policies/base.polar");

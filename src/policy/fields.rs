@@ -9,14 +9,12 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use crate::{
-    policy::machine::{Fault, Machine, World},
-    policy::scope::{Access, Scope},
-    policy::text::Span,
-    policy::value::{FieldFacts, Value},
-    query::{Collection, Filter, Mask, Unit},
-    shape::{Field, Kind},
-};
+use crate::policy::machine::{Fault, Machine, World};
+use crate::policy::scope::{Access, Scope};
+use crate::policy::text::Span;
+use crate::policy::value::{FieldFacts, Value};
+use crate::query::{Collection, Filter, Mask, Unit};
+use crate::shape::{Field, Kind};
 
 /// A scope, if anything can be seen, and remarks for the log.
 pub(super) struct Built {

@@ -3,15 +3,13 @@
 
 use std::{cmp::Ordering, rc::Rc};
 
-use crate::{
-    policy::filter,
-    policy::machine::{Fault, Goals, Machine, Task, on},
-    policy::program::{Arithmetic, Compare, Goal, Inner, Kind},
-    policy::text::Span,
-    policy::value::{self, Column, Number, Value, Verdict},
-    query::{Comparison, Filter, Literal, Operand, RECORD},
-    shape::{self, Field},
-};
+use crate::policy::filter;
+use crate::policy::machine::{Fault, Goals, Machine, Task, on};
+use crate::policy::program::{Arithmetic, Compare, Goal, Inner, Kind};
+use crate::policy::text::Span;
+use crate::policy::value::{self, Column, Number, Value, Verdict};
+use crate::query::{Comparison, Filter, Literal, Operand, RECORD};
+use crate::shape::{self, Field};
 
 impl<'a> Machine<'a> {
     /// Goals without alternatives.
@@ -155,11 +153,11 @@ impl<'a> Machine<'a> {
                 Ok(on(self.require(found), next))
             }
             (Value::Var(_), Value::Column(_)) => {
-                let reason = "a list of the row cannot be walked through; name the value first, then `value in row.list`";
+                let reason = "a list of the row cannot be walked through; name the value before";
                 Err(Fault::Refused(span, reason.to_owned()))
             }
             (Value::Column(_), Value::Column(_)) => {
-                let reason = "a field in a list of the same row cannot become a filter; compare with values of the user";
+                let reason = "a field in a list of the same row cannot become a filter";
                 Err(Fault::Refused(span, reason.to_owned()))
             }
             (item, Value::Column(list)) => {

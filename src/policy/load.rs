@@ -19,11 +19,11 @@ use polar_core::{
     warning::{PolarWarning, ValidationWarning},
 };
 
-use crate::{
-    config,
-    policy::program::{Arithmetic, Compare, Goal, Inner, Kind, Param, Pattern, Program, Rule, Term, count},
-    policy::text::{self, Diagnostic, File, Span},
+use crate::config;
+use crate::policy::program::{
+    Arithmetic, Compare, Goal, Inner, Kind, Param, Pattern, Program, Rule, Term, count,
 };
+use crate::policy::text::{self, Diagnostic, File, Span};
 
 /// Classes that are always there. `Actor` and `Resource` are polar-core's unions.
 pub(super) const BUILT_IN: [&str; 12] = [
@@ -347,9 +347,9 @@ impl<'a> Reader<'a> {
             (Operator::Or, args) => Kind::Or(args.iter().map(|arg| self.goal(arg)).collect(), Vec::new()),
             (Operator::Not, [arg]) => Kind::Not(Box::new(self.goal(arg)), Vec::new()),
             (Operator::ForAll, [each, test]) => {
-                let test = self.goal(test);
+                let test = self.quantified(test);
                 let broken = Goal { span: test.span, kind: Kind::Not(Box::new(test), Vec::new()) };
-                let found = Goal { span, kind: Kind::And(vec![self.goal(each), broken]) };
+                let found = Goal { span, kind: Kind::And(vec![self.quantified(each), broken]) };
                 Kind::Not(Box::new(found), Vec::new())
             }
             (Operator::Unify | Operator::Assign, [a, b]) => Kind::Unify(self.term(a), self.term(b)),
@@ -363,6 +363,21 @@ impl<'a> Reader<'a> {
             },
             (op, _) => refused_operator(op),
         }
+    }
+
+    /// A part of `forall`: there polar-core puts the lookups that it takes out of an expression behind it.
+    fn quantified(&mut self, term: &terms::Term) -> Goal {
+        let (mut inner, mut lookups) = (term, Vec::new());
+        while let Value::Expression(Operation { operator: Operator::And, args }) = inner.value()
+            && let [first, lookup] = args.as_slice()
+            && matches!(lookup.value(), Value::Expression(taken) if taken.args.len() == 3)
+        {
+            lookups.push(lookup);
+            inner = first;
+        }
+        let mut goals: Vec<Goal> = lookups.into_iter().rev().map(|lookup| self.goal(lookup)).collect();
+        goals.push(self.goal(inner));
+        Goal { kind: Kind::And(goals), span: self.span(term) }
     }
 
     /// polar-core nests a conjunction for each lookup that it takes out of an expression.

@@ -7,13 +7,11 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use crate::{
-    policy::filter,
-    policy::program::{Goal, Kind, Program, Rule, Term},
-    policy::text::Span,
-    policy::value::{Claims, Value},
-    query::{Collection, Filter},
-};
+use crate::policy::filter;
+use crate::policy::program::{Goal, Kind, Program, Rule, Term};
+use crate::policy::text::Span;
+use crate::policy::value::{Claims, Value};
+use crate::query::{Collection, Filter};
 
 /// How deep rules may call each other, `not` and `or` included.
 const DEPTH_MAX: usize = 64;

@@ -12,6 +12,7 @@ mod engine;
 mod fields;
 mod filter;
 mod goals;
+mod known;
 mod load;
 mod machine;
 mod program;

@@ -3,10 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{
-    error::{Error, Result},
-    query::{Change, ColumnsUsed, Filter, Mask, Rules},
-};
+use crate::error::{Error, Result};
+use crate::query::{Change, ColumnsUsed, Filter, Mask, Rules};
 
 /// How one field is shown to one actor.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,11 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{
-    policy::value::{self, Value, Verdict},
-    query::{Collection, Comparison, RECORD},
-    shape::{Field, Kind},
-};
+use crate::policy::value::{self, Value, Verdict};
+use crate::query::{Collection, Comparison, RECORD};
+use crate::shape::{Field, Kind};
 
 /// Collections by the name of their class.
 pub(super) struct Shapes(BTreeMap<String, Arc<Collection>>);

@@ -6,11 +6,9 @@
 
 use std::{cmp::Ordering, rc::Rc, sync::Arc};
 
-use crate::{
-    query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand},
-    record::{Json, Source},
-    shape::{Field, Kind, Scalar},
-};
+use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
+use crate::record::{Json, Source};
+use crate::shape::{Field, Kind, Scalar};
 
 /// The members of an actor or of a claim that is an object.
 pub(super) type Claims = serde_json::Map<String, serde_json::Value>;

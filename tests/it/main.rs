@@ -17,6 +17,7 @@ mod http;
 mod live;
 mod log;
 mod odd;
+mod policy;
 mod readme;
 mod stream;
 mod way;

@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::{
-    config,
-    policy::Engine,
-    policy::tests::{actor, engine, refused, scope, short},
-    query::Filter,
-};
+use crate::config;
+use crate::policy::Engine;
+use crate::policy::tests::{actor, engine, refused, scope, short};
+use crate::query::Filter;
 
 const FIELDS: &str = "allow_field(_, _, _, _);\n";
 
@@ -108,7 +106,8 @@ fn alternatives_do_not_multiply() {
 #[test]
 fn more_work_than_the_budget_shows_nothing() {
     let text = format!(
-        "{FIELDS}allow(u, \"read\", _: Row) if a in u.l and b in u.l and c in u.l and d in u.l and a = b and c = d and a = 0;"
+        "{FIELDS}allow(u, \"read\", _: Row) if \
+         a in u.l and b in u.l and c in u.l and d in u.l and a = b and c = d and a = 0;"
     );
     let config = config::Policy { steps_max: 5_000, ..Default::default() };
     let engine = Engine::from_texts(&config, &[("p.polar", &text)]).unwrap();

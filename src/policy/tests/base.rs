@@ -2,14 +2,12 @@
 
 use serde_json::json;
 
-use crate::{
-    config,
-    error::Code,
-    policy::tests::{actor, scope},
-    policy::{Access, Action, Engine},
-    query::{Filter, Mask},
-    record::{Actor, Source},
-};
+use crate::config;
+use crate::error::Code;
+use crate::policy::tests::{actor, scope};
+use crate::policy::{Access, Action, Engine};
+use crate::query::{Filter, Mask};
+use crate::record::{Actor, Source};
 
 fn base() -> Engine {
     Engine::load(&config::Policy::default(), std::path::Path::new("/nowhere"))

@@ -4,12 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 
-use crate::{
-    policy::tests::{actor, engine, orders, scope, short},
-    policy::{Access, Opened, Scope, Sealed},
-    query::{Change, ChangeOp, ColumnsUsed, Comparison, Filter, Mask, Unit},
-    record::{Json, Limits, parse},
-};
+use crate::policy::tests::{actor, engine, orders, scope, short};
+use crate::policy::{Access, Opened, Scope, Sealed};
+use crate::query::{Change, ChangeOp, ColumnsUsed, Comparison, Filter, Mask, Unit};
+use crate::record::{Json, Limits, parse};
 
 fn of(text: &str, roles: &[&str]) -> Option<Arc<Scope>> {
     scope(&engine(text), &actor("u1", roles, json!({"region": "eu"})))
@@ -99,7 +97,9 @@ fn masks_and_the_strictest_of_them() {
 #[test]
 fn a_field_can_depend_on_the_row() {
     let text = format!(
-        "{ALL}allow_field(user, \"read\", row: OrderClothing, f: Field) if f.name = \"amount\" and row.owner = user.subject;\nallow_field(_, \"read\", _, f: Field) if f.name = \"region\";"
+        "{ALL}allow_field(user, \"read\", row: OrderClothing, f: Field) if \
+         f.name = \"amount\" and row.owner = user.subject;\n\
+         allow_field(_, \"read\", _, f: Field) if f.name = \"region\";"
     );
     let scope = of(&text, &[]).unwrap();
     assert_eq!(scope.access(2), &Access::Visible);
@@ -134,7 +134,10 @@ impl ColumnsUsed for Asked {
 #[test]
 fn only_plainly_visible_fields_can_be_asked_about() {
     let text = format!(
-        "{ALL}allow_field(user, \"read\", row: OrderClothing, f: Field) if f.name = \"amount\" and row.owner = user.subject;\nallow_field(_, \"read\", _, f: Field) if f.name in [\"region\", \"owner\"];\nmask_field(_, _, f: Field, \"hash\") if f.name = \"owner\";"
+        "{ALL}allow_field(user, \"read\", row: OrderClothing, f: Field) if \
+         f.name = \"amount\" and row.owner = user.subject;\n\
+         allow_field(_, \"read\", _, f: Field) if f.name in [\"region\", \"owner\"];\n\
+         mask_field(_, _, f: Field, \"hash\") if f.name = \"owner\";"
     );
     let scope = of(&text, &[]).unwrap();
     let ask = |compared: &[u32], shown: &[u32]| {

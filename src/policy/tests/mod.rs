@@ -12,13 +12,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 
-use crate::{
-    config,
-    policy::{Engine, Scope},
-    query::Collection,
-    record::Actor,
-    shape::{Field, Kind, Published, Scalar},
-};
+use crate::config;
+use crate::policy::{Engine, Scope};
+use crate::query::Collection;
+use crate::record::Actor;
+use crate::shape::{Field, Kind, Published, Scalar};
 
 pub(super) fn engine(text: &str) -> Engine {
     Engine::from_texts(&config::Policy::default(), &[("p.polar", text)])
@@ -91,7 +89,8 @@ pub(super) fn scope(engine: &Engine, actor: &Actor) -> Option<Arc<Scope>> {
 /// The row filter of one rule body for a user `u1` with some claims, in a short notation.
 pub(super) fn rows(condition: &str) -> String {
     let text = format!(
-        "allow(user: User, \"read\", row: OrderClothing) if ({condition}) and user = user and row = row;\nallow_field(_, _, _, _);"
+        "allow(user: User, \"read\", row: OrderClothing) if ({condition}) and user = user and row = row;\n\
+         allow_field(_, _, _, _);"
     );
     rows_of(&text)
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::{
-    config,
-    policy::Engine,
-    policy::tests::{engine, orders, refused},
-};
+use crate::config;
+use crate::policy::Engine;
+use crate::policy::tests::{engine, orders, refused};
 
 fn rule(condition: &str) -> String {
     format!(
-        "allow_field(_, _, _, _);\nallow(user: User, \"read\", row: OrderClothing) if\n  {condition} and user = user and row = row;\n"
+        "allow_field(_, _, _, _);\n\
+         allow(user: User, \"read\", row: OrderClothing) if\n\x20 {condition} and user = user and row = row;\n"
     )
 }
 
@@ -20,7 +19,8 @@ fn a_refusal_shows_its_place() {
     assert_eq!(
         text,
         "the policies are refused:\n\
-         p.polar:3:3: arithmetic on a field of the row cannot become a filter; move it to the other side of the comparison\n\
+         p.polar:3:3: arithmetic on a field of the row cannot become a filter; \
+         move it to the other side of the comparison\n\
          \x20 |\n\
          3 |   row.amount + 1 = 3 and user = user and row = row;\n\
          \x20 |   ^^^^^^^^^^^^^^"

@@ -1,0 +1,6 @@
+//! The policy compiler against other implementations of the same language: random policies, actors and rows, with
+//! nulls and missing fields, decide alike.
+
+mod fuzz;
+mod oso;
+mod vm;

@@ -183,8 +183,9 @@ impl<'a> Walk<'a> {
             Kind::Not(inner, outer) => {
                 if let Some(slot) = outer.iter().find(|slot| frame.get(**slot) == Known::Free) {
                     let name = frame.name(*slot);
-                    let reason =
-                        format!("{name} has no value here yet; give it one in a condition before this `not`");
+                    let reason = format!(
+                        "{name} has no value here yet; give it one before this `not`, or another name"
+                    );
                     self.refuse(goal.span, reason);
                 }
                 self.goal(inner, &mut frame.clone(), depth + 1);

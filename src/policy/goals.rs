@@ -312,9 +312,6 @@ impl<'a> Machine<'a> {
                 "arithmetic on a field of the row cannot become a filter; move it to the user's side";
             return Err(Fault::Refused(span, reason.to_owned()));
         }
-        if matches!(left, Value::Missing) || matches!(right, Value::Missing) {
-            return Ok(Some(Value::Missing));
-        }
         let result = match (left.as_number(), right.as_number()) {
             (Some(left), Some(right)) => arithmetic(op, left, right),
             _ => None,

@@ -197,6 +197,7 @@ fn a_type_clash_is_never_true() {
         "not user.region in row.region",
         "not user.level < user.region",
         "not row.region in user.region",
+        "row.amount != user.absent + 1",
         "row.paid < true and user.level = 3",
     ] {
         assert_eq!(rows(condition), "never", "{condition}");

@@ -1,6 +1,7 @@
 //! Random policies over the grammar that compiles: the filter in memory decides as polar-core's machine does.
 //!
-//! Left out, because decided otherwise on purpose: types that do not fit (the machine raises an error or answers
+//! Decided otherwise on purpose, and so left out or skipped: a calculation with a missing claim (the machine denies the
+//! whole question with an error; ours denies that alternative, also under `not`); types that do not fit (the machine raises an error or answers
 //! `false` and `not` turns it; ours is never true), `true = 1`, and a character in a text by `in`.
 
 use std::sync::Arc;
@@ -118,8 +119,15 @@ fn condition(random: &mut Random, depth: usize) -> String {
             random.pick(&["u.groups", "[\"a\", \"c\"]", "[row.t, \"b\"]"])
         ),
         10 => format!("{} in row.l", random.pick(&["\"a\"", "\"b\"", "u.region"])),
-        11 => "t in u.groups and t in row.l".to_owned(),
-        12 => "forall(t in u.groups, t in row.l)".to_owned(),
+        // A variable of its own for each: it is one variable in the whole rule.
+        11 => {
+            let t = format!("t{}", random.below(1_000_000));
+            format!("({t} in u.groups and {t} in row.l)")
+        }
+        12 => {
+            let t = format!("t{}", random.below(1_000_000));
+            format!("forall({t} in u.groups, {t} in row.l)")
+        }
         13 => format!(
             "{} {} nil",
             random.pick(&["row.s", "row.n", "row.o", "u.region"]),
@@ -179,7 +187,7 @@ pub fn row(random: &mut Random) -> serde_json::Value {
 fn the_filter_decides_as_the_machine_does() {
     let collection = collection();
     let (mut decided, mut allowed, mut faults) = (0, 0, Vec::new());
-    for seed in 1..=400 {
+    for seed in 1..=300 {
         let mut random = Random::new(seed);
         let text = policy(&mut random);
         let engine = Engine::from_texts(&config::Policy::default(), &[("p.polar", &text)])
@@ -187,6 +195,9 @@ fn the_filter_decides_as_the_machine_does() {
         let vm = Vm::load(&text, "FuzzThing");
         for _ in 0..3 {
             let claims = claims(&mut random);
+            if text.contains("u.level + 1") && claims.get("level").is_none_or(serde_json::Value::is_null) {
+                continue;
+            }
             let actor =
                 Actor { subject: "u".into(), roles: Vec::new(), claims: claims.as_object().unwrap().clone() };
             let scope = engine.scope(&actor, &collection).unwrap();

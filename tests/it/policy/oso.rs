@@ -1,6 +1,6 @@
 //! The crate `oso` as an oracle of the base policy's actions: the same text, the same decisions.
 
-use oso::{Class, Oso, PolarClass};
+use oso::{Class, Oso, PolarClass, PolarValue, ToPolar};
 use serde_json::json;
 use wellspring::config;
 use wellspring::policy::{Action, Engine};
@@ -9,7 +9,8 @@ use wellspring::record::{Actor, Source};
 #[derive(Clone)]
 struct User {
     roles: Vec<String>,
-    categories: Option<Vec<String>>,
+    /// A list, or nil.
+    categories: PolarValue,
 }
 
 #[derive(Clone, PolarClass)]
@@ -60,15 +61,17 @@ fn the_base_policy_decides_actions_as_oso_does() {
                 }
                 let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
                 let actor = Actor { subject: "u".into(), roles: owned(roles), claims };
-                let user = User { roles: owned(roles), categories: categories.as_deref().map(owned) };
+                let listed = categories.as_deref().map(|names| owned(names).to_polar());
+                let categories = listed.unwrap_or_else(|| None::<bool>.to_polar());
+                let user = User { roles: owned(roles), categories };
                 for action in [Action::Source, Action::Retract, Action::Steward, Action::Administer] {
                     let source = Source::new(category, "any", "one").unwrap();
                     let ours = engine.allow_source(&actor, action, &source).is_ok();
                     let theirs = oso
                         .is_allowed(user.clone(), action.as_str(), OsoSource { category: category.into() })
-                        // An Option that is there is iterated by oso; what it cannot decide it denies.
+                        // What it cannot decide it denies.
                         .unwrap_or(false);
-                    assert_eq!(ours, theirs, "{roles:?} {categories:?} {action:?} {category}");
+                    assert_eq!(ours, theirs, "{roles:?} {:?} {action:?} {category}", actor.claims);
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Random policies over the grammar that compiles: the filter in memory decides as polar-core's machine does.
 //!
-//! Decided otherwise on purpose, and so left out or skipped: a calculation with a missing claim (the machine denies the
-//! whole question with an error; ours denies that alternative, also under `not`); types that do not fit (the machine raises an error or answers
-//! `false` and `not` turns it; ours is never true), `true = 1`, and a character in a text by `in`.
+//! Decided otherwise on purpose, and so left out: a calculation with a missing claim (the machine denies the whole
+//! question with an error; ours denies that alternative, also under `not`); types that do not fit (the machine raises
+//! an error, or answers `false` and `not` turns it; ours is never true); `true = 1`; a character in a text by `in`.
 
 use std::sync::Arc;
 

@@ -165,7 +165,7 @@ fn a_change_opens_only_as_far_as_it_is_seen() {
         Filter::compare(orders().field(&["amount"]).unwrap(), Comparison::Gt, &Json::Number("5".into()))
             .unwrap();
     let open = |before: Option<&str>, after: Option<&str>| {
-        let image = |text: Option<&str>| text.map(|text| Arc::new(json_of(text)));
+        let image = |text: Option<&str>| text.map(json_of);
         let op = if after.is_some() { ChangeOp::Upsert } else { ChangeOp::Delete };
         let change = Change {
             collection_id: 1,

@@ -52,6 +52,8 @@ async fn databases(name: &str) -> Vec<(tempfile::TempDir, Config)> {
 struct Node {
     store: Store,
     sourcing: Sourcing,
+    /// Outbox wake-ups since before the node began to listen.
+    woken: tokio::sync::watch::Receiver<u64>,
     writer: tokio::task::JoinHandle<()>,
     background: Vec<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
@@ -63,13 +65,14 @@ impl Node {
         let policy = Arc::new(Engine::load(&config.policy, std::path::Path::new("/nonexistent")).unwrap());
         let (sourcing, writer) = Sourcing::new(store.clone(), policy, config, Clock::system());
         let stop = CancellationToken::new();
+        let woken = store.wake.subscribe(Topic::Outbox);
         let background = store.background(&stop).into_iter().map(tokio::spawn).collect();
-        Node { store, sourcing, writer: tokio::spawn(writer.run()), background, stop }
+        Node { store, sourcing, woken, writer: tokio::spawn(writer.run()), background, stop }
     }
 
     /// Stops it and waits until its database is closed.
     async fn stop(self) {
-        let Node { store, sourcing, writer, background, stop } = self;
+        let Node { store, sourcing, writer, background, stop, .. } = self;
         drop(sourcing);
         writer.await.unwrap();
         stop.cancel();
@@ -404,7 +407,7 @@ async fn another_node_is_woken() {
     let Some(server) = postgres() else { return println!("skipped: no initdb") };
     let config = database_on(server, "woken").await;
     let (here, there) = (Node::start(&config).await, Node::start(&config).await);
-    let mut woken = there.store.wake.subscribe(Topic::Outbox);
+    let mut woken = there.woken.clone();
     // Listening begins with a wake-up of everything: what came before it is not heard.
     woken.changed().await.unwrap();
     here.source("1", "{}").await.unwrap();
@@ -417,7 +420,7 @@ async fn a_restarted_server_needs_no_restarted_node() {
     let Some(mut server) = Postgres::start_durable() else { return println!("skipped: no initdb") };
     let config = database_on(&server, "restarted").await;
     let (here, there) = (Node::start(&config).await, Node::start(&config).await);
-    let mut woken = there.store.wake.subscribe(Topic::Outbox);
+    let mut woken = there.woken.clone();
     woken.changed().await.unwrap();
     let tasks: Vec<_> = (0..20).map(|n| here.source(if n % 2 == 0 { "a" } else { "b" }, "{}")).collect();
     for receipt in futures_util::future::join_all(tasks).await {

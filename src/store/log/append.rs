@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::error::{Code, Error, Result};
 use crate::record::{Draft, Key, Receipt, ReceiptStatus, Signer, Source};
 use crate::store::Store;
-use crate::store::db::{Row, Tx, Type, Value};
-use crate::store::wake::{self, Topic};
+use crate::store::db::{Dialect, Row, Tx, Type, Value};
+use crate::store::wake::Topic;
 
 /// What [`Store::append`] did; nothing of it holds before the commit.
 #[derive(Debug, Default)]
@@ -137,11 +137,7 @@ impl Store {
         correct_heads(tx, &batch, &before, &asked).await?;
         let structures = self.write_structures(tx, drafts).await?;
         let written = batch.records.len();
-        tx.insert_many("record", RECORD, batch.records, "").await?;
-        tx.insert_many("outbox", OUTBOX, batch.outbox, "").await?;
-        if written > 0 {
-            wake::announce(tx, Topic::Outbox).await?;
-        }
+        write_records(tx, batch.records, batch.outbox).await?;
         Ok(Appended { receipts, written, sources: new_sources, structures })
     }
 
@@ -300,6 +296,26 @@ impl Store {
         tx.insert_many("structure", &columns, rows, "on conflict (fingerprint) do nothing").await?;
         Ok(fresh.into_keys().collect())
     }
+}
+
+/// Writes records and their outbox rows and wakes the relays; on PostgreSQL in one round trip.
+async fn write_records(tx: &mut Tx, records: Vec<Vec<Value>>, outbox: Vec<Vec<Value>>) -> Result<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    if tx.dialect() == Dialect::Sqlite {
+        tx.insert_many("record", RECORD, records, "").await?;
+        return tx.insert_many("outbox", OUTBOX, outbox, "").await.map(drop);
+    }
+    let names = RECORD.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    // The outbox numbers its rows as they come: those of a key must come in the order of its revisions.
+    let sql = format!(
+        ", r as (insert into record ({names}) select {names} from u returning partition, id, key, rev, hops), \
+         o as (insert into outbox (partition, record_id, key, rev, hops) select * from r order by key, rev) \
+         select pg_notify('wellspring', '{}')",
+        Topic::Outbox.as_str()
+    );
+    tx.query_many(RECORD, records, &sql).await.map(drop)
 }
 
 fn record_row(

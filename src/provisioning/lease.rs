@@ -60,8 +60,8 @@ impl Leases {
         inner.parts.store.db.dialect() == Dialect::Postgres && !(0..third).contains(&(now - self.renewed_at))
     }
 
-    /// Goes by what the database says is this node's, renews it, keeps to this node's share, takes what is free and then
-    /// looks again: who had it before may have moved on in between.
+    /// Goes by what the database says is this node's, renews it, keeps to this node's share, takes what is free and
+    /// then looks again: who had it before may have moved on in between.
     pub(super) async fn keep(&mut self, inner: &Inner, all: &mut Vec<Partition>, now: i64) -> Result<()> {
         let (store, lease_ms) = (&inner.parts.store, inner.parts.config.stream.lease_ms);
         self.adopt(all);

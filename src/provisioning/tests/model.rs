@@ -80,7 +80,9 @@ async fn heal(bench: &Bench, seed: u64, fake: &Arc<Fake>, moody: &[Arc<Moody>], 
     bench.advance(120_000_000);
     drain(&node).await;
     bench.assert_order(&format!("{seed}."), "in the end").await;
-    let left = bench.count("select (select count(*) from partition where settled < pseq) + (select count(*) from dead_letter)").await;
+    let left =
+        "select (select count(*) from partition where settled < pseq) + (select count(*) from dead_letter)";
+    let left = bench.count(left).await;
     assert_eq!(left, 0, "seed {seed}: nothing waits");
     let of_seed = format!("where key >= 't~t~t~{seed}.' and key < 't~t~t~{seed}.~'");
     let records = bench.count(&format!("select count(*) from record {of_seed}")).await;

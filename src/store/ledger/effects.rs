@@ -103,8 +103,8 @@ pub async fn hold(tx: &mut Tx, p: u32, fence: i64) -> Result<bool> {
 }
 
 /// The columns of [`Settled`], of `ledger l`.
-pub(super) const SETTLED: &str = "l.record_id, l.plugin_id, l.version, l.hook, l.outcome, l.tags, l.rescued, l.prev_hash, \
-                       l.hash, l.settled_at";
+pub(super) const SETTLED: &str = "l.record_id, l.plugin_id, l.version, l.hook, l.outcome, l.tags, l.rescued, \
+                                  l.prev_hash, l.hash, l.settled_at";
 
 pub(super) fn settled_row(row: &Row) -> Result<Settled> {
     Ok(Settled {

@@ -106,7 +106,8 @@ impl Store {
                 "exists (select 1 from outbox o where o.partition = a.p and o.pseq is null), cast(null as bigint)"
             }
             Role::Worker => {
-                "false, (select min(d.due) from dead_letter d where d.partition = a.p and d.state in ('retry', 'ready'))"
+                "false, (select min(d.due) from dead_letter d where d.partition = a.p \
+                 and d.state in ('retry', 'ready'))"
             }
         };
         let sql = format!(

@@ -13,6 +13,7 @@
 
 mod access;
 mod crash;
+mod graphql;
 mod http;
 mod live;
 mod log;

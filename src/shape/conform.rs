@@ -1,5 +1,6 @@
-//! From a document to a row. Every value ends in a cell, in `rest` or among what was rescued: nothing is dropped.
-//! Members without a value that are not published are the one exception: a `null` says what their absence says.
+//! From a document to a row. Every value ends in a cell, in `rest` or among what was rescued: nothing is
+//! dropped. Members without a value that are not published are the one exception: a `null` says what their
+//! absence says.
 
 use std::collections::HashMap;
 
@@ -132,8 +133,8 @@ impl<'a> Row<'a> {
         self.path.pop();
     }
 
-    /// The values of an object's fields, in published order. What is not published goes to `rest`, what a later
-    /// member replaces is rescued.
+    /// The values of an object's fields, in published order. What is not published goes to `rest`, what a
+    /// later member replaces is rescued.
     fn select(
         &mut self,
         fields: &Fields<'a>,
@@ -284,7 +285,8 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Writes an object within a list: the members that are there, by their published names in published order.
+    /// Writes an object within a list: the members that are there, by their published names in published
+    /// order.
     fn item_object(
         &mut self,
         fields: &Fields<'a>,

@@ -1,10 +1,12 @@
-//! From a row back to a document: published names, output form. What change images hold and what readers return.
+//! From a row back to a document: published names, output form. What change images hold and what readers
+//! return.
 
 use super::{Cell, Field, Kind, Published, Scalar, values};
 use crate::record::write_string;
 
-/// The row as compact JSON text: every published field in published order, nested objects nested, what is absent
-/// `null`, a `BigInt` as a string, lists as they are stored. `cells` are those of [`Published::columns`].
+/// The row as compact JSON text: every published field in published order, nested objects nested, what is
+/// absent `null`, a `BigInt` as a string, lists as they are stored. `cells` are those of
+/// [`Published::columns`].
 pub fn document(published: &Published, cells: &[Cell]) -> String {
     let mut out = Vec::with_capacity(64 * cells.len());
     object(&published.fields, &mut cells.iter(), &mut out);

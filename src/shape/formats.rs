@@ -1,5 +1,6 @@
-//! What a string looks like: one bit for each format that the whole string matches. Decided by form and checksum
-//! only; a key's name has no say. Runs on every string that is sourced, so each test first looks at what is cheap.
+//! What a string looks like: one bit for each format that the whole string matches. Decided by form and
+//! checksum only; a key's name has no say. Runs on every string that is sourced, so each test first looks at
+//! what is cheap.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -112,8 +113,8 @@ pub(super) fn is_date(bytes: &[u8]) -> bool {
     year >= 1 && (1..=days).contains(&day)
 }
 
-/// RFC 3339 with a time and an offset. Not accepted: leap seconds, and on the first and last day that can be written
-/// any other offset than zero, as the UTC form may need a year before 0001 or after 9999.
+/// RFC 3339 with a time and an offset. Not accepted: leap seconds, and on the first and last day that can be
+/// written any other offset than zero, as the UTC form may need a year before 0001 or after 9999.
 pub(super) fn is_date_time(bytes: &[u8]) -> bool {
     let (Some(date), Some(time)) = (bytes.get(..10), bytes.get(11..)) else { return false };
     if !is_date(date) || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {

@@ -1,11 +1,12 @@
-//! Names: from source keys and categories to GraphQL. A name is given once; nothing here may depend on anything but
-//! its arguments, so that a name can be found again.
+//! Names: from source keys and categories to GraphQL. A name is given once; nothing here may depend on
+//! anything but its arguments, so that a name can be found again.
 
 use std::collections::BTreeMap;
 
 use super::{Field, Kind, Published};
 
-/// Names that no field may have, at any depth: members of rows and filters, and what GraphQL reads as literals.
+/// Names that no field may have, at any depth: members of rows and filters, and what GraphQL reads as
+/// literals.
 const RESERVED_FIELDS: [&str; 8] = ["_record", "_rest", "and", "or", "not", "true", "false", "null"];
 
 /// Root fields of the management part, present and planned.
@@ -192,7 +193,8 @@ fn numbered(name: String, from: &mut u64, taken: impl Fn(&str) -> bool) -> Strin
 #[derive(Debug, Default)]
 pub(super) struct Namer {
     taken: std::collections::BTreeSet<String>,
-    /// The next number of a name that is taken; keeps ten thousand equal names from being counted from 2 each.
+    /// The next number of a name that is taken; keeps ten thousand equal names from being counted from 2
+    /// each.
     next: BTreeMap<String, u64>,
 }
 
@@ -213,8 +215,9 @@ impl Namer {
     }
 }
 
-/// Field name (`orderClothing`) and type name (`OrderClothing`) of a collection. Neither they nor any name that
-/// derives from them is reserved or `taken`; `taken` should know the nested types of other collections too.
+/// Field name (`orderClothing`) and type name (`OrderClothing`) of a collection. Neither they nor any name
+/// that derives from them is reserved or `taken`; `taken` should know the nested types of other collections
+/// too.
 pub fn collection_names(category: &str, subcategory: &str, taken: &dyn Fn(&str) -> bool) -> (String, String) {
     let base = camel(&format!("{category} {subcategory}"), "data");
     let number = (1_u64..).find(|number| {
@@ -238,9 +241,9 @@ fn with_number(base: &str, number: u64) -> (String, String) {
     (field, ty)
 }
 
-/// The type name of every nested object, by the id of its field: the parent's type and the field's name in Pascal
-/// case. Names are given in the order of ids, which never change, so a name that was given stays; one that is taken,
-/// reserved or derived from the collection's own is numbered.
+/// The type name of every nested object, by the id of its field: the parent's type and the field's name in
+/// Pascal case. Names are given in the order of ids, which never change, so a name that was given stays; one
+/// that is taken, reserved or derived from the collection's own is numbered.
 pub fn type_names(
     published: &Published,
     type_name: &str,

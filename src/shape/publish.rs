@@ -1,6 +1,7 @@
 //! From the shape to what is published: which fields there are, of which kind, and what may still grow.
 //!
-//! **The first time** a location has something to publish, its kind is chosen from all that the shape has seen there:
+//! **The first time** a location has something to publish, its kind is chosen from all that the shape has
+//! seen there:
 //!
 //! | seen, `null` and empty containers left aside | published |
 //! |---|---|
@@ -12,9 +13,9 @@
 //! | arrays | a list of what its items give |
 //! | objects and arrays, or either and scalars; what is too deep or over a bound | `JSON` |
 //!
-//! **Later** it only widens, `Int` to `BigInt` to `Float`; everything else keeps its kind for ever. Within a list
-//! `Int` widens straight to `Float` and `BigInt` stays: the list is stored as text in output form, where `Int` and
-//! `Float` are both numbers, but a `BigInt` is a string.
+//! **Later** it only widens, `Int` to `BigInt` to `Float`; everything else keeps its kind for ever. Within a
+//! list `Int` widens straight to `Float` and `BigInt` stays: the list is stored as text in output form, where
+//! `Int` and `Float` are both numbers, but a `BigInt` is a string.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -102,9 +103,10 @@ fn tags<'a>(kind: &Kind, node: &'a Node) -> BTreeSet<&'static str> {
 }
 
 impl Shape {
-    /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids and names
-    /// of `previous` stay; types only widen. Where there is not room for everything, the least deep fields and those
-    /// of the most structures are first; what finds none is `JSON` or stays in a row's `rest`.
+    /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids
+    /// and names of `previous` stay; types only widen. Where there is not room for everything, the least deep
+    /// fields and those of the most structures are first; what finds none is `JSON` or stays in a row's
+    /// `rest`.
     pub fn publish(&self, previous: &Published, limits: &config::Shape) -> Option<Published> {
         let mut next = previous.clone();
         let mut build = Build {
@@ -250,7 +252,8 @@ impl Build<'_> {
         }
     }
 
-    /// Members with something to publish that are not fields yet: what most documents have first, then by key.
+    /// Members with something to publish that are not fields yet: what most documents have first, then by
+    /// key.
     fn new_members<'n>(&self, fields: &[Field], node: &'n Node) -> Vec<(&'n str, &'n Node, Choice)> {
         let known: HashSet<&str> = fields.iter().map(|field| field.key.as_str()).collect();
         let new = node.members.iter().filter(|(key, _)| !known.contains(&***key));
@@ -260,8 +263,8 @@ impl Build<'_> {
         new
     }
 
-    /// An object is only flattened when its members fit into three quarters of the columns: the rest is kept for
-    /// fields that come later.
+    /// An object is only flattened when its members fit into three quarters of the columns: the rest is kept
+    /// for fields that come later.
     fn fitting(&mut self, node: &Node, choice: Choice) -> Choice {
         if choice != Choice::Object {
             return choice;
@@ -290,7 +293,8 @@ impl Build<'_> {
         Kind::List(Box::new(item))
     }
 
-    /// Adds what is new to an object within a list, with all that is below it: it takes locations, but no columns.
+    /// Adds what is new to an object within a list, with all that is below it: it takes locations, but no
+    /// columns.
     fn add_in_list(&mut self, fields: &mut Vec<Field>, node: &Node, path: &str) {
         let mut new = self.new_members(fields, node);
         new.truncate(self.limits.locations_max.saturating_sub(self.locations));
@@ -350,15 +354,17 @@ pub(super) fn pointer_token(key: &str) -> String {
 }
 
 impl Published {
-    /// Whether this says all that there is to say about a document of this structure: then merging and publishing it
-    /// would change nothing. Fields that found no room are never covered; remember the fingerprints that were merged.
+    /// Whether this says all that there is to say about a document of this structure: then merging and
+    /// publishing it would change nothing. Fields that found no room are never covered; remember the
+    /// fingerprints that were merged.
     pub fn covers(&self, structure: &Structure) -> bool {
         covers_members(&self.fields, &structure.root)
     }
 }
 
 fn covers_members(fields: &[Field], node: &Node) -> bool {
-    // Fields are few or in the order of their keys for the most part, so the next one is mostly the next member's.
+    // Fields are few or in the order of their keys for the most part, so the next one is mostly the next
+    // member's.
     let mut hint = 0;
     let index: Option<std::collections::HashMap<&str, &Field>> =
         (fields.len() > 16).then(|| fields.iter().map(|field| (field.key.as_str(), field)).collect());

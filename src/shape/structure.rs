@@ -1,5 +1,6 @@
-//! The tree behind structures and shapes: for every location the kinds and formats seen there. Structure and shape
-//! are the same lattice, so that a merge cannot depend on order, on how often or in which portions it is done.
+//! The tree behind structures and shapes: for every location the kinds and formats seen there. Structure and
+//! shape are the same lattice, so that a merge cannot depend on order, on how often or in which portions it
+//! is done.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +35,9 @@ pub(super) const FOLDED: Kinds = 512;
 pub(super) const NUMBERS: Kinds = INT32 | INT64 | INTEGER | FLOAT;
 pub(super) const SCALARS: Kinds = BOOL | NUMBERS | STRING;
 
-/// A merged shape keeps this many locations, the least deep and then the first in key order: a choice that does not
-/// depend on the order of merging. Above `shape.locations_max`, so that it binds only a source of ever new keys.
+/// A merged shape keeps this many locations, the least deep and then the first in key order: a choice that
+/// does not depend on the order of merging. Above `shape.locations_max`, so that it binds only a source of
+/// ever new keys.
 pub(super) const LOCATIONS_CEILING: usize = 20_000;
 
 /// One location.
@@ -48,8 +50,8 @@ pub(super) struct Node {
     pub(super) any: Formats,
     /// Formats that some string has below what is folded.
     pub(super) beneath: Formats,
-    /// Of a shape: one bit, chosen by fingerprint, of each structure that was seen with this location. The more bits,
-    /// the more of the documents have it; a count would not be idempotent.
+    /// Of a shape: one bit, chosen by fingerprint, of each structure that was seen with this location. The
+    /// more bits, the more of the documents have it; a count would not be idempotent.
     pub(super) seen: u64,
     pub(super) members: BTreeMap<Box<str>, Node>,
     pub(super) items: Option<Box<Node>>,
@@ -141,8 +143,9 @@ impl Node {
         self.children().for_each(|child| child.count(depth + 1, counts));
     }
 
-    /// Keeps the first `locations_max` locations by depth and then by path. As these are the first of any set that
-    /// they are in, truncating parts before they are merged changes nothing: the merge stays associative.
+    /// Keeps the first `locations_max` locations by depth and then by path. As these are the first of any set
+    /// that they are in, truncating parts before they are merged changes nothing: the merge stays
+    /// associative.
     pub(super) fn truncate(&mut self, locations_max: usize) {
         let mut counts = Vec::new();
         self.count(0, &mut counts);

@@ -92,8 +92,8 @@ fn date_time(text: &str) -> Fit {
     }
 }
 
-/// A date-time in the one form that is stored, and whether it was finer than that. Civil times, as jiff's instants
-/// end a day before the year 9999 does, and that last day is what sources write for "never".
+/// A date-time in the one form that is stored, and whether it was finer than that. Civil times, as jiff's
+/// instants end a day before the year 9999 does, and that last day is what sources write for "never".
 fn utc_micros(text: &str) -> Option<(String, bool)> {
     let local = format!("{}T{}", text.get(..10)?, text.get(11..19)?).parse::<civil::DateTime>().ok()?;
     let mut rest = text.get(19..)?;

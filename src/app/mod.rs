@@ -51,7 +51,8 @@ impl App {
     /// Opens the data directory, the key, the database and the policies, and binds the listener.
     ///
     /// # Errors
-    /// `BAD_REQUEST` and `UNPROCESSABLE` for what the operator must mend, `CONFLICT` when another server or key
+    /// `BAD_REQUEST` and `UNPROCESSABLE` for what the operator must mend, `CONFLICT` when another server or
+    /// key
     /// owns the data, `UNAVAILABLE` when a service does not answer.
     pub async fn build(config: Config, clock: Clock) -> Result<Self> {
         let config = Arc::new(config);
@@ -114,7 +115,8 @@ impl App {
         &self.services.metrics
     }
 
-    /// The flag behind `/readyz`. [`App::run_until`] sets it at once, [`App::run_unready`] leaves it to the caller.
+    /// The flag behind `/readyz`. [`App::run_until`] sets it at once, [`App::run_unready`] leaves it to the
+    /// caller.
     pub fn ready(&self) -> &Ready {
         &self.services.ready
     }
@@ -147,12 +149,8 @@ impl App {
             parts.loops("worker", worker);
         }
         parts.loops("tail", publishing.run_tail(stopping.loops.clone()));
-        let watch = policies::watch(
-            policy,
-            services.store.clone(),
-            services.metrics.clone(),
-            stopping.loops.clone(),
-        );
+        let watch =
+            policies::watch(policy, services.store.clone(), services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);
         for work in services.store.background(&stopping.loops) {
             // Some of it has nothing to do with some databases and ends at once.

@@ -1,5 +1,5 @@
-//! Watches the policy files and the collections they speak of, and puts changes in force. A broken change is
-//! logged once and the policies that were in force stay.
+//! Watches the policy files and the collections they speak of, and puts changes in force. A broken
+//! change is logged once and the policies that were in force stay.
 
 use std::{sync::Arc, time::Duration};
 

@@ -142,6 +142,7 @@ fn masks(config: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MaskPlugin;
 
     fn refused(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn mask_plugins_are_checked() {
-        let mask = |name: &str, to: &str, mask: &str| super::super::MaskPlugin {
+        let mask = |name: &str, to: &str, mask: &str| MaskPlugin {
             name: name.into(),
             category: "a".into(),
             subcategory: "b".into(),

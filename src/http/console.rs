@@ -88,7 +88,8 @@ pub(super) async fn favicon() -> Response {
     (headers, ICON).into_response()
 }
 
-/// One of the page's files. Their names stay while their bytes change with the program, so the tag is its version.
+/// One of the page's files. Their names stay while their bytes change with the program, so the tag is its
+/// version.
 pub(super) async fn file(Path(name): Path<String>, asked: HeaderMap) -> Response {
     let Some(file) = FILES.iter().find(|file| file.name == name) else {
         let name: String = name.chars().take(100).collect();

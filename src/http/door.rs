@@ -1,5 +1,5 @@
-//! The door that every request passes: request id, trace context, token, bounds on work and time, and when it is
-//! answered one log line and the counts. Must not know what any route does.
+//! The door that every request passes: request id, trace context, token, bounds on work and time, and
+//! when it is answered one log line and the counts. Must not know what any route does.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

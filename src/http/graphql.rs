@@ -1,6 +1,6 @@
-//! GraphQL over HTTP: POST and GET, the media type by `Accept`, the status by media type and outcome; an event
-//! stream when that is asked for. Mutations run by POST with a JSON content type only, which no cross-site form
-//! can send.
+//! GraphQL over HTTP: POST and GET, the media type by `Accept`, the status by media type and outcome; an
+//! event stream when that is asked for. Mutations run by POST with a JSON content type only, which no
+//! cross-site form can send.
 
 use axum::{
     Extension,

@@ -1,5 +1,5 @@
-//! The parameters of a GraphQL request as every transport carries them: `query`, `operationName`, `variables`,
-//! `extensions`. Variables are parsed exactly, so that the digits of a number survive.
+//! The parameters of a GraphQL request as every transport carries them: `query`, `operationName`,
+//! `variables`, `extensions`. Variables are parsed exactly, so that the digits of a number survive.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -288,7 +288,8 @@ fn envelope(headers: &HeaderMap, visit: &door::Visit) -> Result<Envelope> {
     if let Some(value) = headers.get("data-usage-agreement") {
         envelope.data_usage_agreements = agreements(value.as_bytes()).ok_or_else(|| {
             Error::bad_request(
-                r#"`Data-Usage-Agreement` must be like `[{"agreement_name":"billing","location":"https://…","agreed_dtm":1700000000}]`"#,
+                "`Data-Usage-Agreement` must be a JSON list of objects with `agreement_name`, `location` and \
+                 `agreed_dtm` (Unix seconds)",
             )
         })?;
     }

@@ -1,4 +1,5 @@
-//! GraphQL results as server-sent events, one connection per operation: `next` for each result, then `complete`.
+//! GraphQL results as server-sent events, one connection per operation: `next` for each result, then
+//! `complete`.
 
 use std::{pin::Pin, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The door as clients see it: media types, statuses, tokens, bounds, sockets, event streams, the source routes and
-//! the console's files. Every test has a node of its own in this process.
+//! The door as clients see it: media types, statuses, tokens, bounds, sockets, event streams, the source
+//! routes and the console's files. Every test has a node of its own in this process.
 
 mod console;
 mod graphql;

@@ -1,4 +1,5 @@
-//! The source routes: receipts, idempotency, batches in every format, bounds, and what a bad record does to others.
+//! The source routes: receipts, idempotency, batches in every format, bounds, and what a bad record does
+//! to others.
 
 use serde_json::{Value, json};
 

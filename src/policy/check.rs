@@ -55,12 +55,17 @@ pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<(Span, St
     walk.wrong.into_iter().collect()
 }
 
+/// A rule's name and what its arguments are.
+type Call = (String, Vec<Known>);
+/// What a call leaves its arguments as; `None` when it can never hold.
+type Left = Option<Vec<Known>>;
+
 struct Walk<'a> {
     program: &'a Program,
     shapes: Option<&'a Shapes>,
     wrong: BTreeSet<(Span, String)>,
     /// What calls leave their arguments as; `None` while they are walked.
-    seen: BTreeMap<(String, Vec<Known>), Option<Option<Vec<Known>>>>,
+    seen: BTreeMap<Call, Option<Left>>,
     used: BTreeSet<(String, usize)>,
     goals: usize,
 }

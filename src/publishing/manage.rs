@@ -1,5 +1,5 @@
-//! What management reads: raw records, sources and collections, in the form of their GraphQL types. Whoever may not
-//! see raw documents gets none here, whatever the collections' policies say.
+//! What management reads: raw records, sources and collections, in the form of their GraphQL types. Whoever
+//! may not see raw documents gets none here, whatever the collections' policies say.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,7 +12,8 @@ use crate::record::{Actor, Json, Record, Source};
 use crate::shape::{Field, Kind};
 
 impl Publishing {
-    /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there is none.
+    /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there
+    /// is none.
     pub async fn record(&self, actor: &Actor, id: Uuid) -> Result<Value> {
         may_see_raw(actor)?;
         let records = self.0.store.records(&[id]).await?;

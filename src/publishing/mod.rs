@@ -36,7 +36,8 @@ struct Inner {
 }
 
 impl Publishing {
-    /// The service. `secret` is the signing key: cursors are signed and values hashed with keys derived from it.
+    /// The service. `secret` is the signing key: cursors are signed and values hashed with keys derived from
+    /// it.
     pub fn new(
         store: Store,
         policy: Arc<policy::Engine>,
@@ -69,8 +70,8 @@ impl Publishing {
         Ok(visible)
     }
 
-    /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the schema
-    /// slice; arguments are coerced. On an error nothing has been appended.
+    /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the
+    /// schema slice; arguments are coerced. On an error nothing has been appended.
     pub async fn read(
         &self,
         scope: (&Arc<Collection>, &Arc<Scope>),
@@ -87,8 +88,9 @@ impl Publishing {
         read
     }
 
-    /// Opens a subscription; each item is the JSON value of the root field. The actor's scope is asked again for every
-    /// shape version and policy version. The last item of a subscription that cannot go on is an error.
+    /// Opens a subscription; each item is the JSON value of the root field. The actor's scope is asked again
+    /// for every shape version and policy version. The last item of a subscription that cannot go on is an
+    /// error.
     pub async fn subscribe(
         &self,
         actor: Actor,

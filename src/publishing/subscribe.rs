@@ -1,5 +1,6 @@
-//! One subscription: what is there (a snapshot, or what was missed), then what comes, each change opened by the
-//! subscriber's own scope. Nothing is lost or doubled between the phases, because all of them go by position.
+//! One subscription: what is there (a snapshot, or what was missed), then what comes, each change opened by
+//! the subscriber's own scope. Nothing is lost or doubled between the phases, because all of them go by
+//! position.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -1,5 +1,6 @@
-//! One tail of each collection that somebody on this node subscribes to: every change is read and parsed once, and
-//! handed to all of its subscribers. Must not open a change: that is each subscriber's scope's part.
+//! One tail of each collection that somebody on this node subscribes to: every change is read and parsed
+//! once, and handed to all of its subscribers. Must not open a change: that is each subscriber's scope's
+//! part.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

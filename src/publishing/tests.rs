@@ -1,4 +1,5 @@
-//! Publishing over a real database: SQLite always, PostgreSQL when `WELLSPRING_TEST_POSTGRES` names an empty one.
+//! Publishing over a real database: SQLite always, PostgreSQL when `WELLSPRING_TEST_POSTGRES` names an empty
+//! one.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -16,7 +16,8 @@ const ORDER_MAX: usize = 16;
 /// How deep `where` may nest.
 const DEPTH_MAX: usize = 64;
 
-/// The filter that `where` says. The ids of the fields it looks at, and of those above them, are added to `ids`.
+/// The filter that `where` says. The ids of the fields it looks at, and of those above them, are added to
+/// `ids`.
 pub(super) fn filter(collection: &Collection, value: &Json, ids: &mut BTreeSet<u32>) -> Result<Filter> {
     let mut reader = Reader { collection, ids, constants: 0 };
     reader.object(&mut Vec::new(), value, 0)

@@ -1,5 +1,5 @@
-//! From a selection with its arguments to a [`Query`]: names resolved, constants brought into the columns' form,
-//! everything bounded. Says what to do when it cannot.
+//! From a selection with its arguments to a [`Query`]: names resolved, constants brought into the columns'
+//! form, everything bounded. Says what to do when it cannot.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Cursors: where a page or a subscription goes on. Opaque to clients, signed, and bound to one collection and build.
+//! Cursors: where a page or a subscription goes on. Opaque to clients, signed, and bound to one collection
+//! and build.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,7 +57,8 @@ impl PageCursor {
     /// Reads a client's cursor.
     ///
     /// # Errors
-    /// `BAD_REQUEST` when it is not ours, of another collection or order; `CURSOR_TOO_OLD` when its build is gone.
+    /// `BAD_REQUEST` when it is not ours, of another collection or order; `CURSOR_TOO_OLD` when its build is
+    /// gone.
     pub fn decode(text: &str, collection: &Collection, order: u64, signer: &Signer) -> Result<Self> {
         let bytes = open(text, PAGE, collection, signer)?;
         let mut bytes = bytes.as_slice();

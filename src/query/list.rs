@@ -1,7 +1,7 @@
 //! Projecting the text of list columns: a scanner that copies what is selected and skips the rest.
 //!
-//! It relies on what we write ourselves: compact text, keys that are GraphQL names. It must never see a raw record;
-//! whatever it does not expect ends in `None`.
+//! It relies on what we write ourselves: compact text, keys that are GraphQL names. It must never see a raw
+//! record; whatever it does not expect ends in `None`.
 
 use memchr::{memchr, memchr2};
 

@@ -1,4 +1,5 @@
-//! Masks: how a value is replaced before anybody sees it. The only implementation; the database masks nothing.
+//! Masks: how a value is replaced before anybody sees it. The only implementation; the database masks
+//! nothing.
 
 use crate::query::{Mask, Unit, write};
 use crate::record::{Json, Signer};

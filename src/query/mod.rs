@@ -1,7 +1,8 @@
 //! Queries as data: selection, filter, order, page and mask, resolved against a collection's published shape.
 //!
-//! Pure. The same [`Filter`] becomes SQL in the store and a check in memory here, so that lists, lookups and events
-//! cannot disagree. Logic is two-valued: a comparison with a null field is false, `Not` is the plain opposite.
+//! Pure. The same [`Filter`] becomes SQL in the store and a check in memory here, so that lists, lookups and
+//! events cannot disagree. Logic is two-valued: a comparison with a null field is false, `Not` is the plain
+//! opposite.
 
 mod arguments;
 mod ask;
@@ -207,8 +208,8 @@ pub enum Root {
     Changes,
 }
 
-/// What policy must know of something before it scopes it. Ids of the objects and lists that a field stands in are
-/// included.
+/// What policy must know of something before it scopes it. Ids of the objects and lists that a field stands
+/// in are included.
 pub trait ColumnsUsed {
     /// Fields that are compared, sorted, grouped or aggregated: each must be shown as it is, in every row.
     fn compared(&self) -> &BTreeSet<u32>;
@@ -235,8 +236,8 @@ pub enum ChangeOp {
     Delete,
 }
 
-/// One committed difference of a collection. Both images are documents of published names with the member `_record`:
-/// what [`Filter::eval`] reads.
+/// One committed difference of a collection. Both images are documents of published names with the member
+/// `_record`: what [`Filter::eval`] reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// The collection.

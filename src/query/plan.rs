@@ -1,7 +1,8 @@
-//! Read plans: how the columns of a row become the JSON of a selection. Compiled once for a selection and a scope,
-//! then run for every row without looking at names again.
+//! Read plans: how the columns of a row become the JSON of a selection. Compiled once for a selection and a
+//! scope, then run for every row without looking at names again.
 //!
-//! [`tree`](super::tree) says the same for documents, more slowly and more plainly; a test holds the two together.
+//! [`tree`](super::tree) says the same for documents, more slowly and more plainly; a test holds the two
+//! together.
 
 use uuid::Uuid;
 

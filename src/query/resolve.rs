@@ -9,8 +9,8 @@ use crate::shape::{Field, Kind, Published, Scalar};
 pub const RECORD: &str = "_record";
 
 impl Collection {
-    /// What a path of published names leads to; the envelope's fields stand under `_record`. `None` when there is no
-    /// such field or it stands within a list. A nested object gives its presence.
+    /// What a path of published names leads to; the envelope's fields stand under `_record`. `None` when
+    /// there is no such field or it stands within a list. A nested object gives its presence.
     pub fn field(&self, path: &[&str]) -> Option<FieldRef> {
         self.field_with(path, &mut BTreeSet::new())
     }

@@ -1,5 +1,5 @@
-//! What of a row is shown: a selection resolved against the published shape. Made once for a field, used for rows,
-//! lists within rows, and images of changes.
+//! What of a row is shown: a selection resolved against the published shape. Made once for a field, used for
+//! rows, lists within rows, and images of changes.
 
 use std::collections::BTreeSet;
 

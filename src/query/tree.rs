@@ -1,5 +1,5 @@
-//! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is the
-//! reference for [`Plan`](super::Plan).
+//! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is
+//! the reference for [`Plan`](super::Plan).
 
 use crate::query::{Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, write};
 use crate::record::{Json, Signer};

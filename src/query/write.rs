@@ -1,6 +1,8 @@
-//! How single values are written into JSON. The same forms stand in list columns and in the images of changes.
+//! How single values are written into JSON. The same forms stand in list columns and in the images of
+//! changes.
 
-/// Appends a finite float: integral ones below 2^53 as integers, others as short as possible; not finite is null.
+/// Appends a finite float: integral ones below 2^53 as integers, others as short as possible; not finite is
+/// null.
 pub fn float(number: f64, out: &mut Vec<u8>) {
     if !number.is_finite() {
         out.extend_from_slice(b"null");

@@ -1,5 +1,5 @@
-//! Collections and their published shapes: stored versions, and each node's cache of them. Must not publish anything
-//! itself: [`rows`](super::rows) does, in the transaction of the effects that uncover something new.
+//! Collections and their published shapes: stored versions, and each node's cache of them. Must not publish
+//! anything itself: [`rows`](super::rows) does, in the transaction of the effects that uncover something new.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! Random rows and random questions: the database, the in-memory filter, the read plan and the projector must agree.
+//! Random rows and random questions: the database, the in-memory filter, the read plan and the projector must
+//! agree.
 
 use serde_json::{Map, Value, json};
 

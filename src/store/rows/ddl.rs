@@ -1,5 +1,5 @@
-//! The tables of collections' rows: made, and widened when a shape is published. Names come from numbers, never from
-//! a user's text.
+//! The tables of collections' rows: made, and widened when a shape is published. Names come from numbers,
+//! never from a user's text.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
 //! Rows of collections: effects in (one transaction with ledger and changes), scoped queries out.
 //!
-//! Everything that may wait for others stands in one order, so that transactions cannot wait for each other in a
-//! circle: collections' rows and tables by their numbers, then positions by their collections' numbers, last.
+//! Everything that may wait for others stands in one order, so that transactions cannot wait for each other
+//! in a circle: collections' rows and tables by their numbers, then positions by their collections' numbers,
+//! last.
 
 mod aggregate;
 mod ddl;
@@ -12,7 +13,7 @@ mod publish;
 mod read;
 mod sql;
 
-pub use read::SnapshotPage;
+pub use read::{EachRow, SnapshotPage};
 
 use std::sync::Arc;
 
@@ -56,11 +57,12 @@ struct Learned {
 }
 
 impl crate::store::Store {
-    /// Applies row effects in the caller's transaction: merges structures, publishes what they uncover (versions,
-    /// fields, columns), upserts rows where the revision is newer, writes changes at dense positions.
+    /// Applies row effects in the caller's transaction: merges structures, publishes what they uncover
+    /// (versions, fields, columns), upserts rows where the revision is newer, writes changes at dense
+    /// positions.
     ///
-    /// The effects of one call must stand in the order of their partition. Positions stay locked until the caller's
-    /// commit: call it late.
+    /// The effects of one call must stand in the order of their partition. Positions stay locked until the
+    /// caller's commit: call it late.
     ///
     /// # Errors
     /// `UNAVAILABLE` when another transaction stands in the way for too long: roll back and try again.
@@ -95,8 +97,8 @@ impl crate::store::Store {
         Ok(applied)
     }
 
-    /// After the commit of a transaction with [`Store::apply`](crate::store::Store::apply): refreshes the catalog and
-    /// wakes tails.
+    /// After the commit of a transaction with [`Store::apply`](crate::store::Store::apply): refreshes the
+    /// catalog and wakes tails.
     pub async fn committed(&self, applied: &Applied) -> Result<()> {
         if applied.published {
             self.catalog.refresh().await?;

@@ -1,5 +1,5 @@
-//! One collection's part of a batch of effects: what is there is read, what changes is worked out, then written in a
-//! few statements.
+//! One collection's part of a batch of effects: what is there is read, what changes is worked out, then
+//! written in a few statements.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -210,7 +210,8 @@ async fn read(
     Ok(found)
 }
 
-/// Keys as parameters, the last one repeated up to a power of two: few statement texts, so that plans are reused.
+/// Keys as parameters, the last one repeated up to a power of two: few statement texts, so that plans are
+/// reused.
 fn padded(keys: &[&str]) -> Vec<Value> {
     let mut params: Vec<Value> = keys.iter().map(|key| Value::from(*key)).collect();
     if let Some(last) = params.last().cloned() {

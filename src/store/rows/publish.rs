@@ -1,5 +1,5 @@
-//! What a batch's documents look like: structures merged into their collection's shape, and whatever that uncovers
-//! published, in the caller's transaction. Documents of known structure cost one look into a set.
+//! What a batch's documents look like: structures merged into their collection's shape, and whatever that
+//! uncovers published, in the caller's transaction. Documents of known structure cost one look into a set.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +77,8 @@ struct Cover<'a> {
 }
 
 impl Cover<'_> {
-    /// The collection, covering the documents of these effects. `None` when it does not exist and nothing is written.
+    /// The collection, covering the documents of these effects. `None` when it does not exist and nothing is
+    /// written.
     async fn cover(
         &mut self,
         known: Option<Arc<Collection>>,
@@ -98,7 +99,8 @@ impl Cover<'_> {
             None => return self.create(kind, &structures).await.map(Some),
         };
         if let Some(covered) = covering(&state.shape, &structures) {
-            // Only what this node's own catalog shows may be remembered: another node may just have published more.
+            // Only what this node's own catalog shows may be remembered: another node may just have published
+            // more.
             if known.as_ref().is_some_and(|known| known.shape.version == state.collection.shape.version) {
                 self.store.catalog.remember(state.collection.id, &state.shape, &covered);
             }

@@ -1,5 +1,5 @@
-//! Scoped queries out: one statement for a root field, its rows written straight into the answer by a plan. Nothing is
-//! read here but through a [`Scoped`] query.
+//! Scoped queries out: one statement for a root field, its rows written straight into the answer by a plan.
+//! Nothing is read here but through a [`Scoped`] query.
 
 use std::ops::ControlFlow;
 
@@ -127,15 +127,15 @@ impl Store {
         rows.first().map_or(Ok(0), |row| row.i64(0))
     }
 
-    /// One page of a snapshot: rows behind `after` in the order of their numbers that were last changed at `position`
-    /// or before. Each selection of a row is handed to `each` with the row's key. Returns the last row's number,
-    /// `Continue` when there may be more.
+    /// One page of a snapshot: rows behind `after` in the order of their numbers that were last changed at
+    /// `position` or before. Each selection of a row is handed to `each` with the row's key. Returns the last
+    /// row's number, `Continue` when there may be more.
     pub async fn snapshot_page(
         &self,
         query: &Scoped<Query>,
         selections: &[&[Node]],
         page: SnapshotPage<'_>,
-        each: &mut (dyn FnMut(&str, &[Vec<u8>]) -> Result<()> + Send),
+        each: &mut EachRow<'_>,
     ) -> Result<ControlFlow<(), i64>> {
         let mut sql = Sql::new(self.db.dialect());
         let mut sources = Vec::new();
@@ -168,6 +168,9 @@ impl Store {
         Ok(if count < limit { ControlFlow::Break(()) } else { ControlFlow::Continue(last) })
     }
 }
+
+/// Takes a row's key and its selections in.
+pub type EachRow<'a> = dyn FnMut(&str, &[Vec<u8>]) -> Result<()> + Send + 'a;
 
 /// Which page of a snapshot.
 #[derive(Clone, Copy, Debug)]

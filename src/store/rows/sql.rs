@@ -1,5 +1,5 @@
-//! Filters, orders and columns as SQL, for both databases. What is said here must be what `query::Filter::eval` says:
-//! two-valued, text by code point, numbers of mixed kinds as floats.
+//! Filters, orders and columns as SQL, for both databases. What is said here must be what
+//! `query::Filter::eval` says: two-valued, text by code point, numbers of mixed kinds as floats.
 
 use crate::error::{Error, Result};
 use crate::query::{
@@ -51,7 +51,8 @@ impl Sql {
         })
     }
 
-    /// A condition. Where null counts as false it may be left so, and indexes can be used; else it is made two-valued.
+    /// A condition. Where null counts as false it may be left so, and indexes can be used; else it is made
+    /// two-valued.
     pub(super) fn condition(&mut self, filter: &Filter, exact: bool) -> Result<String> {
         Ok(match filter {
             Filter::Const(holds) => holds.to_string(),

@@ -240,7 +240,8 @@ impl Subscriber {
             heard = self.receiver.recv() => heard,
             // The catalog may have changed what is seen, or whether anything is.
             changed = self.catalog.changed() => {
-                return changed.map_err(|_| Error::new(Code::Unavailable, "the node is stopping; resume elsewhere"));
+                let stopping = "the node is stopping; resume elsewhere";
+                return changed.map_err(|_| Error::new(Code::Unavailable, stopping));
             }
         };
         match heard {

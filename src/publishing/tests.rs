@@ -270,7 +270,8 @@ async fn figures_of_groups() {
             json!([
                 {"group": {"status": "a", "n": null}, "count": 2, "sum": {"n": "4", "at_x": 4}, "avg": {"n": 2},
                  "min": {"status": "a", "at_x": 1.5}, "max": {"n": 3}, "countDistinct": {"status": 1}},
-                {"group": {"status": "b", "n": null}, "count": 1, "sum": {"n": "10", "at_x": 0.5}, "avg": {"n": 10},
+                {"group": {"status": "b", "n": null}, "count": 1,
+             "sum": {"n": "10", "at_x": 0.5}, "avg": {"n": 10},
                  "min": {"status": "b", "at_x": 0.5}, "max": {"n": 10}, "countDistinct": {"status": 1}},
             ])
         );

@@ -9,7 +9,7 @@ use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
 use crate::record::Json;
 use crate::shape::Scalar;
 
-/// The longest pattern of `like`, in bytes; databases have such a bound too.
+/// The longest pattern of `like`, in bytes.
 const PATTERN_BYTES_MAX: usize = 4_096;
 
 /// What can be compared with each other.
@@ -39,7 +39,7 @@ impl FieldRef {
     fn single(&self) -> Result<()> {
         if self.list || class(self.scalar) == Class::Opaque {
             return Err(Error::bad_request(format!(
-                "`{}` is a list or JSON and cannot be compared; use `isNull`, or `contains` on a list of scalars",
+                "`{}` is a list or JSON and cannot be compared; use `isNull`, or `contains` on a list",
                 self.name()
             )));
         }
@@ -347,7 +347,6 @@ fn literal(field: &FieldRef, constant: &Json) -> Result<Literal> {
             if !number.is_finite() {
                 return Err(wrong("a finite number"));
             }
-            // -0.0 and 0.0 are equal in memory and in both databases.
             Literal::Float(number)
         }
         (Scalar::Int | Scalar::BigInt | Scalar::Float, _) => return Err(wrong("a number")),

@@ -182,7 +182,10 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
         let extras = Extras { rest: true, rescued: true };
         let projector = Projector { rules: scope.as_ref(), extras, signer: &signer };
         for _ in 0..400 {
-            let arguments = json!({"first": 1000, "where": condition(&mut dice, 0), "orderBy": [{"_record": {"key": "ASC"}}]});
+            let arguments = {
+                let filter = condition(&mut dice, 0);
+                json!({"first": 1000, "where": filter, "orderBy": [{"_record": {"key": "ASC"}}]})
+            };
             let asked = field("shopOrder", arguments.clone(), vec![field("nodes", json!({}), everything())]);
             let query = compile(&collection, Root::List, &asked, &world.config.graphql, &signer).unwrap();
             let query = scope.apply(query).unwrap();

@@ -186,7 +186,8 @@ impl Cover<'_> {
                 self.tx
                     .execute("insert into collection_pos (collection_id, pos) values ($1, 0)", &[id.into()])
                     .await?;
-                let sql = "insert into generation (collection_id, n, state, shape_version) values ($1, 1, 'live', 0)";
+                let sql = "insert into generation (collection_id, n, state, shape_version) \
+                           values ($1, 1, 'live', 0)";
                 self.tx.execute(sql, &[id.into()]).await?;
                 self.version(id, &shape, &text, "first seen").await?;
                 let collection = Collection {

@@ -20,7 +20,8 @@ use tokio::sync::Mutex;
 
 use crate::{orders, process::Services};
 
-const COLUMNS: &str = "order_no text, status text, channel text, currency text, total float8, quantity bigint, placed_at text, \
+const COLUMNS: &str = "order_no text, status text, channel text, currency text, total float8, \
+     quantity bigint, placed_at text, \
      priority boolean, note text, customer_name text";
 const SELECTED: &str =
     "order_no, status, channel, currency, total, quantity, placed_at, priority, note, customer_name";
@@ -101,7 +102,8 @@ async fn lookup(State(database): State<Database>) -> impl IntoResponse {
 
 async fn list(State(database): State<Database>, Path(n): Path<i64>) -> impl IntoResponse {
     let sql = format!(
-        "select {SELECTED} from bare_orders where status = $1 and placed_at < $2 order by placed_at desc, order_no desc limit {n}"
+        "select {SELECTED} from bare_orders where status = $1 and placed_at < $2 \
+         order by placed_at desc, order_no desc limit {n}"
     );
     answer(&database, &sql, vec!["paid".into(), "2026-10-01T00:00:00.000000Z".into()], n).await
 }
@@ -190,7 +192,7 @@ fn fill_sqlite(path: &std::path::Path, rows: u64) {
                     1 + (n % 9) as i64,
                     order.placed_at,
                     n.is_multiple_of(7),
-                    "please leave the parcel with the neighbours on the second floor if nobody is at home",
+                    orders::NOTE,
                     name
                 ])
                 .unwrap();
@@ -217,13 +219,14 @@ async fn fill_postgres(url: &str, rows: u64) {
             .map(|n| {
                 let (order, c) = (orders::order(n), ["web", "store", "phone"][(n % 3) as usize]);
                 format!(
-                    "('{}','{}','{c}','EUR',{},{},'{}',{},'please leave the parcel with the neighbours on the second floor if nobody is at home','Customer {}')",
+                    "('{}','{}','{c}','EUR',{},{},'{}',{},'{}','Customer {}')",
                     order.number,
                     order.status,
                     order.total,
                     1 + n % 9,
                     order.placed_at,
                     n.is_multiple_of(7),
+                    orders::NOTE,
                     orders::scatter(n) % 20_000
                 )
             })
@@ -272,7 +275,8 @@ pub fn sqlite_rates(single: u64, rows: u64) -> String {
     let one = insert(0, single, 1);
     let many = insert(single, single + rows, 1_000);
     format!(
-        "bare SQLite (record + outbox row, synchronous=full): {one:.0} rows/s one a commit, {many:.0} rows/s 1000 a commit"
+        "bare SQLite (record + outbox row, synchronous=full): {one:.0} rows/s one a commit, \
+         {many:.0} rows/s 1000 a commit"
     )
 }
 
@@ -282,7 +286,8 @@ pub async fn postgres_rates(url: &str, single: u64, rows: u64) -> String {
     let pool = options.connect(url).await.unwrap();
     for sql in [
         "drop table if exists bare_outbox, bare_record",
-        "create table bare_record(id bigint generated always as identity primary key, coll int, key text, doc text, unique(coll, key))",
+        "create table bare_record(id bigint generated always as identity primary key, \
+         coll int, key text, doc text, unique(coll, key))",
         "create table bare_outbox(id bigint generated always as identity primary key, record_id bigint)",
     ] {
         sqlx::query(sql).execute(&pool).await.unwrap();
@@ -290,12 +295,14 @@ pub async fn postgres_rates(url: &str, single: u64, rows: u64) -> String {
     let one = postgres_rate(&pool, 0, single, 1, 64).await;
     let many = postgres_rate(&pool, single, single + rows, 1_000, 4).await;
     format!(
-        "bare PostgreSQL (record + outbox row, one statement): {one:.0} rows/s one a commit over 64 connections, {many:.0} rows/s 1000 a commit over 4"
+        "bare PostgreSQL (record + outbox row, one statement): {one:.0} rows/s one a commit \
+         over 64 connections, {many:.0} rows/s 1000 a commit over 4"
     )
 }
 
 async fn postgres_rate(pool: &PgPool, from: u64, to: u64, per_commit: u64, tasks: u64) -> f64 {
-    const SQL: &str = "with r as (insert into bare_record(coll, key, doc) select 1, k, d from unnest($1::text[], $2::text[]) u(k, d) returning id) \
+    const SQL: &str = "with r as (insert into bare_record(coll, key, doc) \
+                       select 1, k, d from unnest($1::text[], $2::text[]) u(k, d) returning id) \
                        insert into bare_outbox(record_id) select id from r";
     let start = Instant::now();
     let next = Arc::new(std::sync::atomic::AtomicU64::new(from));

@@ -146,10 +146,14 @@ pub async fn reads(server: &Server, services: &Services, rows: u64, requests: us
     let fields = "orderNo status channel currency total quantity placedAt priority note customer { name }";
     let list = |first: u32| {
         format!(
-            r#"{{ bulkOrder(where: {{status: {{eq: "paid"}}, placedAt: {{lt: "2026-10-01T00:00:00Z"}}}}, orderBy: [{{placedAt: DESC}}], first: {first}) {{ nodes {{ {fields} }} }} }}"#
+            r#"{{ bulkOrder(where: {{status: {{eq: "paid"}}, placedAt: {{lt: "2026-10-01T00:00:00Z"}}}},
+                  orderBy: [{{placedAt: DESC}}], first: {first}) {{ nodes {{ {fields} }} }} }}"#
         )
     };
-    let lookup = r#"{ bulkOrderByKey(sourceName: "bench", sourceUid: "O-00000042") { orderNo status total placedAt quantity } }"#;
+    let lookup = concat!(
+        r#"{ bulkOrderByKey(sourceName: "bench", sourceUid: "O-00000042")"#,
+        "{ orderNo status total placedAt quantity } }"
+    );
     for (name, query, path, divisor) in [
         ("lookup", lookup.to_owned(), "/lookup", 1),
         ("list of 50", list(50), "/list/50", 4),

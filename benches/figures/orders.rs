@@ -1,6 +1,7 @@
 //! Orders of about 700 bytes, the same for every run.
 
 pub const STATUSES: [&str; 5] = ["new", "paid", "packed", "shipped", "returned"];
+pub const NOTE: &str = "please leave the parcel with the neighbours on the second floor if nobody is at home";
 const CITIES: [&str; 6] = ["Lisboa", "Kraków", "Austin", "Osaka", "Wellington", "Nairobi"];
 
 /// A number that looks random and is not.
@@ -45,7 +46,8 @@ pub fn order(n: u64) -> Order {
     let text = format!(
         concat!(
             r#"{{"orderNo":"{}","status":"{}","channel":"{}","currency":"EUR","total":{},"quantity":{},"#,
-            r#""placedAt":"{}","priority":{},"customer":{{"name":"Customer {}","city":"{}","tier":"{}","since":"20{:02}-05-17"}},"#,
+            r#""placedAt":"{}","priority":{},"#,
+            r#""customer":{{"name":"Customer {}","city":"{}","tier":"{}","since":"20{:02}-05-17"}},"#,
             r#""note":"{}","warehouse":"W{}","items":[{}]}}"#
         ),
         number,
@@ -59,7 +61,7 @@ pub fn order(n: u64) -> Order {
         CITIES[(r % 6) as usize],
         ["gold", "silver", "none"][(r % 3) as usize],
         10 + r % 15,
-        "please leave the parcel with the neighbours on the second floor if nobody is at home",
+        NOTE,
         r % 12,
         items.join(",")
     );

@@ -5,10 +5,11 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
-    reason = "a bench"
+    reason = "a bench ends with its figures or with the reason why not"
 )]
 #![allow(missing_docs, unreachable_pub, reason = "a bench")]
 

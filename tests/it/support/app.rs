@@ -208,10 +208,6 @@ impl TestApp {
     pub async fn subscribe(&self, token: &str, query: &str) -> Subscription {
         Subscription::open(&self.url, token, query).await
     }
-
-    pub fn redis(&self) -> &Redis {
-        self.redis.as_ref().expect("only the scaled mode has Redis")
-    }
 }
 
 /// Asks until there is an answer; fails with the last refusal when it takes too long.

@@ -66,6 +66,7 @@ impl Postgres {
     }
 
     /// The process id of its postmaster.
+    #[allow(dead_code, reason = "the figures measure its processes")]
     pub fn pid(&self) -> u32 {
         let line = self.pid_file().lines().next().map(str::to_owned);
         line.and_then(|line| line.parse().ok()).expect("it should have written its process id")

@@ -1,4 +1,4 @@
-//! What a root field asks for, resolved and bounded. [`compile`](super::compile) makes it; the store runs it
+//! What a root field asks for, resolved and bounded. [`compile`](fn@super::compile) makes it; the store runs it
 //! once policy has scoped it.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! What a root field asks for, resolved and bounded. [`compile`](fn@super::compile) makes it; the store runs it
-//! once policy has scoped it.
+//! What a root field asks for, resolved and bounded. [`compile`](fn@super::compile) makes it; the store
+//! runs it once policy has scoped it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

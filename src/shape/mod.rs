@@ -2,8 +2,8 @@
 //!
 //! A document's [`Structure`] is derived in one walk; a collection's [`Shape`] is the commutative,
 //! associative, idempotent merge of structures; [`Published`] is the versioned projection that the API is
-//! typed by and that only grows. [`conform`](fn@conform) turns one document into the cells of a row; what does not fit is
-//! a [`Misfit`].
+//! typed by and that only grows. [`conform`](fn@conform) turns one document into the cells of a row; what does
+//! not fit is a [`Misfit`].
 
 mod conform;
 mod document;

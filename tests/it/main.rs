@@ -14,6 +14,7 @@
 mod access;
 mod crash;
 mod graphql;
+mod demo;
 mod http;
 mod live;
 mod log;

@@ -111,7 +111,8 @@ on_every_backend! {
         let steward = app.token("steward", json!({}));
         assert_eq!(app.codes(&steward, "{ records { dataObj } }").await, ["FORBIDDEN"]);
         let pii = app.token("steward", json!({"roles": ["steward", "pii"]}));
-        assert!(app.data_as(&pii, "{ records { dataObj } }").await["records"].as_array().is_some_and(|r| !r.is_empty()));
+        let raw = app.data_as(&pii, "{ records { dataObj } }").await;
+        assert!(raw["records"].as_array().is_some_and(|records| !records.is_empty()));
     }
 }
 

@@ -66,7 +66,8 @@ on_every_backend! {
         app.settled().await;
         let query = "subscription { aB(snapshot: true, where: {n: {ne: 1}}) { op cursor node { n } } }";
         let mut live = app.subscribe(&app.admin(), query).await;
-        let mut snapshot: Vec<Value> = live.until_op("CAUGHT_UP").await.iter().map(|c| c["node"]["n"].clone()).collect();
+        let snapshot = live.until_op("CAUGHT_UP").await;
+        let mut snapshot: Vec<Value> = snapshot.iter().map(|change| change["node"]["n"].clone()).collect();
         snapshot.sort_by_key(Value::as_i64);
         assert_eq!(snapshot, [0, 2]);
         app.source("a/b/c/1", &json!({"n": 1, "again": true})).await;
@@ -117,7 +118,8 @@ on_every_backend! {
         app.source("shop/order/web/2", &json!({"region": "us", "status": "NEW"})).await;
         app.settled().await;
         let consumer = app.token("consumer", json!({"region": "eu"}));
-        let query = "subscription { shopOrder(snapshot: true) { op key node { status region } before { status region } } }";
+        let query = "subscription { shopOrder(snapshot: true) {
+            op key node { status region } before { status region } } }";
         let mut live = app.subscribe(&consumer, query).await;
         let snapshot = live.until_op("CAUGHT_UP").await;
         assert_eq!(snapshot.len(), 1, "{snapshot:?}");

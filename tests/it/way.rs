@@ -120,7 +120,8 @@ on_every_backend! {
             .collect();
         app.post("p/q/s?key=/id", "application/x-ndjson", lines, &[]).await;
         app.settled().await;
-        let query = r#"{ pQ(where: {deep: {even: {eq: true}}, n: {gte: 4}, or: [{group: {eq: "x"}}, {n: {in: [8, 10]}}]},
+        let query = r#"{ pQ(
+            where: {deep: {even: {eq: true}}, n: {gte: 4}, or: [{group: {eq: "x"}}, {n: {in: [8, 10]}}]},
             orderBy: [{n: DESC}]) { totalCount nodes { n } } }"#;
         let expected: Vec<Value> = (4..25).rev()
             .filter(|n| n % 2 == 0 && (n % 3 == 0 || [8, 10].contains(n)))
@@ -157,12 +158,14 @@ on_every_backend! {
         }
         assert_eq!(forward, backward);
 
-        let query = "{ pQAggregate(groupBy: [group]) { group { group } count sum { n } avg { n } min { n } max { n } } }";
+        let query = "{ pQAggregate(groupBy: [group]) {
+            group { group } count sum { n } avg { n } min { n } max { n } } }";
         let groups = app.data(query).await["pQAggregate"].take();
         let mut groups = groups.as_array().unwrap().clone();
         groups.sort_by_key(|group| group["group"]["group"].to_string());
         assert_eq!(groups[0]["group"]["group"], "x");
-        assert_eq!((&groups[0]["count"], &groups[0]["min"]["n"], &groups[0]["max"]["n"]), (&json!(9), &json!(0), &json!(24)));
+        assert_eq!((&groups[0]["count"], &groups[0]["min"]["n"]), (&json!(9), &json!(0)));
+        assert_eq!(groups[0]["max"]["n"], 24);
         assert_eq!(groups[0]["avg"]["n"].as_f64(), Some(12.0));
 
         let one = app.data(r#"{ pQByKey(sourceUid: "07") { n } }"#).await;
@@ -201,11 +204,9 @@ on_backends! { [postgres Postgres, scaled Scaled]
             let node = if n % 2 == 0 { &one } else { &two };
             node.source(&format!("n/m/s/{}", n % 5 + 10), &json!({"v": n})).await;
         }
-        let rows = nodes(&one, "{ nM(first: 100, orderBy: [{v: ASC}]) { nodes { v } } }", 7).await;
-        drop(rows);
         one.settled().await;
         let query = "{ nM(first: 100, orderBy: [{v: ASC}]) { nodes { v } } }";
         let expected: Vec<Value> = [1, 2, 35, 36, 37, 38, 39].map(|v| json!({"v": v})).to_vec();
-        assert_eq!(two.data_until(query, |data| data["nM"]["nodes"] == json!(expected)).await["nM"]["nodes"], json!(expected));
+        two.data_until(query, |data| data["nM"]["nodes"] == json!(expected)).await;
     }
 }

@@ -85,11 +85,12 @@ impl Store {
 
     /// How far everything is.
     pub async fn lag(&self) -> Result<Lag> {
+        // In the order of a record's way: the other way round one that is claimed between the two is in neither.
+        let rows = self.db.query("select count(*) from outbox where pseq is null", &[]).await?;
+        let unclaimed = rows.first().map_or(Ok(0), |row| row.i64(0))?;
         let rows = self.db.query("select p, pseq, settled from partition order by p", &[]).await?;
         let partitions =
             rows.iter().map(|row| Ok((row.i64(0)?, row.i64(1)?, row.i64(2)?))).collect::<Result<_>>()?;
-        let rows = self.db.query("select count(*) from outbox where pseq is null", &[]).await?;
-        let unclaimed = rows.first().map_or(Ok(0), |row| row.i64(0))?;
         let sql =
             "select r.ingested_at from outbox o join record r on r.id = o.record_id order by o.id limit 1";
         let rows = self.db.query(sql, &[]).await?;

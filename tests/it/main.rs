@@ -13,8 +13,8 @@
 
 mod access;
 mod crash;
-mod graphql;
 mod demo;
+mod graphql;
 mod http;
 mod live;
 mod log;

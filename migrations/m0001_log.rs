@@ -52,7 +52,8 @@ const STATEMENTS: &[&str] = &[
         unique (key, rev))",
     "create unique index record_idem on record (source_id, author, idem) where idem is not null",
     "create index record_source on record (source_id, id)",
-    // Rows that still have to be settled; pseq is given when the relay claims them, and the row goes when it is settled.
+    // Rows that still have to be settled; pseq is given when the relay claims them, and a row goes when it is
+    // settled.
     "create table outbox (
         id {identity},
         partition {int} not null,

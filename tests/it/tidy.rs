@@ -73,7 +73,9 @@ fn the_library_lists_its_modules_in_the_order_of_the_layers() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
     let text = text.expect("the library is there");
     let modules = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    assert_eq!(modules.collect::<Vec<_>>(), LAYERS);
+    // A layer without code yet has no module.
+    let ranks: Vec<_> = modules.map(|name| LAYERS.iter().position(|layer| *layer == name)).collect();
+    assert!(ranks.iter().all(Option::is_some) && ranks.is_sorted(), "{ranks:?}");
 }
 
 #[test]

@@ -126,7 +126,8 @@ impl Store {
         let sql = "select s.category, s.subcategory, s.source_name, r.key, r.rev, r.author, r.ingested_at, \
                    o.id, o.pseq, \
                    (select count(*) from dead_letter d where d.record_id = r.id) \
-                   from record r join source s on s.id = r.source_id left join outbox o on o.record_id = r.id where r.id = $1";
+                   from record r join source s on s.id = r.source_id left join outbox o on o.record_id = r.id
+                   where r.id = $1";
         let rows = self.db.query(sql, &[id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let sql = "select p.name, l.version, l.outcome, l.settled_at from ledger l \

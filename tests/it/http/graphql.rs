@@ -50,7 +50,10 @@ async fn the_status_says_what_the_media_type_can_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cross_site_page_cannot_run_a_mutation() {
     let node = Node::start().await;
-    let mutation = r#"{"query":"mutation{retract(input:{category:\"a\",subcategory:\"b\",sourceName:\"c\",sourceUid:\"d\"}){id}}"}"#;
+    let mutation = concat!(
+        r#"{"query":"mutation{retract(input:{category:\"a\",subcategory:\"b\","#,
+        r#"sourceName:\"c\",sourceUid:\"d\"}){id}}"}"#
+    );
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
     {
         let request = node.post("/graphql").bearer_auth(node.admin()).header("content-type", content_type);

@@ -152,7 +152,16 @@ impl Engine {
     ) -> Result<Prepared, Vec<Fault>> {
         let inner = &self.inner;
         let visible = || inner.services.publishing.visible(&context.actor);
-        inner.preparer.prepare(context, request, transport, visible).await
+        let prepared = inner.preparer.prepare(context, request, transport, visible).await;
+        // Another node may have published the collection a moment ago, and the hint not be here yet: what cannot be
+        // prepared is tried once more when the catalog turns out to be older than the database.
+        if prepared.is_err()
+            && context.actor.subject != Actor::anonymous().subject
+            && inner.services.publishing.refresh().await
+        {
+            return inner.preparer.prepare(context, request, transport, visible).await;
+        }
+        prepared
     }
 
     async fn run(&self, context: &Context, prepared: &Prepared) -> Response {

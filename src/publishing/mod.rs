@@ -70,6 +70,18 @@ impl Publishing {
         Ok(visible)
     }
 
+    /// Reads what other nodes have published; whether there was anything. A database that is away has nothing new.
+    pub async fn refresh(&self) -> bool {
+        let before = self.0.store.catalog.load().version;
+        match self.0.store.catalog.refresh().await {
+            Ok(catalog) => catalog.version != before,
+            Err(error) => {
+                tracing::debug!(%error, "the catalog was not refreshed");
+                false
+            }
+        }
+    }
+
     /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the
     /// schema slice; arguments are coerced. On an error nothing has been appended.
     pub async fn read(

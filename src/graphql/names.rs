@@ -1,6 +1,7 @@
 //! Names that derive from a collection's two names: root fields and types. The only place that makes them.
 
 use crate::query::Collection;
+use crate::shape::TYPE_SUFFIXES;
 
 /// Root fields and types of one collection, from its field name (`orderClothing`) and type name
 /// (`OrderClothing`).
@@ -50,23 +51,6 @@ pub(super) fn nested(parent: &str, field: &str) -> String {
     let first = chars.next().map(|first| first.to_ascii_uppercase());
     parent.chars().chain(first).chain(chars).collect()
 }
-
-/// What the collection's own types are called after its name.
-const TYPE_SUFFIXES: [&str; 13] = [
-    "Connection",
-    "Edge",
-    "Filter",
-    "Order",
-    "Field",
-    "Aggregate",
-    "Group",
-    "Sum",
-    "Avg",
-    "Min",
-    "Max",
-    "CountDistinct",
-    "Change",
-];
 
 /// Whether a root field that begins with a collection's name and ends so belongs to the collection.
 pub(super) fn is_root_suffix(rest: &str) -> bool {

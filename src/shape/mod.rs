@@ -17,7 +17,7 @@ mod tests;
 
 pub use conform::conform;
 pub use document::document;
-pub use names::{collection_names, type_names};
+pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, type_names};
 pub use structure::fingerprint;
 
 use std::collections::BTreeSet;

@@ -109,8 +109,8 @@ const RESERVED_TYPES: [&str; 66] = [
     "Dictionary",
 ];
 
-/// What the types of a collection are called after its own.
-const TYPE_SUFFIXES: [&str; 13] = [
+/// What the types of a collection are called after its own; whoever makes or reserves such names uses this list.
+pub const TYPE_SUFFIXES: [&str; 13] = [
     "Connection",
     "Edge",
     "Filter",
@@ -127,7 +127,7 @@ const TYPE_SUFFIXES: [&str; 13] = [
 ];
 
 /// What the root fields of a collection are called after its own.
-const FIELD_SUFFIXES: [&str; 2] = ["ByKey", "Aggregate"];
+pub const FIELD_SUFFIXES: [&str; 2] = ["ByKey", "Aggregate"];
 
 /// The name that a source's key asks for: itself when GraphQL can read it, else its words in camel case.
 pub(super) fn wanted(key: &str) -> String {

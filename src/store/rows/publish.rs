@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Applied, Learned, RowEffect, ddl};
 use crate::error::{Code, Error, Result};
 use crate::query::Collection;
-use crate::shape::{Published, Shape, Structure, collection_names};
+use crate::shape::{FIELD_SUFFIXES, Published, Shape, Structure, TYPE_SUFFIXES, collection_names};
 use crate::store::Store;
 use crate::store::catalog;
 use crate::store::db::{Dialect, Tx};
@@ -216,7 +216,7 @@ impl Cover<'_> {
             let (field, ty) = (row.text(0)?, row.text(1)?);
             taken.push(field.to_owned());
             taken.push(ty.to_owned());
-            taken.extend(["ByKey", "Aggregate"].iter().map(|suffix| format!("{field}{suffix}")));
+            taken.extend(FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}")));
             taken.extend(TYPE_SUFFIXES.iter().map(|suffix| format!("{ty}{suffix}")));
         }
         Ok(taken)
@@ -287,23 +287,6 @@ fn covering(shape: &Shape, structures: &BTreeMap<i64, Structure>) -> Option<Vec<
 }
 
 const NAME_TRIES: usize = 8;
-
-/// What a collection's own types are called after its name.
-const TYPE_SUFFIXES: [&str; 13] = [
-    "Aggregate",
-    "Avg",
-    "Change",
-    "Connection",
-    "CountDistinct",
-    "Edge",
-    "Field",
-    "Filter",
-    "Group",
-    "Max",
-    "Min",
-    "Order",
-    "Sum",
-];
 
 const LOAD: &str = "select c.id, c.category, c.subcategory, c.field_name, c.type_name, c.generation, \
      c.shape_version, v.shape, v.published from collection c \

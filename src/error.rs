@@ -113,13 +113,14 @@ pub struct Error {
     code: Code,
     message: String,
     retry_after_ms: Option<u64>,
+    stale: bool,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// A failure with its public text: lowercase, no full stop, user input in backticks, saying what to do.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Error { code, message: message.into(), retry_after_ms: None, cause: None }
+        Error { code, message: message.into(), retry_after_ms: None, stale: false, cause: None }
     }
 
     /// [`Code::BadRequest`].
@@ -149,6 +150,18 @@ impl Error {
         cause: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
         Self::new(Code::Unavailable, message).with_cause(cause)
+    }
+
+    /// [`Code::Unavailable`]: the statement was planned for a shape that another node has changed by now. Whoever
+    /// planned it reads the catalog again and plans anew.
+    pub fn stale(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let text = "the shape of this data has just changed; try again";
+        Error { stale: true, ..Self::unavailable(text, cause) }
+    }
+
+    /// Whether it was made by [`Error::stale`].
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Adds what only the log may show.

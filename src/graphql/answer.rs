@@ -14,6 +14,7 @@ pub(super) struct Fault {
     code: Code,
     message: String,
     retry_after_ms: Option<u64>,
+    stale: bool,
     locations: Vec<Pos>,
     path: Vec<Value>,
 }
@@ -26,6 +27,7 @@ impl Fault {
             code: error.code(),
             message: error.message().to_owned(),
             retry_after_ms: error.retry_after(),
+            stale: error.is_stale(),
             locations: Vec::new(),
             path: Vec::new(),
         }
@@ -39,7 +41,14 @@ impl Fault {
 
     /// What a rule of validation says.
     pub(super) fn invalid(message: String, locations: Vec<Pos>) -> Self {
-        Fault { code: Code::BadRequest, message, retry_after_ms: None, locations, path: Vec::new() }
+        Fault {
+            code: Code::BadRequest,
+            message,
+            retry_after_ms: None,
+            stale: false,
+            locations,
+            path: Vec::new(),
+        }
     }
 
     /// With the response path of the field that failed.
@@ -95,7 +104,7 @@ pub(super) fn refusal(context: &Context, faults: &[Fault]) -> Response {
     let mut body = b"{".to_vec();
     errors(context, faults, &mut body);
     body.push(b'}');
-    Response { body, request_error: Some(code) }
+    Response { body, request_error: Some(code), stale: false }
 }
 
 /// The answer to a request that was executed: `data` is a complete JSON value.
@@ -108,7 +117,7 @@ pub(super) fn executed(context: &Context, data: &[u8], faults: &[Fault]) -> Resp
         errors(context, faults, &mut body);
     }
     body.push(b'}');
-    Response { body, request_error: None }
+    Response { body, request_error: None, stale: faults.iter().any(|fault| fault.stale) }
 }
 
 fn errors(context: &Context, faults: &[Fault], out: &mut Vec<u8>) {

@@ -69,6 +69,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Failed before execution: `errors` without `data`; the code decides the HTTP status.
     pub request_error: Option<Code>,
+    /// Planned for a shape that has changed since.
+    stale: bool,
 }
 
 /// The services that answer fields.
@@ -107,8 +109,21 @@ impl Engine {
     /// Runs a query or mutation. Never panics, never fails: errors are in the response.
     pub async fn execute(&self, context: Context, request: Request) -> Response {
         match self.prepare(&context, &request, Transport::Single).await {
-            Ok(prepared) => self.run(&context, &prepared).await,
+            Ok(prepared) => self.fresh(&context, &request, &prepared).await,
             Err(faults) => answer::refusal(&context, &faults),
+        }
+    }
+
+    /// Runs an operation; a query once more when a shape has changed between planning and reading.
+    async fn fresh(&self, context: &Context, request: &Request, prepared: &Prepared) -> Response {
+        let response = self.run(context, prepared).await;
+        if !response.stale || prepared.kind != OperationType::Query {
+            return response;
+        }
+        self.inner.services.publishing.refresh().await;
+        match self.prepare(context, request, Transport::Single).await {
+            Ok(prepared) => self.run(context, &prepared).await,
+            Err(faults) => answer::refusal(context, &faults),
         }
     }
 
@@ -126,7 +141,7 @@ impl Engine {
         if prepared.kind == OperationType::Subscription {
             return subscribe::open(&self.inner.services, context, &prepared).await;
         }
-        let response = self.run(&context, &prepared).await;
+        let response = self.fresh(&context, &request, &prepared).await;
         match response.request_error {
             Some(_) => Err(response),
             None => Ok(stream::iter([response.body]).boxed()),

@@ -204,10 +204,17 @@ impl Subscriber {
             .collect();
         let signer = &publishing.0.signer;
         let page = SnapshotPage { after, position, limit: SNAPSHOT_ROWS, signer };
+        let written = self.pending.len();
         let mut each = |key: &str, nodes: &[Vec<u8>]| {
             self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None)
         };
-        match publishing.0.store.snapshot_page(&query, &selections, page, &mut each).await? {
+        let read = publishing.0.store.snapshot_page(&query, &selections, page, &mut each).await;
+        if read.as_ref().is_err_and(Error::is_stale) && publishing.refresh().await {
+            // The page is read again as the new shape has it.
+            self.pending.truncate(written);
+            return Ok(());
+        }
+        match read? {
             ControlFlow::Continue(after) => self.phase = Phase::Snapshot { position, after },
             ControlFlow::Break(()) => {
                 let until = publishing.0.store.position(self.collection.id).await?;

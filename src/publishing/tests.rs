@@ -1,5 +1,5 @@
-//! Publishing over a real database: SQLite always, PostgreSQL when `WELLSPRING_TEST_POSTGRES` names an empty
-//! one.
+//! Publishing over a real database: SQLite always, PostgreSQL when the machine has it. Without it, and with
+//! `WELLSPRING_REQUIRE_SERVICES` set, the tests fail.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,6 +10,15 @@
 
 mod differential;
 mod live;
+#[path = "../../tests/it/support/servers.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::expect_used,
+    reason = "shared with the other tests"
+)]
+mod servers;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -27,18 +36,28 @@ pub(super) struct World {
     _dir: tempfile::TempDir,
 }
 
+/// The PostgreSQL that all tests of this process share.
+fn postgres() -> Option<String> {
+    static SHARED: std::sync::OnceLock<Option<servers::Postgres>> = std::sync::OnceLock::new();
+    let server = SHARED.get_or_init(servers::Postgres::start).as_ref();
+    let required = std::env::var_os("WELLSPRING_REQUIRE_SERVICES").is_some();
+    assert!(
+        server.is_some() || !required,
+        "PostgreSQL is not installed, and WELLSPRING_REQUIRE_SERVICES is set"
+    );
+    server.map(|server| server.url("postgres"))
+}
+
 /// A world on each database that is at hand; `schema` keeps tests on one PostgreSQL apart.
 pub(super) async fn worlds(schema: &str) -> Vec<World> {
     let mut worlds = vec![world(None).await];
-    if let Ok(url) = std::env::var("WELLSPRING_TEST_POSTGRES") {
+    if let Some(url) = postgres() {
         let plain = config::Store { database_url: Some(url.clone()), ..Default::default() };
         let db = crate::store::db::Db::open(&plain).await.unwrap();
         let mut tx = db.begin().await.unwrap();
-        tx.execute(&format!("drop schema if exists {schema} cascade"), &[]).await.unwrap();
         tx.execute(&format!("create schema {schema}"), &[]).await.unwrap();
         tx.commit().await.unwrap();
-        let joint = if url.contains('?') { '&' } else { '?' };
-        worlds.push(world(Some(format!("{url}{joint}options=-c%20search_path%3D{schema}"))).await);
+        worlds.push(world(Some(format!("{url}&options=-c%20search_path%3D{schema}"))).await);
     }
     worlds
 }

@@ -427,6 +427,10 @@ fn scalar(scalar: Scalar, value: &Json) -> Value<'_> {
         (Class::Number, Json::Number(text)) if scalar == Scalar::Float => {
             text.parse().map_or(Value::Null, Value::Float)
         }
+        // An image from before a BigInt was widened.
+        (Class::Number, Json::String(text)) if scalar == Scalar::Float => {
+            text.parse().map_or(Value::Null, Value::Float)
+        }
         (Class::Number, Json::Number(text)) => text.parse().map_or(Value::Null, Value::Int),
         // BigInt is a string in output form.
         (Class::Number, Json::String(text)) => text.parse().map_or(Value::Null, Value::Int),

@@ -102,7 +102,8 @@ impl Plan {
     /// Appends one row.
     ///
     /// # Errors
-    /// `INTERNAL` when the row does not have what was asked for.
+    /// `INTERNAL` when the row does not have what was asked for; one that is stale when its shape is newer than the
+    /// plan's.
     pub fn write<R: Columns>(&self, row: &R, signer: &Signer, out: &mut Vec<u8>) -> Result<()> {
         let mut shown = Vec::with_capacity(self.flags.len());
         for column in &self.flags {
@@ -141,7 +142,13 @@ impl Plan {
 fn value<R: Columns>(row: &R, column: usize, scalar: Scalar) -> Result<Plain<'_>> {
     Ok(match scalar {
         Scalar::Boolean => row.bool(column)?.map_or(Plain::Null, Plain::Bool),
-        Scalar::Int | Scalar::BigInt => row.int(column)?.map_or(Plain::Null, Plain::Int),
+        Scalar::Int => match row.int(column)? {
+            Some(number) if i32::try_from(number).is_err() => {
+                return Err(Error::stale("an Int has more than 32 bits"));
+            }
+            number => number.map_or(Plain::Null, Plain::Int),
+        },
+        Scalar::BigInt => row.int(column)?.map_or(Plain::Null, Plain::Int),
         Scalar::Float => row.float(column)?.map_or(Plain::Null, Plain::Float),
         _ => row.text(column)?.map_or(Plain::Null, Plain::Text),
     })

@@ -193,7 +193,19 @@ pub(super) async fn query(
     match fetch(connection, sql, arguments(params)?, &mut false, &mut each).await {
         Ok(()) => Ok(rows),
         Err(Failed::Own(error)) => Err(error),
-        Err(Failed::Driver(error)) => Err(failure::postgres(error)),
+        Err(Failed::Driver(error)) => Err(refused(tx, error).await),
+    }
+}
+
+/// The error of a statement in a transaction. A plan that has become stale is forgotten: the same statement is
+/// prepared anew when the transaction is tried again.
+async fn refused(tx: &mut sqlx::Transaction<'static, Driver>, error: sqlx::Error) -> Error {
+    if !failure::is_stale_plan(&error) {
+        return failure::postgres(error);
+    }
+    match tx.clear_cached_statements().await {
+        Ok(()) => Error::stale(error),
+        Err(error) => failure::postgres(error),
     }
 }
 
@@ -204,8 +216,10 @@ pub(super) async fn execute(
     params: &[Value],
 ) -> Result<u64> {
     let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
-    let done = tx.execute(query).await.map_err(failure::postgres)?;
-    Ok(done.rows_affected())
+    match tx.execute(query).await {
+        Ok(done) => Ok(done.rows_affected()),
+        Err(error) => Err(refused(tx, error).await),
+    }
 }
 
 /// Inserts all rows with one statement over arrays: one prepared text for any number of rows.
@@ -218,8 +232,10 @@ pub(super) async fn insert_many(
 ) -> Result<u64> {
     let sql = format!("insert into {table} ({}) select * from {} {suffix}", names(columns), unnest(columns));
     let query = sqlx::query_with(AssertSqlSafe(sql), arrays(columns, rows)?);
-    let done = tx.execute(query).await.map_err(failure::postgres)?;
-    Ok(done.rows_affected())
+    match tx.execute(query).await {
+        Ok(done) => Ok(done.rows_affected()),
+        Err(error) => Err(refused(tx, error).await),
+    }
 }
 
 /// Runs a statement over rows that it reads as the table `u`.
@@ -231,8 +247,10 @@ pub(super) async fn query_many(
 ) -> Result<Vec<Row>> {
     let sql = with_rows(columns, sql);
     let query = sqlx::query_with(AssertSqlSafe(sql), arrays(columns, rows)?);
-    let rows = tx.fetch_all(query).await.map_err(failure::postgres)?;
-    rows.iter().map(|row| RowRef::Postgres(row).to_row()).collect()
+    match tx.fetch_all(query).await {
+        Ok(rows) => rows.iter().map(|row| RowRef::Postgres(row).to_row()).collect(),
+        Err(error) => Err(refused(tx, error).await),
+    }
 }
 
 fn names(columns: &[(&str, Type)]) -> String {

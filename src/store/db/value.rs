@@ -115,6 +115,11 @@ impl From<Uuid> for Value {
     }
 }
 
+/// Only columns of rows are ever widened, and only so: whoever asked knows an older shape.
+fn widened(index: usize) -> Error {
+    Error::stale(format!("column {index} has floats where integers were planned"))
+}
+
 fn odd(index: usize, want: &str, got: &str) -> Error {
     Error::internal(format!("column {index} of a row holds {got} where {want} was expected"))
 }
@@ -172,6 +177,7 @@ impl Row {
         match self.get(index)? {
             Value::Null(_) => Ok(None),
             Value::Int(int) => Ok(Some(*int)),
+            Value::Float(_) => Err(widened(index)),
             other => Err(odd(index, "an integer", other.kind())),
         }
     }
@@ -267,12 +273,14 @@ impl<'a> RowRef<'a> {
             RowRef::Sqlite(row) => match Self::lite(row, index)? {
                 Lite::Null => Ok(None),
                 Lite::Integer(int) => Ok(Some(int)),
+                Lite::Real(_) => Err(widened(index)),
                 other => Err(odd(index, "an integer", &other.data_type().to_string())),
             },
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
                 match pg_value(&value)? {
                     Value::Int(int) => Ok(Some(int)),
+                    Value::Float(_) => Err(widened(index)),
                     other => Err(odd(index, "an integer", other.kind())),
                 }
             }

@@ -1,8 +1,8 @@
 //! Figures of groups, computed by the database over typed columns.
 
+use super::planned;
 use super::read::{Cells, member, rows_filter};
 use super::sql::{Sql, column};
-use super::table;
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
@@ -43,8 +43,11 @@ impl Store {
             columns.push("count(*)".into());
         }
         let filter = sql.condition(&rows_filter(query), false)?;
-        let mut text =
-            format!("select {} from {} where {filter}", columns.join(", "), table(query.get().collection()));
+        let mut text = format!(
+            "select {} from {} where {filter}",
+            columns.join(", "),
+            planned(query.get().collection())
+        );
         if !groups.is_empty() {
             let order: Vec<String> = groups.iter().map(|name| format!("{name} nulls last")).collect();
             text.push_str(&format!(" group by {} order by {}", groups.join(", "), order.join(", ")));

@@ -12,6 +12,9 @@ use crate::store::rows::table;
 /// How long a change of a table waits for those who use it, in milliseconds.
 const LOCK_TIMEOUT_MS: &str = "2000";
 
+/// Up to here every integer is a float.
+const FLOAT_EXACT_MAX: i64 = 1 << 53;
+
 fn sql_type(dialect: Dialect, ty: SqlType) -> &'static str {
     match (dialect, ty) {
         (Dialect::Postgres, SqlType::Bool) => "boolean",
@@ -54,12 +57,18 @@ pub(super) async fn widen(tx: &mut Tx, collection: &Collection, from: &Published
     let dialect = tx.dialect();
     let old: HashMap<String, Column> =
         from.columns().into_iter().map(|column| (column.name.clone(), column)).collect();
-    let mut changes = Vec::new();
-    for column in collection.shape.columns() {
+    let (mut changes, mut floats) = (Vec::new(), Vec::new());
+    let columns = collection.shape.columns();
+    for column in &columns {
         let ty = sql_type(dialect, column.sql);
         match old.get(&column.name) {
             None => changes.push(format!("add column {} {ty}", column.name)),
             // SQLite's columns take every number as it is.
+            Some(old)
+                if old.sql == SqlType::Int && column.sql == SqlType::Float && dialect == Dialect::Sqlite =>
+            {
+                floats.push(&column.name);
+            }
             Some(old) if old.sql != column.sql && dialect == Dialect::Postgres => {
                 changes.push(format!("alter column {0} type {ty} using {0}::{ty}", column.name));
             }
@@ -71,6 +80,12 @@ pub(super) async fn widen(tx: &mut Tx, collection: &Collection, from: &Published
         Dialect::Sqlite => {
             for change in &changes {
                 tx.execute(&format!("alter table {table} {change}"), &[]).await?;
+            }
+            // SQLite compares an integer with a float exactly; what a float cannot hold must not stay.
+            for name in floats {
+                let beyond = format!("{name} > {FLOAT_EXACT_MAX} or {name} < -{FLOAT_EXACT_MAX}");
+                tx.execute(&format!("update {table} set {name} = cast({name} as real) where {beyond}"), &[])
+                    .await?;
             }
         }
         Dialect::Postgres if !changes.is_empty() => {

@@ -1,8 +1,8 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
 
+use super::planned;
 use super::read::{Cells, INLINE_ROWS_MAX, member, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
-use super::table;
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
@@ -168,7 +168,7 @@ fn statement(
     position: bool,
 ) -> Result<String> {
     let collection = query.get().collection();
-    let table = table(collection);
+    let table = planned(collection);
     let mut columns = select_list(sql, sources)?;
     columns.push("row_id".into());
     let filter = sql.condition(&rows_filter(query), false)?;

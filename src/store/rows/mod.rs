@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::db::{Dialect, Tx};
 use super::wake::{self, Topic};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::Collection;
 use crate::record::{Json, Record};
 use crate::shape::Shape;
@@ -67,6 +67,15 @@ impl crate::store::Store {
     /// # Errors
     /// `UNAVAILABLE` when another transaction stands in the way for too long: roll back and try again.
     pub async fn apply(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
+        let applied = self.applied(tx, effects).await;
+        if applied.as_ref().is_err_and(Error::is_stale) {
+            // Another node has published: the next try knows it.
+            self.catalog.refresh().await?;
+        }
+        applied
+    }
+
+    async fn applied(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
         let mut applied = Applied::default();
         let batches = publish::batches(self, tx, effects, &mut applied).await?;
         if tx.dialect() == Dialect::Postgres && !batches.is_empty() {
@@ -117,6 +126,12 @@ impl crate::store::Store {
 /// The table of a collection's rows.
 pub(super) fn table(collection: &Collection) -> String {
     format!("c_{}_g{}", collection.id, collection.generation)
+}
+
+/// The same, for a statement whose columns depend on the shape: the text differs by its version, so that a statement
+/// which was prepared for an older one is not taken again.
+pub(super) fn planned(collection: &Collection) -> String {
+    format!("{} /* shape {} */", table(collection), collection.shape.version)
 }
 
 /// Parameter marks `$from` to `$to - 1`, comma-separated.

@@ -13,7 +13,7 @@ use crate::shape::{Cell, Column, Misfit, SqlType, conform};
 use crate::store::db::{Row, Tx, Type, Value};
 use crate::store::rows::image::{Images, Origin};
 use crate::store::rows::publish::Batch;
-use crate::store::rows::{marks, table};
+use crate::store::rows::{marks, planned, table};
 
 /// The most keys in one statement.
 const KEYS_MAX: usize = 512;
@@ -185,7 +185,7 @@ async fn read(
         select.push(',');
         select.push_str(&column.name);
     }
-    let table = table(&batch.collection);
+    let table = planned(&batch.collection);
     let mut found = HashMap::new();
     for chunk in keys.chunks(KEYS_MAX) {
         let params = padded(chunk);

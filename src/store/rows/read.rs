@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
+use super::planned;
 use super::sql::Sql;
-use super::table;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope, Scoped};
 use crate::query::{Ask, Columns, Extras, Filter, Node, Plan, Query, Source, write};
@@ -98,7 +98,7 @@ impl Store {
         let text = format!(
             "select {} from {} where {filter} limit 2",
             columns.join(", "),
-            table(query.get().collection())
+            planned(query.get().collection())
         );
         let from = out.len();
         let mut found = 0;
@@ -149,7 +149,7 @@ impl Store {
             "select {} from {} where {filter} and row_id > {after} and pos <= {position} \
              order by row_id limit {limit}",
             columns.join(", "),
-            table(query.get().collection())
+            planned(query.get().collection())
         );
         let (mut last, mut count) = (page.after, 0);
         self.db

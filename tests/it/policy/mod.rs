@@ -3,4 +3,5 @@
 
 mod fuzz;
 mod oso;
+mod random;
 mod vm;

@@ -95,6 +95,16 @@ impl TestApp {
         }
     }
 
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its signing key.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// A token of one role with further claims.
     pub fn token(&self, role: &str, claims: Value) -> String {
         let mut all = claims.as_object().cloned().unwrap_or_default();

@@ -3,8 +3,10 @@
 mod app;
 mod backend;
 mod live;
+mod reader;
 pub mod servers;
 
 pub use app::TestApp;
 pub use backend::Backend;
 pub(crate) use backend::{on_backends, on_every_backend};
+pub use reader::{Reader, field, leaf};

@@ -159,7 +159,13 @@ impl Error {
         Error { stale: true, ..Self::unavailable(text, cause) }
     }
 
-    /// Whether it was made by [`Error::stale`].
+    /// About a name that is not known: another node may have published it by now.
+    pub fn perhaps_stale(mut self) -> Self {
+        self.stale = true;
+        self
+    }
+
+    /// Whether reading the catalog again and planning anew may help.
     pub fn is_stale(&self) -> bool {
         self.stale
     }

@@ -51,6 +51,16 @@ impl Fault {
         }
     }
 
+    /// About a name that is not known: another node may have published it by now.
+    pub(super) fn perhaps_stale(self) -> Self {
+        Fault { stale: true, ..self }
+    }
+
+    /// Whether reading the catalog again and planning anew may help.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// With the response path of the field that failed.
     pub(super) fn on(mut self, pos: Pos, path: Vec<Value>) -> Self {
         self.locations = vec![pos];

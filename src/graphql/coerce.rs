@@ -153,7 +153,7 @@ pub(super) fn value_of(model: &Model, ty: &TypeRef, value: &Json, path: &mut Pat
         (TypeRef::Named(name), value) => match model.get(name).map(|ty| &ty.kind) {
             Some(Kind::Enum(values)) => match value {
                 Json::String(text) if values.iter().any(|value| *value.name == **text) => Ok(value.clone()),
-                _ => Err(path.wrong(format_args!("must be a value of the enum `{ty}`"))),
+                _ => Err(path.wrong(format_args!("must be a value of the enum `{ty}`")).perhaps_stale()),
             },
             Some(Kind::Input(fields)) => object(model, fields, value, ty, path),
             _ => scalar(name, value).ok_or_else(|| path.expected(ty)),
@@ -184,7 +184,7 @@ fn object(model: &Model, fields: &[Input], value: &Json, ty: &TypeRef, path: &mu
 pub(super) fn known<'a>(fields: &'a [Input], name: &str, ty: &TypeRef, path: &Path) -> Result<&'a Input> {
     fields.iter().find(|field| &*field.name == name).ok_or_else(|| {
         let hint = nearest(name, fields.iter().map(|field| &*field.name));
-        path.wrong(format_args!("has `{}`, which `{ty}` has not{hint}", short(name)))
+        path.wrong(format_args!("has `{}`, which `{ty}` has not{hint}", short(name))).perhaps_stale()
     })
 }
 

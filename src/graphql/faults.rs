@@ -43,7 +43,13 @@ pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -
         }
         None => cut(&error.message),
     };
-    Fault::invalid(text, error.locations.clone())
+    let fault = Fault::invalid(text, error.locations.clone());
+    if names_unknown(&error.message) { fault.perhaps_stale() } else { fault }
+}
+
+/// Whether it is about a name that is not there: a field, type, argument or subscription.
+fn names_unknown(message: &str) -> bool {
+    message.starts_with("Unknown ") || message.starts_with("Schema is not configured for subscription")
 }
 
 /// Field and type of `Unknown field "a" on type "B".`

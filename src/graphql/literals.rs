@@ -115,7 +115,7 @@ impl Literals<'_> {
                         return Ok(Template::Constant(Json::String(given.to_string())));
                     }
                     let hint = nearest(given, values.iter().map(|value| &*value.name));
-                    Err(path.wrong(format_args!("must be a value of the enum `{ty}`{hint}")))
+                    Err(path.wrong(format_args!("must be a value of the enum `{ty}`{hint}")).perhaps_stale())
                 }
                 (Some(Kind::Enum(_)), _) => {
                     Err(path.wrong(format_args!("must be a value of the enum `{ty}`")))

@@ -81,11 +81,23 @@ pub(super) async fn resolve(
     context: &Context,
     node: &Node,
     arguments: &[(String, Json)],
-) -> Result<Value> {
+) -> Result<Json> {
     let arguments = Arguments(arguments);
     match &*node.name {
+        // Raw documents are told exactly.
         "record" => record(services, context, arguments).await,
         "records" => records(services, context, arguments).await,
+        _ => other(services, context, node, arguments).await.map(Json::from),
+    }
+}
+
+async fn other(
+    services: &Services,
+    context: &Context,
+    node: &Node,
+    arguments: Arguments<'_>,
+) -> Result<Value> {
+    match &*node.name {
         "receipt" => receipt(services, context, arguments).await,
         "sources" => services.publishing.sources(&context.actor).await,
         "collections" => collections(services, context).await,
@@ -101,12 +113,12 @@ pub(super) async fn resolve(
     }
 }
 
-async fn record(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+async fn record(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Json> {
     let id = arguments.uuid("id")?.unwrap_or_default();
     services.publishing.record(&context.actor, id).await
 }
 
-async fn records(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+async fn records(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Json> {
     let parts = ["category", "subcategory", "sourceName"].map(|part| arguments.get(part).is_some());
     let source = match parts {
         [false, false, false] => None,
@@ -268,7 +280,7 @@ fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
 
 /// A receipt; its times and steps are looked up only when they are asked for.
 async fn told(services: &Services, context: &Context, receipt: &Receipt, node: &Node) -> Result<Value> {
-    const LOOKED_UP: [&str; 3] = ["ingestedAt", "provisionedAt", "steps"];
+    const LOOKED_UP: [&str; 4] = ["ingestedAt", "publishedAt", "provisionedAt", "steps"];
     let mut told = plain(receipt);
     if node.children.iter().any(|child| LOOKED_UP.contains(&&*child.name)) {
         let now = services.sourcing.receipt(&context.actor, receipt.id).await?;

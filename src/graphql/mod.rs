@@ -168,9 +168,9 @@ impl Engine {
         let inner = &self.inner;
         let visible = || inner.services.publishing.visible(&context.actor);
         let prepared = inner.preparer.prepare(context, request, transport, visible).await;
-        // Another node may have published the collection a moment ago, and the hint not be here yet: what cannot be
-        // prepared is tried once more when the catalog turns out to be older than the database.
-        if prepared.is_err()
+        // Another node may have published the collection a moment ago, and the hint not be here yet: what names things
+        // that are not known is tried once more when the catalog turns out to be older than the database.
+        if prepared.as_ref().is_err_and(|faults| faults.iter().any(Fault::is_stale))
             && context.actor.subject != Actor::anonymous().subject
             && inner.services.publishing.refresh().await
         {

@@ -414,7 +414,7 @@ fn known_types(model: &Model, document: &ExecutableDocument) -> std::result::Res
             let built_in = matches!(name, "Int" | "Float" | "String" | "Boolean" | "ID");
             if !built_in && model.get(name).is_none() {
                 let text = format!("unknown type `{}`", coerce::short(name));
-                return Err(vec![Fault::invalid(text, vec![definition.pos])]);
+                return Err(vec![Fault::invalid(text, vec![definition.pos]).perhaps_stale()]);
             }
         }
     }

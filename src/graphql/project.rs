@@ -1,12 +1,10 @@
 //! Writes a value of the management part by a selection: every field in the selection's order, every scalar
 //! in its type's form. Must not know where values come from.
 
-use serde_json::Value;
-
 use super::model::{Kind, Model, TypeRef};
 use super::plan::Node;
 use crate::error::{Error, Result};
-use crate::record::write_string;
+use crate::record::{Json, write_string};
 
 /// Appends `value` of type `ty`, with the fields of `nodes` when it is an object.
 ///
@@ -15,18 +13,18 @@ use crate::record::write_string;
 pub(super) fn project(
     model: &Model,
     ty: &TypeRef,
-    value: &Value,
+    value: &Json,
     nodes: &[Node],
     out: &mut Vec<u8>,
 ) -> Result<()> {
     match (ty, value) {
-        (TypeRef::NonNull(_), Value::Null) => Err(misfit(ty, value)),
+        (TypeRef::NonNull(_), Json::Null) => Err(misfit(ty, value)),
         (TypeRef::NonNull(inner), value) => project(model, inner, value, nodes, out),
-        (_, Value::Null) => {
+        (_, Json::Null) => {
             out.extend_from_slice(b"null");
             Ok(())
         }
-        (TypeRef::List(inner), Value::Array(items)) => {
+        (TypeRef::List(inner), Json::Array(items)) => {
             out.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
@@ -45,8 +43,10 @@ pub(super) fn project(
     }
 }
 
-fn object(model: &Model, name: &str, value: &Value, nodes: &[Node], out: &mut Vec<u8>) -> Result<()> {
-    let members = value.as_object().ok_or_else(|| misfit(&TypeRef::named(name), value))?;
+fn object(model: &Model, name: &str, value: &Json, nodes: &[Node], out: &mut Vec<u8>) -> Result<()> {
+    if !matches!(value, Json::Object(_)) {
+        return Err(misfit(&TypeRef::named(name), value));
+    }
     out.push(b'{');
     for (index, node) in nodes.iter().enumerate() {
         if index > 0 {
@@ -57,7 +57,7 @@ fn object(model: &Model, name: &str, value: &Value, nodes: &[Node], out: &mut Ve
         if &*node.name == "__typename" {
             write_string(name, out);
         } else {
-            let member = members.get(&*node.name).unwrap_or(&Value::Null);
+            let member = value.get(&node.name).unwrap_or(&Json::Null);
             project(model, &node.ty, member, &node.children, out)?;
         }
     }
@@ -65,23 +65,24 @@ fn object(model: &Model, name: &str, value: &Value, nodes: &[Node], out: &mut Ve
     Ok(())
 }
 
-fn scalar(name: &str, value: &Value, out: &mut Vec<u8>) -> Option<()> {
+fn scalar(name: &str, value: &Json, out: &mut Vec<u8>) -> Option<()> {
     match (name, value) {
-        ("JSON", value) => out.extend_from_slice(value.to_string().as_bytes()),
-        ("Int", Value::Number(number)) => {
-            let number = number.as_i64().and_then(|number| i32::try_from(number).ok())?;
-            out.extend_from_slice(number.to_string().as_bytes());
+        // Exact: numbers as they were written, members in their order, every one of them.
+        ("JSON", value) => value.write(out),
+        ("Int", Json::Number(number)) => {
+            number.parse::<i32>().ok()?;
+            out.extend_from_slice(number.as_bytes());
         }
-        ("Float", Value::Number(number)) => out.extend_from_slice(number.to_string().as_bytes()),
-        ("Boolean", Value::Bool(value)) => out.extend_from_slice(value.to_string().as_bytes()),
-        ("BigInt" | "ID", Value::Number(number)) => write_string(&number.to_string(), out),
+        ("Float", Json::Number(number)) => out.extend_from_slice(number.as_bytes()),
+        ("Boolean", value @ Json::Bool(_)) => value.write(out),
+        ("BigInt" | "ID", Json::Number(number)) => write_string(number, out),
         ("Int" | "Float" | "Boolean", _) => return None,
-        (_, Value::String(text)) => write_string(text, out),
+        (_, Json::String(text)) => write_string(text, out),
         _ => return None,
     }
     Some(())
 }
 
-fn misfit(ty: &TypeRef, value: &Value) -> Error {
+fn misfit(ty: &TypeRef, value: &Json) -> Error {
     Error::internal(format!("a service gave {value} for the type {ty}"))
 }

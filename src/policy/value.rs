@@ -161,6 +161,13 @@ pub(super) fn column_value(column: &Column, op: Comparison, value: &Value<'_>) -
     if field.list || column.opaque {
         return Verdict::Clash(format!("`{}` is a list; use `x in row.{}`", field.name(), field.name()));
     }
+    let (op, value) = match (field.scalar, value) {
+        (Scalar::Float, Value::Int(n)) => match float_bound(op, *n) {
+            Some((op, bound)) => (op, &Value::Float(bound)),
+            None => return Verdict::Known(false),
+        },
+        _ => (op, value),
+    };
     let constant = match (field.scalar, value) {
         (Scalar::Boolean, Value::Bool(value)) => Json::Bool(*value),
         (Scalar::Int | Scalar::BigInt | Scalar::Float, Value::Int(n)) => Json::Number(n.to_string().into()),
@@ -180,6 +187,21 @@ pub(super) fn column_value(column: &Column, op: Comparison, value: &Value<'_>) -
         Ok(filter) => Verdict::When(filter),
         Err(e) => Verdict::Clash(e.message().to_owned()),
     }
+}
+
+/// A float compared with an integer, as a comparison with a float: not every integer is one. `None`: never.
+fn float_bound(op: Comparison, n: i64) -> Option<(Comparison, f64)> {
+    #[allow(clippy::cast_precision_loss, reason = "what is lost is looked at")]
+    let bound = n as f64;
+    let op = match (int_with_float(n, bound), op) {
+        (Ordering::Equal, op) => op,
+        (_, Comparison::Eq) => return None,
+        (Ordering::Less, Comparison::Lt | Comparison::Lte) => Comparison::Lt,
+        (Ordering::Less, Comparison::Gt | Comparison::Gte) => Comparison::Gte,
+        (Ordering::Greater, Comparison::Lt | Comparison::Lte) => Comparison::Lte,
+        (Ordering::Greater, Comparison::Gt | Comparison::Gte) => Comparison::Gt,
+    };
+    Some((op, bound))
 }
 
 /// A time in UTC when no zone is given; a date alone is its midnight.

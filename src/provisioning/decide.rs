@@ -45,6 +45,8 @@ pub(super) struct Item {
     pub hook: Hook,
     /// The record.
     pub record: Arc<Record>,
+    /// When it got its number; not known of a letter.
+    pub claimed_at: Option<i64>,
 }
 
 /// Why a record could not be settled.

@@ -61,7 +61,7 @@ impl Inner {
             records.into_iter().next().ok_or_else(|| Error::internal("a letter without its record"))?;
         let hook =
             Hook::from_name(&letter.hook).ok_or_else(|| Error::internal("unknown hook in a letter"))?;
-        let item = Item { pseq: 0, hook, record: Arc::new(record) };
+        let item = Item { pseq: 0, hook, record: Arc::new(record), claimed_at: None };
         let alone = Arc::from([known.clone()]);
         let thought = decide_all(vec![item.clone()], alone, self.bounds()).await?.pop();
         let decision = thought.and_then(|thought| thought.decisions.into_iter().next());

@@ -170,6 +170,7 @@ impl Inner {
                 prev_hash: tails.get(&id).cloned().unwrap_or_else(|| marker::genesis(store.signer(), record)),
                 hash: Vec::new(),
                 settled_at: now,
+                claimed_at: entry.item.claimed_at,
             };
             row.hash = marker::sign(self.parts.store.signer(), &row, entry.known.plugin.name(), record);
             tails.insert(id, row.hash.clone());

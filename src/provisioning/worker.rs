@@ -259,7 +259,7 @@ impl Inner {
                 let record = found.get(&row.record_id).cloned().ok_or_else(missing)?;
                 let hook = Hook::from_name(&row.hook)
                     .ok_or_else(|| Error::internal(format!("unknown hook `{}` in the outbox", row.hook)))?;
-                Ok(Item { pseq: row.pseq, hook, record })
+                Ok(Item { pseq: row.pseq, hook, record, claimed_at: row.claimed_at })
             })
             .collect()
     }

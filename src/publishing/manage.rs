@@ -14,10 +14,10 @@ use crate::shape::{Field, Kind};
 impl Publishing {
     /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there
     /// is none.
-    pub async fn record(&self, actor: &Actor, id: Uuid) -> Result<Value> {
+    pub async fn record(&self, actor: &Actor, id: Uuid) -> Result<Json> {
         may_see_raw(actor)?;
         let records = self.0.store.records(&[id]).await?;
-        Ok(records.first().map_or(Value::Null, record))
+        Ok(records.first().map_or(Json::Null, record))
     }
 
     /// Raw records, newest first; admin, or steward with role `pii`.
@@ -27,11 +27,11 @@ impl Publishing {
         source: Option<Source>,
         first: usize,
         after: Option<Uuid>,
-    ) -> Result<Value> {
+    ) -> Result<Json> {
         may_see_raw(actor)?;
         let first = first.min(self.0.limits.page_max);
         let records = self.0.store.recent(source.as_ref(), first, after).await?;
-        Ok(records.iter().map(record).collect())
+        Ok(Json::Array(records.iter().map(record).collect()))
     }
 
     /// Collections as the GraphQL type `Collection` has them, within the actor's scope.
@@ -94,10 +94,10 @@ fn type_of(kind: &Kind) -> String {
     }
 }
 
-fn record(record: &Record) -> Value {
+fn record(record: &Record) -> Json {
     let draft = &record.draft;
     let body = (!draft.body.is_empty()).then(|| Json::try_from(draft.body.as_ref()).ok()).flatten();
-    json!({
+    let envelope = json!({
         "id": draft.id,
         "key": record.key,
         "revision": record.revision,
@@ -115,6 +115,10 @@ fn record(record: &Record) -> Value {
         "metaData": draft.envelope.meta_data,
         "usageAgreements": draft.envelope.data_usage_agreements,
         "dataTracker": draft.envelope.data_tracker,
-        "dataObj": body.map(|body| body.to_value()),
-    })
+    });
+    let mut record = Json::from(envelope);
+    if let (Json::Object(members), Some(body)) = (&mut record, body) {
+        members.push(("dataObj".to_owned(), body));
+    }
+    record
 }

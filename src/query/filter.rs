@@ -1,6 +1,10 @@
 //! Filters: how they are made from plain values, and how they are checked in memory. SQL is the store's;
 //! whatever is changed here must be changed there, and the differential test holds the two together.
 
+mod like;
+
+pub use like::like;
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -420,20 +424,20 @@ fn value<'a>(field: &FieldRef, row: &'a Json) -> Value<'a> {
     }
 }
 
+fn number(scalar: Scalar, text: &str) -> Value<'_> {
+    match scalar {
+        Scalar::Float => text.parse().map_or(Value::Null, Value::Float),
+        _ => text.parse().map_or(Value::Null, Value::Int),
+    }
+}
+
 fn scalar(scalar: Scalar, value: &Json) -> Value<'_> {
     match (class(scalar), value) {
         (_, Json::Null) => Value::Null,
         (Class::Bool, Json::Bool(value)) => Value::Bool(*value),
-        (Class::Number, Json::Number(text)) if scalar == Scalar::Float => {
-            text.parse().map_or(Value::Null, Value::Float)
-        }
-        // An image from before a BigInt was widened.
-        (Class::Number, Json::String(text)) if scalar == Scalar::Float => {
-            text.parse().map_or(Value::Null, Value::Float)
-        }
-        (Class::Number, Json::Number(text)) => text.parse().map_or(Value::Null, Value::Int),
-        // BigInt is a string in output form.
-        (Class::Number, Json::String(text)) => text.parse().map_or(Value::Null, Value::Int),
+        // BigInt is a string in output form; in an image from before it was widened a Float may be one, too.
+        (Class::Number, Json::Number(text)) => number(scalar, text),
+        (Class::Number, Json::String(text)) => number(scalar, text),
         (Class::Text, Json::String(text)) => Value::Text(text),
         (Class::Opaque, _) => Value::Opaque,
         _ => Value::Null,
@@ -459,45 +463,6 @@ fn holds(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
         Comparison::Gt => ordering == Ordering::Greater,
         Comparison::Gte => ordering != Ordering::Less,
     })
-}
-
-/// SQL LIKE, case-sensitive: `%` any text, `_` one character, `\` takes the next character as it is.
-pub fn like(text: &str, pattern: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    let mut wanted = Vec::new();
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        wanted.push(match c {
-            '%' => Wild::Any,
-            '_' => Wild::One,
-            '\\' => Wild::Char(chars.next().unwrap_or('\\')),
-            c => Wild::Char(c),
-        });
-    }
-    // Greedy with one point to come back to: linear in most cases, never exponential.
-    let (mut at, mut of, mut back) = (0, 0, None);
-    while let Some(&c) = text.get(at) {
-        match wanted.get(of) {
-            Some(Wild::Any) => {
-                back = Some((at, of));
-                of += 1;
-            }
-            Some(Wild::One) => (at, of) = (at + 1, of + 1),
-            Some(Wild::Char(wanted)) if *wanted == c => (at, of) = (at + 1, of + 1),
-            _ => {
-                let Some((from, star)) = back else { return false };
-                back = Some((from + 1, star));
-                (at, of) = (from + 1, star + 1);
-            }
-        }
-    }
-    wanted.iter().skip(of).all(|wild| matches!(wild, Wild::Any))
-}
-
-enum Wild {
-    Any,
-    One,
-    Char(char),
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::shape::Scalar;
 pub(super) enum Item {
     /// The value's own bytes.
     Copy,
+    /// The same, of a list of `Int`, which may have been widened since it was planned.
+    Int,
     /// A scalar, replaced.
     Masked(Scalar, Mask),
     /// An object's selected members.
@@ -146,7 +148,7 @@ impl Scan<'_> {
         match item {
             Item::Object(members) => self.object(place, members, out),
             Item::List(item) => self.list(place, item, out),
-            Item::Copy | Item::Masked(..) | Item::Null | Item::Text(_) => {
+            Item::Copy | Item::Int | Item::Masked(..) | Item::Null | Item::Text(_) => {
                 let end = self.value_end(place)?;
                 self.scalar(place, end, item, out)?;
                 Some(end)
@@ -158,6 +160,13 @@ impl Scan<'_> {
         let bytes = self.bytes.get(from..to)?;
         match item {
             Item::Copy => out.extend_from_slice(bytes),
+            Item::Int => {
+                let text = std::str::from_utf8(bytes).ok()?;
+                if text != "null" {
+                    text.parse::<i32>().ok()?;
+                }
+                out.extend_from_slice(bytes);
+            }
             Item::Text(text) => out.extend_from_slice(text),
             Item::Masked(Scalar::Json, mask) => {
                 let text = std::str::from_utf8(bytes).ok()?;

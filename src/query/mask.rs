@@ -32,6 +32,8 @@ impl<'a> Plain<'a> {
                 text.parse().map_or(Plain::Null, Plain::Int)
             }
             (Some(Json::Number(text)), Scalar::Float) => text.parse().map_or(Plain::Null, Plain::Float),
+            // A BigInt, before it was widened.
+            (Some(Json::String(text)), Scalar::Float) => text.parse().map_or(Plain::Null, Plain::Float),
             (Some(Json::String(text)), Scalar::String | Scalar::DateTime | Scalar::Date | Scalar::Uuid) => {
                 Plain::Text(text)
             }

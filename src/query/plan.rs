@@ -124,7 +124,7 @@ impl Plan {
                 },
                 Op::List { column, item } => match row.text(*column)? {
                     Some(text) => items(text, item, &shown, signer, out)
-                        .ok_or_else(|| Error::internal("a list column holds other text than was written"))?,
+                        .ok_or_else(|| Error::stale("a list column holds other text than was planned"))?,
                     None => out.extend_from_slice(b"null"),
                 },
                 Op::Object { presence: column, skip } | Op::Shown { condition: column, skip } => {
@@ -300,6 +300,7 @@ impl Builder<'_> {
 
     fn item(&mut self, form: &Form, mask: Option<&Mask>) -> Item {
         match (form, mask) {
+            (Form::Scalar(Scalar::Int), None) => Item::Int,
             (Form::Scalar(_), None) => Item::Copy,
             (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
             (Form::Object(_), Some(_)) => Item::Null,

@@ -73,6 +73,11 @@ impl Projector<'_> {
 
     fn value(&self, form: &Form, mask: Option<&Mask>, value: Option<&Json>, row: &Json, out: &mut Vec<u8>) {
         match (form, mask, value) {
+            // Images from before a widening have numbers in the form of then.
+            (Form::Scalar(scalar @ Scalar::BigInt), None, Some(value @ Json::Number(_)))
+            | (Form::Scalar(scalar @ Scalar::Float), None, Some(value @ Json::String(_))) => {
+                Plain::of(Some(value), *scalar).write(*scalar, out);
+            }
             (Form::Scalar(_), None, value) => copy(value, out),
             (Form::Scalar(Scalar::Json), Some(mask), value) => {
                 let text = value.filter(|value| !matches!(value, Json::Null)).map(Json::to_text);

@@ -138,8 +138,9 @@ pub(super) fn wanted(key: &str) -> String {
     if readable { key.to_owned() } else { camel(key, "field") }
 }
 
-/// The words of `text`, split at what is not alphanumeric, in camel case; `empty` when there are none.
+/// The words of `text` in Latin letters, split at what is not alphanumeric, in camel case; `empty` when there are none.
 fn camel(text: &str, empty: &str) -> String {
+    let text = deunicode::deunicode_with_tofu_cow(text, " ");
     let mut name = String::with_capacity(text.len());
     for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
         // `US` is an abbreviation, `userId` has its own humps.
@@ -301,8 +302,12 @@ mod tests {
             ("3", "_3"),
             ("", "field"),
             ("\0", "field"),
-            ("価格", "field"),
-            ("größe", "grE"),
+            ("価格", "jiaGe"),
+            ("größe", "grosse"),
+            ("Größe (cm)", "grosseCm"),
+            ("ключ", "kliuch"),
+            ("naïve_café", "naiveCafe"),
+            ("\u{e000}", "field"),
         ] {
             assert_eq!(wanted(key), name, "{key}");
         }
@@ -333,7 +338,7 @@ mod tests {
         assert_eq!(names("held", "web_hooks", &free), pair("heldWebHooks", "HeldWebHooks"));
         assert_eq!(names("GEO", "2024 quakes", &free), pair("geo2024Quakes", "Geo2024Quakes"));
         assert_eq!(names("2024", "x", &free), pair("_2024X", "_2024X"));
-        assert_eq!(names("日本", "語", &free), pair("data", "Data"));
+        assert_eq!(names("日本", "語", &free), pair("riBenYu", "RiBenYu"));
         assert_eq!(names("sources", "", &free), pair("sources2", "Sources2"));
         // `PageInfo` and `StringFilter` are types already.
         assert_eq!(names("page", "info", &free), pair("pageInfo2", "PageInfo2"));

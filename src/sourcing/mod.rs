@@ -201,7 +201,7 @@ impl Sourcing {
             "duplicate": false,
             "status": way.status,
             "ingestedAt": instant(way.ingested_at),
-            "publishedAt": null,
+            "publishedAt": way.published_at.and_then(instant),
             "provisionedAt": way.provisioned_at.and_then(instant),
             "steps": steps,
         }))

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 mod m0001_log;
 #[path = "../../migrations/m0002_collections.rs"]
 mod m0002_collections;
+#[path = "../../migrations/m0003_claimed_at.rs"]
+mod m0003_claimed_at;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -19,7 +21,11 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_log::Migration), Box::new(m0002_collections::Migration)]
+        vec![
+            Box::new(m0001_log::Migration),
+            Box::new(m0002_collections::Migration),
+            Box::new(m0003_claimed_at::Migration),
+        ]
     }
 }
 

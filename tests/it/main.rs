@@ -14,6 +14,7 @@
 mod access;
 mod crash;
 mod demo;
+mod examples;
 mod graphql;
 mod http;
 mod live;
@@ -21,6 +22,8 @@ mod log;
 mod odd;
 mod policy;
 mod readme;
+mod record;
+mod stale;
 mod stream;
 mod way;
 

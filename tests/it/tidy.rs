@@ -47,6 +47,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["app", "cli"]),
     ("indicatif", &["cli"]),
     ("jiter", &["record"]),
+    ("deunicode", &["shape"]),
     ("figment", &["config"]),
     ("jsonwebtoken", &["http", "cli"]),
 ];

@@ -31,6 +31,8 @@ pub struct Settled {
     pub hash: Vec<u8>,
     /// When.
     pub settled_at: i64,
+    /// When the relay gave the record its place in the stream; not known of letters that were redriven.
+    pub claimed_at: Option<i64>,
 }
 
 /// The ledger rows of the records in a range of a partition's outbox: none, but for what was done before.
@@ -67,6 +69,7 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
         ("prev_hash", Type::Bytes),
         ("hash", Type::Bytes),
         ("settled_at", Type::Int),
+        ("claimed_at", Type::Int),
     ];
     let values = rows.iter().map(|row| {
         vec![
@@ -81,6 +84,7 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
             Value::Bytes(row.prev_hash.clone()),
             Value::Bytes(row.hash.clone()),
             Value::Int(row.settled_at),
+            Value::opt_int(row.claimed_at),
         ]
     });
     tx.insert_many("ledger", &columns, values.collect(), "").await.map(drop)
@@ -104,7 +108,7 @@ pub async fn hold(tx: &mut Tx, p: u32, fence: i64) -> Result<bool> {
 
 /// The columns of [`Settled`], of `ledger l`.
 pub(super) const SETTLED: &str = "l.record_id, l.plugin_id, l.version, l.hook, l.outcome, l.tags, l.rescued, \
-                                  l.prev_hash, l.hash, l.settled_at";
+                                  l.prev_hash, l.hash, l.settled_at, l.claimed_at";
 
 pub(super) fn settled_row(row: &Row) -> Result<Settled> {
     Ok(Settled {
@@ -118,5 +122,6 @@ pub(super) fn settled_row(row: &Row) -> Result<Settled> {
         prev_hash: row.bytes(7)?.to_vec(),
         hash: row.bytes(8)?.to_vec(),
         settled_at: row.i64(9)?,
+        claimed_at: row.opt_i64(10)?,
     })
 }

@@ -70,6 +70,8 @@ pub struct Claimed {
     pub hook: String,
     /// How large its document is.
     pub bytes: i64,
+    /// When it got its number, Unix microseconds.
+    pub claimed_at: Option<i64>,
 }
 
 /// The build that live records go to.
@@ -228,9 +230,9 @@ impl Store {
         let sql = format!(
             "with c as (select id, row_number() over (order by id) as n from outbox \
              where partition = $1 and pseq is null order by id limit {max}) \
-             update outbox set pseq = $2 + c.n from c where outbox.id = c.id"
+             update outbox set pseq = $2 + c.n, claimed_at = $3 from c where outbox.id = c.id"
         );
-        let count = tx.execute(&sql, &[int(p), Value::Int(claimed)]).await?;
+        let count = tx.execute(&sql, &[int(p), Value::Int(claimed), Value::Int(self.clock.now_us())]).await?;
         let count = i64::try_from(count).map_err(Error::internal)?;
         let sql = "update partition set pseq = pseq + $1 where p = $2 and relay_fence = $3 and pseq = $4";
         let params = [Value::Int(count), int(p), Value::Int(fence), Value::Int(claimed)];
@@ -247,7 +249,7 @@ impl Store {
     /// The claimed rows of a partition with numbers in `(above, upto]`, in order.
     pub async fn claimed(&self, p: u32, above: i64, upto: i64, max: usize) -> Result<Vec<Claimed>> {
         let sql = format!(
-            "select o.pseq, o.record_id, o.hook, coalesce(octet_length(r.body), 0) from outbox o \
+            "select o.pseq, o.record_id, o.hook, coalesce(octet_length(r.body), 0), o.claimed_at from outbox o \
              join record r on r.id = o.record_id where o.partition = $1 and o.pseq > $2 and o.pseq <= $3 \
              order by o.pseq limit {max}"
         );
@@ -259,6 +261,7 @@ impl Store {
                     record_id: row.uuid(1)?,
                     hook: row.text(2)?.to_owned(),
                     bytes: row.i64(3)?,
+                    claimed_at: row.opt_i64(4)?,
                 })
             })
             .collect()

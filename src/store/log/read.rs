@@ -27,6 +27,8 @@ pub struct Way {
     pub status: ReceiptStatus,
     /// When it was taken in, Unix microseconds.
     pub ingested_at: i64,
+    /// When the relay gave it its place in the stream.
+    pub published_at: Option<i64>,
     /// When the last plugin settled it.
     pub provisioned_at: Option<i64>,
     /// What plugins did with it.
@@ -125,7 +127,8 @@ impl Store {
     pub async fn way(&self, id: Uuid) -> Result<Option<Way>> {
         let sql = "select s.category, s.subcategory, s.source_name, r.key, r.rev, r.author, r.ingested_at, \
                    o.id, o.pseq, \
-                   (select count(*) from dead_letter d where d.record_id = r.id) \
+                   (select count(*) from dead_letter d where d.record_id = r.id), \
+                   coalesce(o.claimed_at, (select min(l.claimed_at) from ledger l where l.record_id = r.id)) \
                    from record r join source s on s.id = r.source_id left join outbox o on o.record_id = r.id
                    where r.id = $1";
         let rows = self.db.query(sql, &[id.into()]).await?;
@@ -152,6 +155,7 @@ impl Store {
             author: row.text(5)?.to_owned(),
             status,
             ingested_at,
+            published_at: row.opt_i64(10)?,
             provisioned_at: last.filter(|_| status == ReceiptStatus::Provisioned),
             steps,
         }))

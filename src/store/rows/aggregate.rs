@@ -10,6 +10,7 @@ use crate::query::{
 };
 use crate::shape::Scalar;
 use crate::store::Store;
+use crate::store::db::Dialect;
 
 /// How a column of the statement is written.
 #[derive(Clone, Copy)]
@@ -17,6 +18,9 @@ enum How {
     Plain(Scalar),
     /// A whole sum, as text: it may be longer than 64 bits.
     Digits,
+    /// The same where the database has no such number: the sum of the upper halves, the column behind it that of the
+    /// lower ones.
+    Halves,
 }
 
 /// A member of a group's answer: constant text, or a column.
@@ -36,7 +40,8 @@ impl Store {
         let groups: Vec<String> = aggregate.group_by.iter().map(|field| column(&field.column)).collect();
         let mut columns = groups.clone();
         let mut hows: Vec<How> = aggregate.group_by.iter().map(|field| How::Plain(field.scalar)).collect();
-        let mut writer = Writer { columns: &mut columns, hows: &mut hows, parts: Vec::new() };
+        let mut writer =
+            Writer { dialect: sql.dialect, columns: &mut columns, hows: &mut hows, parts: Vec::new() };
         writer.fields(&aggregate.fields);
         let parts = writer.parts;
         if columns.is_empty() {
@@ -87,7 +92,13 @@ impl Store {
 }
 
 fn value(cells: &Cells<'_, '_>, index: usize, how: How, out: &mut Vec<u8>) -> Result<()> {
+    let digits;
     let (value, scalar) = match how {
+        How::Halves => {
+            let halves = cells.int(index)?.zip(cells.int(index + 1)?);
+            digits = halves.map(|(upper, lower)| ((i128::from(upper) << 32) + i128::from(lower)).to_string());
+            (digits.as_deref().map_or(Plain::Null, Plain::Text), Scalar::String)
+        }
         How::Digits => (cells.text(index)?.map_or(Plain::Null, Plain::Text), Scalar::String),
         How::Plain(scalar) => {
             let value = match scalar {
@@ -104,6 +115,7 @@ fn value(cells: &Cells<'_, '_>, index: usize, how: How, out: &mut Vec<u8>) -> Re
 }
 
 struct Writer<'a> {
+    dialect: Dialect,
     columns: &'a mut Vec<String>,
     hows: &'a mut Vec<How>,
     parts: Vec<Part>,
@@ -167,6 +179,12 @@ impl Writer<'_> {
             Function::CountDistinct => (format!("count(distinct {name})"), How::Plain(Scalar::Int)),
             Function::Sum if field.scalar == Scalar::Float => {
                 (format!("sum(cast({name} as double precision))"), How::Plain(Scalar::Float))
+            }
+            Function::Sum if self.dialect == Dialect::Sqlite => {
+                // Its sum of integers stops at 64 bits.
+                self.column(format!("sum({name} >> 32)"), How::Halves);
+                self.columns.push(format!("sum({name} & 4294967295)"));
+                return self.hows.push(How::Halves);
             }
             Function::Sum => (format!("cast(sum({name}) as text)"), How::Digits),
             Function::Avg => (format!("avg(cast({name} as double precision))"), How::Plain(Scalar::Float)),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::query::{Collection, write};
 use crate::record::Record;
-use crate::shape::{Cell, Column, Misfit, SqlType, conform};
+use crate::shape::{Cell, Column, SqlType, conform};
 use crate::store::db::{Row, Tx, Type, Value};
 use crate::store::rows::image::{Images, Origin};
 use crate::store::rows::publish::Batch;
@@ -100,8 +100,7 @@ pub(super) async fn prepare(
         };
         let (row, after) = match &effect.document {
             Some(document) => {
-                let mut conformed = conform(&collection.shape, document);
-                without_nul(&mut conformed.cells, &columns, &mut conformed.rescued);
+                let conformed = conform(&collection.shape, document);
                 let misfits = (!conformed.rescued.is_empty())
                     .then(|| serde_json::to_string(&conformed.rescued).map_err(Error::internal))
                     .transpose()?;
@@ -149,24 +148,6 @@ fn origin(record: &Record, rescued: Option<String>, rest: Option<String>) -> Res
         rescued,
         rest,
     })
-}
-
-/// PostgreSQL's text cannot hold NUL: such a text is kept as a misfit, on both databases.
-fn without_nul(cells: &mut [Cell], columns: &[Column], rescued: &mut Vec<Misfit>) {
-    for (cell, column) in cells.iter_mut().zip(columns) {
-        if let Cell::Text(text) = cell
-            && text.contains('\0')
-        {
-            let mut value = Vec::new();
-            write::text(text, &mut value);
-            rescued.push(Misfit {
-                path: format!("field {}", column.field_id),
-                reason: "a text with NUL cannot be stored in a column".to_owned(),
-                value: String::from_utf8(value).unwrap_or_default(),
-            });
-            *cell = Cell::Null;
-        }
-    }
 }
 
 /// The rows that are there now, by key.

@@ -148,9 +148,15 @@ impl Sql {
         let name = column(&field.column);
         match self.dialect {
             Dialect::Postgres => {
-                let item = self.param(Value::from(json_text(field.scalar, literal)));
+                // The same float may stand there as several texts.
+                let (item, value) = if field.scalar == Scalar::Float {
+                    let item = "nullif(item::text, 'null')::double precision";
+                    (item, self.constant(literal))
+                } else {
+                    ("item::text", self.param(Value::from(json_text(field.scalar, literal))))
+                };
                 format!(
-                    "exists (select 1 from json_array_elements({name}::json) item where item::text = {item})"
+                    "exists (select 1 from json_array_elements({name}::json) item where {item} = {value})"
                 )
             }
             Dialect::Sqlite => {

@@ -68,6 +68,15 @@ fn known(image: &Json) -> Value {
     if let Some(text) = row.get("g").and_then(Value::as_str) {
         row["g"] = json!(text.parse::<i64>().unwrap());
     }
+    for name in ["h", "j"] {
+        let Some(items) = row.get_mut(name).and_then(Value::as_array_mut) else { continue };
+        for item in items.iter_mut().filter(|item| !item.is_null()) {
+            let text = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+            let float = name == "j" || item.is_f64();
+            *item =
+                if float { json!(text.parse::<f64>().unwrap()) } else { json!(text.parse::<i64>().unwrap()) };
+        }
+    }
     for name in ["f", "w"] {
         if let Some(value) = row.get(name) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -149,17 +149,19 @@ fn edge(random: &mut Random) -> String {
     let (order, equal) = (random.pick(&ORDER), random.pick(&EQUAL));
     let (big, time) = (random.pick(&BIG), random.pick(&STORED_TIMES));
     let texts = [random.pick(&TEXTS), "row.t", "row.o.q.s", "u.region"];
-    match random.below(12) {
+    match random.below(14) {
         0 | 1 => format!("{} {order} {}", random.pick(&["row.s", "row.o.q.s"]), random.pick(&texts)),
         2 => format!("row.g {order} {}", random.pick(&[big, "row.n", "u.limit", "1.5"])),
-        3 => format!("row.f {order} {}", random.pick(&["0", "u.limit", "0.1", "1e300", "row.w"])),
+        3 => format!("row.f {order} {}", random.pick(&["0", "u.limit", "0.1", "9007199254740993", "row.w"])),
         4 => format!("row.w {order} {}", random.pick(&["9007199254740992", "1.5", "u.limit", "row.f"])),
         5 => format!("row.d {order} {}", random.pick(&[time, "u.since"])),
         6 => format!("row.e {order} {}", random.pick(&DAYS)),
         7 => format!("row.u {equal} {}", random.pick(&IDS)),
         8 => format!("{} in row.l", random.pick(&TEXTS)),
         9 => format!("{} in row.k", random.pick(&["1", "2", "u.level", "-1"])),
-        10 => format!("row.o.b {equal} {}", random.pick(&["true", "u.flag", "row.b"])),
+        10 => format!("{} in row.h", random.pick(&["1", "2", "u.level", "3000000000", "9007199254740993"])),
+        11 => format!("{} in row.j", random.pick(&["1", "2", "u.level", "1.5", "0", "u.limit"])),
+        12 => format!("row.o.b {equal} {}", random.pick(&["true", "u.flag", "row.b"])),
         _ => format!(
             "{} {} nil",
             random.pick(&["row.o.q", "row.g", "row.l", "row.d", "row.w"]),
@@ -190,7 +192,7 @@ pub fn claims(random: &mut Random) -> serde_json::Value {
 /// A document that has everything: sourced first, it gives every field its type.
 pub const FULL: &str = r#"{"id": "first", "s": "x", "t": "x", "n": 7, "m": 7, "g": 9223372036854775807, "w": 7,
     "f": 0.5, "b": true, "d": "2026-01-01T00:00:00Z", "e": "2026-01-01", "u": "0c6e2b9a-7b1d-4a7f-9c57-0f4e5a6b7c8d",
-    "l": ["x"], "k": [7], "o": {"s": "x", "n": 7, "b": false, "q": {"s": "x"}}}"#;
+    "l": ["x"], "k": [7], "h": [7], "j": [7], "o": {"s": "x", "n": 7, "b": false, "q": {"s": "x"}}}"#;
 
 /// A random document as JSON text, some members missing, some null. `whole`: none has a fraction in `w` yet.
 pub fn document(random: &mut Random, id: usize, whole: bool) -> String {
@@ -216,6 +218,16 @@ pub fn document(random: &mut Random, id: usize, whole: bool) -> String {
     add(random, "u", &IDS);
     add(random, "l", &["[]", r#"["a"]"#, r#"["b", "c"]"#, r#"["a", "b", null]"#, r#"["\"q\\", "ä", ""]"#]);
     add(random, "k", &["[]", "[1]", "[2, 3]", "[-1, 1]"]);
+    add(
+        random,
+        "h",
+        if whole { &["[1]", "[2, null]"] } else { &["[3000000000, 1]", "[2]", "[9007199254740993]"] },
+    );
+    add(
+        random,
+        "j",
+        if whole { &["[1]", "[2, null]"] } else { &["[1.5, -0.0]", "[2, null]", "[0.1, 1e300]"] },
+    );
     let nested = [
         r#"{"s": "a", "n": 1, "b": true}"#,
         r#"{"s": "b", "q": {"s": "a"}}"#,

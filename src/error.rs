@@ -70,6 +70,28 @@ impl Code {
         }
     }
 
+    /// The code with this name on the wire.
+    pub fn by_name(name: &str) -> Option<Self> {
+        use Code::*;
+        let all = [
+            BadRequest,
+            TooComplex,
+            Unauthenticated,
+            Forbidden,
+            NotFound,
+            Conflict,
+            CursorTooOld,
+            TooLarge,
+            Unprocessable,
+            RateLimited,
+            Backpressure,
+            Internal,
+            Unavailable,
+            Timeout,
+        ];
+        all.into_iter().find(|code| code.as_str() == name)
+    }
+
     /// The HTTP status of a REST answer with this code.
     pub fn http_status(self) -> u16 {
         match self {

@@ -100,6 +100,8 @@ fn bounds(config: &Config) -> Result<()> {
         ("sourcing.commit_records_max", config.sourcing.commit_records_max as u64),
         ("provisioning.attempts_max", u64::from(config.provisioning.attempts_max)),
         ("graphql.page_default", config.graphql.page_default as u64),
+        ("data.exports_max", config.data.exports_max as u64),
+        ("data.export_timeout_ms", config.data.export_timeout_ms),
         ("subscriptions.init_timeout_ms", config.subscriptions.init_timeout_ms),
         ("subscriptions.keepalive_ms", config.subscriptions.keepalive_ms),
         ("subscriptions.buffer_max", config.subscriptions.buffer_max as u64),

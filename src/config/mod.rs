@@ -28,6 +28,8 @@ pub struct Config {
     pub provisioning: Provisioning,
     /// What one GraphQL request may ask for.
     pub graphql: Graphql,
+    /// Rows by REST.
+    pub data: Data,
     /// Live subscriptions.
     pub subscriptions: Subscriptions,
     /// Who is believed.
@@ -48,6 +50,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("sourcing", Sourcing::OPTIONS),
     ("provisioning", Provisioning::OPTIONS),
     ("graphql", Graphql::OPTIONS),
+    ("data", Data::OPTIONS),
     ("subscriptions", Subscriptions::OPTIONS),
     ("auth", Auth::OPTIONS),
     ("policy", Policy::OPTIONS),
@@ -251,6 +254,16 @@ section! {
         roots_at_once_max: usize = 8,
         /// The most lists of types, fields or values that one introspection may name.
         introspection_lists_max: usize = 30,
+    }
+}
+
+section! {
+    /// Rows by REST.
+    Data {
+        /// The most `GET /data` answers in work at once; more are answered `BACKPRESSURE`.
+        exports_max: usize = 32,
+        /// The longest an export may take, in milliseconds; it ends broken off, to be taken up after its last cursor.
+        export_timeout_ms: u64 = 3_600_000,
     }
 }
 

@@ -7,7 +7,8 @@
 use csv_core::{ReadRecordResult, Reader};
 
 use crate::error::{Code, Error, Result};
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, too_large};
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
+use crate::record::{self, Json};
 
 /// `text/csv`.
 pub(super) struct Csv;
@@ -19,6 +20,10 @@ impl Format for Csv {
 
     fn media_types(&self) -> &'static [&'static str] {
         &["text/csv", "application/csv"]
+    }
+
+    fn writer(&self, columns: &[Vec<String>]) -> Box<dyn Writer + Send> {
+        Box::new(Table { columns: columns.to_vec() })
     }
 
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
@@ -33,6 +38,55 @@ impl Format for Csv {
             header: None,
         })
     }
+}
+
+/// A header of dotted names, then a line a row as RFC 4180 has it. Null is an empty cell and the empty text is
+/// `""`; what is nested in a list is the list's JSON text.
+struct Table {
+    columns: Vec<Vec<String>>,
+}
+
+impl Writer for Table {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        for (index, names) in self.columns.iter().enumerate() {
+            separate(index, out);
+            cell(&names.join("."), out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
+        let row = record::parse(row.as_bytes(), record::Limits { depth_max: 500, values_max: usize::MAX })
+            .map_err(Error::internal)?;
+        for (index, names) in self.columns.iter().enumerate() {
+            separate(index, out);
+            let value = names.iter().try_fold(&row, |value, name| value.get(name));
+            match value {
+                None | Some(Json::Null) => {}
+                Some(Json::String(text)) => cell(text, out),
+                Some(value) => cell(&value.to_text(), out),
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut Vec<u8>) {}
+}
+
+fn separate(index: usize, out: &mut Vec<u8>) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+fn cell(text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+    out.push(b'"');
 }
 
 struct Rows {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, too_large};
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
 
 /// `application/json`.
 pub(super) struct Json;
@@ -18,6 +18,10 @@ impl Format for Json {
 
     fn media_types(&self) -> &'static [&'static str] {
         &["application/json", "text/json"]
+    }
+
+    fn writer(&self, _: &[Vec<String>]) -> Box<dyn Writer + Send> {
+        Box::new(Array { first: true })
     }
 
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
@@ -40,6 +44,28 @@ impl Format for Json {
             return Err(Error::bad_request("the body is empty; send one JSON document"));
         }
         Ok(body)
+    }
+}
+
+/// An array of the rows, one a line.
+struct Array {
+    first: bool,
+}
+
+impl Writer for Array {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        out.push(b'[');
+    }
+
+    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
+        let between: &[u8] = if std::mem::take(&mut self.first) { b"\n" } else { b",\n" };
+        out.extend_from_slice(between);
+        out.extend_from_slice(row.as_bytes());
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\n]\n");
     }
 }
 

@@ -1,8 +1,10 @@
-//! Translators between media types and JSON: one file each, found by content type, name or file extension.
+//! Translators between media types and JSON, in both directions: one file each, found by content type, name or
+//! file extension.
 //!
 //! A translator cuts a streamed body into documents and hands each out as JSON text, so that one bad document
 //! fails alone and no body is ever held whole. Must not know HTTP, and must not judge a document: whether it is
-//! valid JSON and within the bounds of depth is sourcing's to say. Adding a format is one file, its `mod` line
+//! valid JSON and within the bounds of depth is sourcing's to say. Rows go out one by one likewise. Adding
+//! a format is one file, its `mod` line
 //! and one entry in [`all`]; the conformance test below then runs on it.
 
 mod csv;
@@ -34,6 +36,10 @@ pub trait Format: Send + Sync {
     /// A translator for one streamed body that may hold many documents.
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send>;
 
+    /// A translator for rows on their way out. `columns` are the leaves of a row, each with its names from the
+    /// row's root.
+    fn writer(&self, columns: &[Vec<String>]) -> Box<dyn Writer + Send>;
+
     /// Translates a body that is one document.
     ///
     /// # Errors
@@ -61,6 +67,21 @@ pub trait Splitter {
 
     /// Takes the end of the body and appends what is left, an error if it ends too early.
     fn finish(self: Box<Self>, out: &mut Vec<Item>);
+}
+
+/// Writes rows, each given as the JSON text of an object, and never holds more than one.
+pub trait Writer {
+    /// Appends what stands before the first row.
+    fn begin(&mut self, out: &mut Vec<u8>);
+
+    /// Appends one row.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the text is not a JSON object.
+    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Appends what stands after the last row.
+    fn end(&mut self, out: &mut Vec<u8>);
 }
 
 /// Every format, JSON first: it is the default.

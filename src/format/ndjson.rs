@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, too_large};
+use crate::error::Result;
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
 
 /// `application/x-ndjson`.
 pub(super) struct Ndjson;
@@ -16,9 +17,28 @@ impl Format for Ndjson {
         &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
     }
 
+    fn writer(&self, _: &[Vec<String>]) -> Box<dyn Writer + Send> {
+        Box::new(Rows)
+    }
+
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
         Box::new(Lines { limits, line: Vec::new(), over: false, first: true })
     }
+}
+
+/// One row a line.
+struct Rows;
+
+impl Writer for Rows {
+    fn begin(&mut self, _: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(row.as_bytes());
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut Vec<u8>) {}
 }
 
 struct Lines {

@@ -157,3 +157,24 @@ fn one_document_is_one() {
     assert_eq!(one("csv", "a\n1\n2\n"), Err(Code::BadRequest));
     assert_eq!(one("ndjson", ""), Err(Code::BadRequest));
 }
+
+#[test]
+fn every_format_writes_what_it_reads() {
+    let columns = [vec!["a".to_owned()], vec!["b, \"c\"".to_owned()]];
+    let rows = [r#"{"a":1.50,"b, \"c\"":"x, \"y\"\n\rz"}"#, r#"{"a":null,"b, \"c\"":"007"}"#];
+    for format in all() {
+        let (mut out, mut writer) = (Vec::new(), format.writer(&columns));
+        writer.begin(&mut out);
+        for row in rows {
+            writer.row(row, &mut out).unwrap();
+        }
+        writer.end(&mut out);
+        let mut items = Vec::new();
+        let mut splitter = format.splitter(Limits { item_bytes_max: 1_000 });
+        splitter.push(&out, &mut items);
+        splitter.finish(&mut items);
+        let read: Vec<String> =
+            items.into_iter().map(|item| String::from_utf8(item.unwrap().to_vec()).unwrap()).collect();
+        assert_eq!(read, rows, "{}", format.name());
+    }
+}

@@ -18,8 +18,11 @@ mod project;
 mod schema;
 mod sdl;
 mod subscribe;
+mod table;
 #[cfg(test)]
 mod tests;
+
+pub use table::{Ask, Page, Table};
 
 use std::sync::Arc;
 

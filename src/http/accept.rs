@@ -1,6 +1,8 @@
-//! Which media type a GraphQL answer has, by the `Accept` header.
+//! Which media type an answer has, by the `Accept` header.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+
+use crate::format::{self, Format};
 
 /// The media types that GraphQL answers come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,26 @@ impl Media {
 
 /// What the client prefers; `None` when it takes nothing that can be given. The first of equals wins.
 pub(super) fn negotiate(headers: &HeaderMap) -> Option<Media> {
-    let mut best: Option<(u16, Media)> = None;
+    preferred(headers, Media::Json, |name| match name {
+        "application/json" | "application/*" | "*/*" => Some(Media::Json),
+        "application/graphql-response+json" => Some(Media::GraphqlResponse),
+        "text/event-stream" => Some(Media::EventStream),
+        _ => None,
+    })
+}
+
+/// The format that the client prefers for rows, likewise.
+pub(super) fn format(headers: &HeaderMap) -> Option<&'static dyn Format> {
+    let json = format::by_name("json")?;
+    preferred(headers, json, |name| match name {
+        "application/*" | "*/*" => Some(json),
+        "text/*" => format::by_name("csv"),
+        name => format::by_media_type(name),
+    })
+}
+
+fn preferred<T: Copy>(headers: &HeaderMap, usual: T, known: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let mut best: Option<(u16, T)> = None;
     let mut asked = false;
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
@@ -36,19 +57,14 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Option<Media> {
                 continue;
             }
             asked = true;
-            let media = match name.as_str() {
-                "application/json" | "application/*" | "*/*" => Media::Json,
-                "application/graphql-response+json" => Media::GraphqlResponse,
-                "text/event-stream" => Media::EventStream,
-                _ => continue,
-            };
+            let Some(media) = known(&name) else { continue };
             let quality = quality(parts);
             if quality > 0 && best.is_none_or(|(other, _)| quality > other) {
                 best = Some((quality, media));
             }
         }
     }
-    if asked { best.map(|(_, media)| media) } else { Some(Media::Json) }
+    if asked { best.map(|(_, media)| media) } else { Some(usual) }
 }
 
 /// `q` in thousandths; 1000 when it is not given or not a number.

@@ -5,6 +5,7 @@ mod accept;
 mod answer;
 pub mod auth;
 mod console;
+mod data;
 mod door;
 mod graphql;
 mod health;
@@ -93,6 +94,7 @@ struct Inner {
     services: Services,
     requests: Arc<Semaphore>,
     subscriptions: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 /// State of every handler; cheap to clone.
@@ -112,7 +114,8 @@ fn router(services: Services) -> Router {
     let api = services.config.has_role("api");
     let requests = Arc::new(Semaphore::new(services.config.server.requests_max));
     let subscriptions = Arc::new(Semaphore::new(services.config.subscriptions.open_max));
-    let shared = Shared(Arc::new(Inner { services, requests, subscriptions }));
+    let exports = Arc::new(Semaphore::new(services.config.data.exports_max));
+    let shared = Shared(Arc::new(Inner { services, requests, subscriptions, exports }));
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -125,6 +128,7 @@ fn router(services: Services) -> Router {
             .route("/graphiql/{file}", get(console::file))
             .route(GRAPHQL_ROUTE, get(graphql::get).post(graphql::post))
             .route("/graphql/schema", get(graphql::schema))
+            .route("/data/{collection}", get(data::rows))
             .route(RECORD_ROUTE, post(source::record))
             .route(BATCH_ROUTE, post(source::batch));
     }

@@ -2,6 +2,7 @@
 //! routes and the console's files. Every test has a node of its own in this process.
 
 mod console;
+mod data;
 mod graphql;
 mod node;
 mod socket;

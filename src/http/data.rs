@@ -1,0 +1,254 @@
+//! `GET /data/{collection}`: rows without GraphQL, as JSON, NDJSON or CSV, streamed page by page as fast as the
+//! client reads. Parses the URL and sends bytes; which rows there are is the engine's to say.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{OriginalUri, Path, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Shared, accept, answer::Refusal, door, graphql};
+use crate::error::{Code, Error, Result};
+use crate::format::{self, Format, Writer};
+use crate::graphql::{Ask, Context, Page, Table};
+use crate::record::{self, Json, Limits};
+
+/// What the URL says.
+#[derive(Debug, Default)]
+struct Parameters {
+    ask: Ask,
+    /// All rows when it is not given.
+    first: Option<usize>,
+    after: Option<String>,
+}
+
+/// `GET /data/{collection}`, with the format as its extension or by `Accept`.
+pub(super) async fn rows(
+    State(shared): State<Shared>,
+    Extension(visit): Extension<door::Visit>,
+    Path(path): Path<String>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (name, extension) =
+        path.split_once('.').map_or((path.as_str(), None), |(name, ext)| (name, Some(ext)));
+    let format = match extension {
+        Some(extension) => format::by_name(extension).ok_or_else(|| {
+            Error::not_found(format!("there is no format `.{extension}`; there are {}", formats("`.{}`")))
+        })?,
+        None => accept::format(&headers).ok_or_else(|| {
+            Refusal::with_status(
+                axum::http::StatusCode::NOT_ACCEPTABLE,
+                format!(
+                    "name a format that can be given, such as `/data/{name}.csv`; there are {}",
+                    formats("`.{}`")
+                ),
+            )
+        })?,
+    };
+    let Parameters { ask, first, after } = parse(uri.query().unwrap_or_default(), &shared)?;
+    let actor = visit.actor.as_ref().map_err(|error| Error::new(error.code(), error.message()))?;
+    let context = graphql::context(&visit, actor.clone(), false);
+    let Ok(permit) = shared.0.exports.clone().try_acquire_owned() else {
+        let error = Error::new(Code::Backpressure, "too many exports are in work; try again shortly");
+        return Err(error.retry_after_ms(1_000).into());
+    };
+    let table = shared.engine.table(&context, name, ask).await?;
+    let mut export = Export {
+        writer: format.writer(&table.columns),
+        left: first.unwrap_or(usize::MAX),
+        until_us: shared.clock.now_us().saturating_add_unsigned(shared.config.data.export_timeout_ms * 1_000),
+        table: Arc::new(table),
+        context,
+        shared,
+        _permit: permit,
+    };
+    // The first page comes before the status: what is wrong with the question shows here.
+    let page = export.page(after.as_deref()).await?;
+    let whole = export.left == 0 || page.next.is_none();
+    let link = page.next.as_deref().filter(|_| whole).map(|next| link(&uri, next));
+    let mut response = Response::new(export.into_body(page));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type(format));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
+        headers.insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+fn formats(pattern: &str) -> String {
+    let names: Vec<String> =
+        format::all().iter().map(|format| pattern.replace("{}", format.name())).collect();
+    names.join(", ")
+}
+
+fn content_type(format: &dyn Format) -> HeaderValue {
+    let usual = format.media_types().first().copied().unwrap_or("application/octet-stream");
+    HeaderValue::from_str(&format!("{usual}; charset=utf-8"))
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+/// RFC 8288: the same URL after another cursor.
+fn link(uri: &axum::http::Uri, next: &str) -> String {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs.filter(|(name, _)| name != "after")).append_pair("after", next);
+    format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
+}
+
+fn parse(query: &str, shared: &Shared) -> Result<Parameters> {
+    let mut parameters = Parameters::default();
+    let mut seen: Vec<String> = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if seen.iter().any(|other| *other == name) {
+            return Err(Error::bad_request(format!("`{name}` is given twice")));
+        }
+        match name.as_ref() {
+            "where" => parameters.ask.filter = Some(filter(&value, shared)?),
+            "order" => parameters.ask.order = order(&value)?,
+            "fields" => {
+                let fields = value.split(',').map(str::trim).filter(|field| !field.is_empty());
+                for field in fields {
+                    if field == "_cursor" {
+                        parameters.ask.cursors = true;
+                    } else {
+                        parameters.ask.fields.push(field.to_owned());
+                    }
+                }
+            }
+            "first" => {
+                let first = value.parse().ok().filter(|first| *first > 0);
+                let text = "`first` is a number of rows, at least 1; leave it out for all rows";
+                parameters.first = Some(first.ok_or_else(|| Error::bad_request(text))?);
+            }
+            "after" => parameters.after = Some(value.into_owned()),
+            _ => {
+                let text = format!(
+                    "there is no parameter `{name}`; there are `where`, `order`, `first`, `after`, `fields`"
+                );
+                return Err(Error::bad_request(text));
+            }
+        }
+        seen.push(name.into_owned());
+    }
+    let bytes_max = shared.config.graphql.body_bytes_max;
+    if query.len() > bytes_max {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("the query is longer than {bytes_max} bytes; ask for less"),
+        ));
+    }
+    Ok(parameters)
+}
+
+/// A filter as GraphQL has it, as JSON.
+fn filter(text: &str, shared: &Shared) -> Result<Json> {
+    let limits =
+        Limits { depth_max: shared.config.graphql.nesting_max, values_max: shared.config.graphql.tokens_max };
+    match record::parse(text.as_bytes(), limits) {
+        Ok(filter @ Json::Object(_)) => Ok(filter),
+        Ok(_) => Err(Error::bad_request("`where` is a JSON object such as `{\"state\":{\"eq\":\"AK\"}}`")),
+        Err(error) => Err(Error::new(error.code(), format!("`where`: {}", error.message()))),
+    }
+}
+
+/// `state,properties.mag:desc_nulls_first` as GraphQL has it.
+fn order(text: &str) -> Result<Vec<Json>> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (path, direction) = part.split_once(':').unwrap_or((part, "asc"));
+            let direction = direction.to_ascii_uppercase();
+            if !["ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST"].contains(&direction.as_str()) {
+                let text = "`order` is a list such as `state,properties.mag:desc`; after the colon stands `asc`, \
+                            `desc`, `asc_nulls_first` or `desc_nulls_first`";
+                return Err(Error::bad_request(text));
+            }
+            let leaf = Json::String(direction);
+            Ok(path.rsplit('.').fold(leaf, |below, name| Json::Object(vec![(name.to_owned(), below)])))
+        })
+        .collect()
+}
+
+/// An answer on its way.
+struct Export {
+    table: Arc<Table>,
+    context: Context,
+    writer: Box<dyn Writer + Send>,
+    /// How many rows may still come.
+    left: usize,
+    until_us: i64,
+    shared: Shared,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Where an answer stands.
+enum Step {
+    First(Page),
+    After(String),
+    Ended,
+}
+
+impl Export {
+    async fn page(&mut self, after: Option<&str>) -> Result<Page> {
+        let first = self.left.min(self.table.page_max);
+        let page = self.shared.engine.page(&self.context, &self.table, first, after).await?;
+        self.left -= page.rows.len().min(self.left);
+        Ok(page)
+    }
+
+    /// The body: one piece a page, made when the client has taken the one before. An error breaks it off, so that
+    /// nobody takes a part for the whole.
+    fn into_body(self, first: Page) -> Body {
+        Body::from_stream(stream::try_unfold((self, Step::First(first)), |(mut export, step)| async move {
+            let mut out = Vec::new();
+            let page = match step {
+                Step::Ended => return Ok(None),
+                Step::First(page) => {
+                    export.writer.begin(&mut out);
+                    page
+                }
+                Step::After(cursor) => {
+                    export.may_go_on()?;
+                    export.page(Some(&cursor)).await.inspect_err(|error| export.broken(error))?
+                }
+            };
+            for row in &page.rows {
+                export.writer.row(row, &mut out)?;
+            }
+            let step = match page.next.filter(|_| export.left > 0) {
+                Some(next) => Step::After(next),
+                None => {
+                    export.writer.end(&mut out);
+                    Step::Ended
+                }
+            };
+            Ok::<_, Error>(Some((Bytes::from(out), (export, step))))
+        }))
+    }
+
+    fn may_go_on(&self) -> Result<()> {
+        let late = self.shared.clock.now_us() > self.until_us;
+        if late || self.shared.stopping.is_cancelled() {
+            let error =
+                Error::new(Code::Timeout, if late { "the export took too long" } else { "the node stops" });
+            self.broken(&error);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn broken(&self, error: &Error) {
+        let request_id = self.context.request_id.as_str();
+        tracing::warn!(request_id, %error, cause = error.cause().map(door::causes), "an export was broken off");
+    }
+}

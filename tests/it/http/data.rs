@@ -1,0 +1,161 @@
+//! Rows by REST: formats, parameters, pages, and what a policy leaves of them.
+
+use reqwest::{Response, header::HeaderMap};
+use serde_json::{Value, json};
+
+use crate::support::{Backend, TestApp, on_backends, on_every_backend};
+
+/// Thirty-five parts, pages of ten.
+async fn parts(backend: Backend) -> TestApp {
+    let app = TestApp::start_with(backend, |config| {
+        config.graphql.page_max = 10;
+        config.graphql.page_default = 10;
+    })
+    .await;
+    for n in 0..35 {
+        let part = json!({"no": n, "name": format!("part \"{n}\", blue"), "size": {"mm": n * 7 % 10, "note": ""},
+            "tags": ["a", "b"], "price": if n % 2 == 0 { json!(n) } else { Value::Null },
+            "email": format!("p{n}@example.com")});
+        app.source(&format!("shop/part/erp/{n}"), &part).await;
+    }
+    app.settled().await;
+    app
+}
+
+async fn get(app: &TestApp, token: &str, path: &str) -> Response {
+    app.client.get(format!("{}/data/{path}", app.url)).bearer_auth(token).send().await.unwrap()
+}
+
+async fn text(app: &TestApp, path: &str) -> (HeaderMap, String) {
+    let response = get(app, &app.admin(), path).await;
+    assert_eq!(response.status(), 200, "{path}");
+    (response.headers().clone(), response.text().await.unwrap())
+}
+
+async fn refused(app: &TestApp, path: &str) -> (u16, String, String) {
+    let response = get(app, &app.admin(), path).await;
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    let part = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();
+    (status, part("code"), part("message"))
+}
+
+on_every_backend! {
+    async fn all_rows_come_in_every_format(backend) {
+        let app = parts(backend).await;
+        let (headers, body) = text(&app, "shopPart").await;
+        assert_eq!(headers["content-type"], "application/json; charset=utf-8");
+        let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
+        assert_eq!(rows.len(), 35);
+        assert!(rows.iter().all(|row| row["size"]["mm"].is_number() && row.get("_record").is_none()));
+
+        let (headers, body) = text(&app, "shopPart.ndjson?order=size.mm:desc,no").await;
+        assert!(headers["content-type"].to_str().unwrap().starts_with("application/x-ndjson"));
+        let lines: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let order: Vec<(i64, i64)> =
+            lines.iter().map(|row| (-row["size"]["mm"].as_i64().unwrap(), row["no"].as_i64().unwrap())).collect();
+        assert_eq!(order.len(), 35);
+        assert!(order.is_sorted(), "{order:?}");
+
+        let csv = "shopPart.csv?fields=no,name,size,tags,price,_record.sourceUid&order=no&first=2";
+        let (_, body) = text(&app, csv).await;
+        assert_eq!(
+            body,
+            "no,name,size.mm,size.note,tags,price,_record.sourceUid\r\n\
+             0,\"part \"\"0\"\", blue\",0,\"\",\"[\"\"a\"\",\"\"b\"\"]\",0,0\r\n\
+             1,\"part \"\"1\"\", blue\",7,\"\",\"[\"\"a\"\",\"\"b\"\"]\",,1\r\n"
+        );
+    }
+
+    async fn a_page_links_to_the_next_and_a_cursor_resumes(backend) {
+        let app = parts(backend).await;
+        let filter = "%7B%22no%22%3A%7B%22gte%22%3A%205%7D%7D";
+        let (mut seen, mut path) = (Vec::new(), format!("shopPart?where={filter}&order=no&first=7"));
+        loop {
+            let (headers, body) = text(&app, &path).await;
+            let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
+            seen.extend(rows.iter().map(|row| row["no"].as_i64().unwrap()));
+            let Some(link) = headers.get("link") else { break };
+            let (target, relation) = link.to_str().unwrap().split_once(">; ").unwrap();
+            assert_eq!(relation, "rel=\"next\"");
+            path = target.strip_prefix("</data/").unwrap().to_owned();
+        }
+        assert_eq!(seen, (5..35).collect::<Vec<i64>>());
+
+        let (_, body) = text(&app, "shopPart.ndjson?order=no&fields=_cursor,no").await;
+        let lines: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let cursor = lines[24]["_cursor"].as_str().unwrap();
+        let (_, rest) = text(&app, &format!("shopPart.ndjson?order=no&fields=no&after={cursor}")).await;
+        assert_eq!(rest.lines().count(), 10);
+        assert_eq!(rest.lines().next(), Some(r#"{"no":25}"#));
+    }
+
+    async fn the_policy_holds_here_as_everywhere(backend) {
+        let app = parts(backend).await;
+        let steward = app.token("steward", json!({}));
+        let body = get(&app, &steward, "shopPart.csv").await.text().await.unwrap();
+        assert!(body.contains("blue") && !body.contains("example.com"), "{body}");
+        let probe = "shopPart?where=%7B%22email%22%3A%7B%22eq%22%3A%22p1%40example.com%22%7D%7D";
+        assert_eq!(get(&app, &steward, probe).await.status(), 400);
+        assert_eq!(get(&app, &steward, "shopPart?order=email").await.status(), 400);
+        let source = app.token("source", json!({}));
+        for name in ["shopPart", "shopNothing"] {
+            let response = get(&app, &source, name).await;
+            assert_eq!(response.status(), 404);
+            let body: Value = response.json().await.unwrap();
+            assert!(body["error"]["message"].as_str().unwrap().starts_with("there is no collection"), "{body}");
+        }
+    }
+}
+
+on_backends! { [embedded Embedded]
+    async fn what_is_wrong_is_named(backend) {
+        let app = parts(backend).await;
+        let cases = [
+            ("shopPart.xlsx", 404, "NOT_FOUND", ".csv"),
+            ("shopPart?limit=3", 400, "BAD_REQUEST", "`first`"),
+            ("shopPart?first=0", 400, "BAD_REQUEST", "at least 1"),
+            ("shopPart?first=1&first=2", 400, "BAD_REQUEST", "twice"),
+            ("shopPart?where=no", 400, "BAD_REQUEST", "`where`"),
+            ("shopPart?where=%7B%22colour%22%3A1%7D", 400, "BAD_REQUEST", "colour"),
+            ("shopPart?order=no:up", 400, "BAD_REQUEST", "`desc`"),
+            ("shopPart?order=colour", 400, "BAD_REQUEST", "colour"),
+            ("shopPart?fields=colour", 400, "BAD_REQUEST", "colour"),
+            ("shopPart?fields=size.colour", 400, "BAD_REQUEST", "size.colour"),
+            ("shopPart?after=zzz", 400, "BAD_REQUEST", "cursor"),
+        ];
+        for (path, status, code, word) in cases {
+            let (got, got_code, message) = refused(&app, path).await;
+            assert_eq!((got, got_code.as_str()), (status, code), "{path}: {message}");
+            assert!(message.contains(word), "{path}: {message}");
+        }
+        let response = app.client.get(format!("{}/data/shopPart", app.url)).bearer_auth(app.admin());
+        let response = response.header("accept", "image/png").send().await.unwrap();
+        assert_eq!(response.status(), 406);
+        let response = app.client.get(format!("{}/data/shopPart", app.url)).bearer_auth(app.admin());
+        let response = response.header("accept", "text/csv;q=0.9, application/json;q=0.1").send().await.unwrap();
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/csv"));
+    }
+}
+
+on_backends! { [embedded Embedded]
+    async fn an_export_beyond_its_time_is_broken_off(backend) {
+        // Fifty pages of one row cannot be made within the one millisecond that they have.
+        let app = TestApp::start_with(backend, |config| {
+            (config.graphql.page_max, config.graphql.page_default) = (1, 1);
+            config.data.export_timeout_ms = 1;
+        })
+        .await;
+        for n in 0..50 {
+            app.source(&format!("shop/part/erp/{n}"), &json!({"no": n})).await;
+        }
+        app.settled().await;
+        let url = format!("{}/data/shopPart.ndjson", app.url);
+        let whole = async { app.client.get(url).bearer_auth(app.admin()).send().await?.bytes().await };
+        assert!(whole.await.is_err(), "a part must not look like the whole");
+        // What holds its place gives it back.
+        for _ in 0..40 {
+            assert_eq!(get(&app, &app.admin(), "shopPart.ndjson?first=1").await.status(), 200);
+        }
+    }
+}

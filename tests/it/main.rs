@@ -17,6 +17,7 @@ mod demo;
 mod examples;
 mod graphql;
 mod http;
+mod leak;
 mod live;
 mod log;
 mod odd;

@@ -3,5 +3,5 @@
 
 mod fuzz;
 mod oso;
-mod random;
+pub mod random;
 mod vm;

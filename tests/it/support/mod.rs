@@ -9,4 +9,5 @@ pub mod servers;
 pub use app::TestApp;
 pub use backend::Backend;
 pub(crate) use backend::{on_backends, on_every_backend};
+pub use live::Subscription;
 pub use reader::{Reader, field, leaf};

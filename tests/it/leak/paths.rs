@@ -85,6 +85,7 @@ async fn lists(asker: &Asker<'_>, rows: &[Row]) {
             } else {
                 ("hasNextPage", "endCursor", "after")
             };
+            assert!(seen.len() <= rows.len(), "pages without end: {query}");
             if info[more] != true {
                 break;
             }
@@ -215,6 +216,12 @@ async fn management(asker: &Asker<'_>, ids: &[String]) {
             asker.truth.check(template, &text);
             asker.alike(template, id, "01a20668-843e-704d-9126-ecb5a1987e42").await;
         }
+    }
+    for path in ["vaultItem", "vaultItem.csv", "vaultItem.ndjson", "vaultItem?order=email", "otherThing"] {
+        let request =
+            asker.app.client.get(format!("{}/data/{path}", asker.app.url)).bearer_auth(&asker.token);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        asker.truth.check(path, &text.replace("otherThing", "?"));
     }
     let metrics = asker.app.client.get(format!("{}/metrics", asker.app.url)).send().await.unwrap();
     let metrics = metrics.text().await.unwrap();

@@ -33,8 +33,8 @@ allow(u: User, "administer", _: Source) if has_role(u, "admin");
 "#;
 
 /// Names that only an admin may ever read.
-pub const HIDDEN_NAMES: [&str; 6] =
-    ["zqhidden", "zqclosed", "zqinner", "OtherThing", "otherThing", "zqother"];
+pub const HIDDEN_NAMES: [&str; 7] =
+    ["zqsource", "zqhidden", "zqclosed", "zqinner", "OtherThing", "otherThing", "zqother"];
 
 /// One version of a row.
 #[derive(Clone, Debug)]
@@ -256,7 +256,7 @@ pub async fn vault(backend: Backend, random: &mut Random, count: usize) -> (Test
         app.source(&format!("vault/item/web/{}", row.uid), &row.document()).await;
         app.settled().await;
     }
-    app.source("other/thing/web/1", &json!({"zqother": "zqotherq"})).await;
+    app.source("other/thing/zqsource/1", &json!({"zqother": "zqotherq"})).await;
     app.settled().await;
     (app, rows)
 }

@@ -12,9 +12,9 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod access;
-mod crash;
 mod demo;
 mod examples;
+mod faults;
 mod graphql;
 mod http;
 mod leak;

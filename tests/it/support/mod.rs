@@ -6,7 +6,7 @@ mod live;
 mod reader;
 pub mod servers;
 
-pub use app::TestApp;
+pub use app::{TestApp, eventually, soon};
 pub use backend::Backend;
 pub(crate) use backend::{on_backends, on_every_backend};
 pub use live::Subscription;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use wellspring::{
     config::Config,
+    http::auth::Keys,
     policy::{Engine, Opened, Scope},
     publishing::Publishing,
-    query::{Collection, Root, Selected, compile},
+    query::{Change, Collection, Root, Selected, compile},
     record::{Actor, Json, Signer},
     store::Store,
     telemetry::Clock,
@@ -23,10 +24,14 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads the database of a node in this process.
     pub async fn of(app: &TestApp) -> Self {
-        let config = app.config().clone();
-        let signer = app.keys().signer();
-        let store = Store::open_read_only(&config.store, signer, Clock::system()).await.unwrap();
+        Self::new(app.config().clone(), app.keys()).await
+    }
+
+    /// Reads the database of this configuration.
+    pub async fn new(config: Config, keys: &Keys) -> Self {
+        let store = Store::open_read_only(&config.store, keys.signer(), Clock::system()).await.unwrap();
         let policy = Arc::new(Engine::from_texts(&config.policy, &[("all.polar", ALL)]).unwrap());
         let publishing = Publishing::new(store.clone(), policy, &config, b"secret", Clock::system());
         Reader { store, publishing, config }
@@ -45,21 +50,29 @@ impl Reader {
         String::from_utf8(out).unwrap()
     }
 
-    /// The images of all rows, by key, in order: what events are filtered by.
+    /// The images of all rows of the only collection, by key, in order: what events are filtered by.
     pub async fn images(&self) -> Vec<(String, Json)> {
-        let collection = self.collection();
-        let (_, scope) = self.publishing.visible(&Actor::anonymous()).unwrap().into_iter().next().unwrap();
-        let asked = field(&collection.field_name, Value::Null, vec![leaf("op")]);
-        let query = compile(&collection, Root::Changes, &asked, &self.config.graphql, &Signer::new(b"s"));
-        let query = scope.apply(query.unwrap()).unwrap();
-        let mut images = Vec::new();
-        for tailed in self.store.tail(collection.id, 0, 100_000).await.unwrap() {
-            if let Opened::Upsert(change) = query.open(tailed.change, query.get().filter()) {
-                images.push((change.key, Json::clone(change.after.as_deref().unwrap())));
-            }
-        }
+        let changes = self.changes(&self.collection().field_name).await.into_iter();
+        let image = |change: Change| (change.key, Json::clone(change.after.as_deref().unwrap()));
+        let mut images: Vec<_> = changes.map(image).collect();
         images.sort_by(|a, b| a.0.cmp(&b.0));
         images
+    }
+
+    /// Every change of a collection, from its first.
+    pub async fn changes(&self, field_name: &str) -> Vec<Change> {
+        let visible = self.publishing.visible(&Actor::anonymous()).unwrap();
+        let found = visible.into_iter().find(|(collection, _)| collection.field_name == field_name);
+        let (collection, scope) = found.unwrap_or_else(|| panic!("there is no collection {field_name}"));
+        let asked = field(field_name, Value::Null, vec![leaf("op")]);
+        let query = compile(&collection, Root::Changes, &asked, &self.config.graphql, &Signer::new(b"s"));
+        let query = scope.apply(query.unwrap()).unwrap();
+        let tailed = self.store.tail(collection.id, 0, 100_000).await.unwrap().into_iter();
+        let opened = tailed.map(|tailed| match query.open(tailed.change, query.get().filter()) {
+            Opened::Upsert(change) | Opened::Delete(change) => change,
+            other => panic!("who may see everything is told {other:?}"),
+        });
+        opened.collect()
     }
 }
 

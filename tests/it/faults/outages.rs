@@ -1,0 +1,98 @@
+//! Under load: the process is killed, its database restarted, its Redis flushed, stopped and rolled back.
+
+use redis::{Client, Connection, cmd};
+
+use super::{load::Load, oracle, server::Stand};
+use crate::support::{Backend, on_backends, on_every_backend};
+
+/// Records of each lane.
+const EACH: usize = 60;
+
+/// A fault that leaves the server running, at a fifth, two fifths and so on of a load.
+async fn goes_through(backend: Backend, mut fault: impl FnMut(&mut Stand, usize)) {
+    let mut stand = Stand::new(backend);
+    let server = stand.start(None);
+    let token = stand.token();
+    let load = Load::start(&server.url, &token, EACH);
+    load.allow(100);
+    for round in 0..4 {
+        load.reaches(20 * (round + 1)).await;
+        fault(&mut stand, round);
+    }
+    let answered = load.finish().await;
+    oracle::judge(&stand, &server, &token, &answered).await;
+}
+
+on_every_backend! {
+    async fn being_killed_under_load_loses_and_doubles_nothing(backend) {
+        let stand = Stand::new(backend);
+        let mut server = stand.start(None);
+        let token = stand.token();
+        let load = Load::start(&server.url, &token, EACH);
+        load.allow(100);
+        for round in 0..4 {
+            load.reaches(20 * (round + 1)).await;
+            server.kill();
+            server = stand.start(None);
+            load.moved(&server.url);
+        }
+        let answered = load.finish().await;
+        oracle::judge(&stand, &server, &token, &answered).await;
+    }
+}
+
+on_backends! { [postgres Postgres, scaled Scaled]
+    async fn a_restarted_database_heals_without_a_restart(backend) {
+        goes_through(backend, |stand, _| stand.postgres.as_mut().unwrap().restart()).await;
+    }
+}
+
+on_backends! { [scaled Scaled]
+    async fn a_flushed_redis_loses_nothing(backend) {
+        goes_through(backend, |stand, _| cmd("FLUSHALL").exec(&mut redis(stand)).unwrap()).await;
+    }
+}
+
+on_backends! { [scaled Scaled]
+    async fn a_redis_that_stops_and_comes_back_empty_loses_nothing(backend) {
+        goes_through(backend, |stand, round| {
+            let redis = stand.redis.as_mut().unwrap();
+            if round % 2 == 0 { redis.stop() } else { redis.start_again() }
+        })
+        .await;
+    }
+}
+
+on_backends! { [scaled Scaled]
+    async fn a_redis_that_is_rolled_back_loses_and_doubles_nothing(backend) {
+        let mut dumped = Vec::new();
+        goes_through(backend, |stand, round| {
+            if round % 2 == 0 { dumped = dump(&mut redis(stand)) } else { restore(&mut redis(stand), &dumped) }
+        })
+        .await;
+    }
+}
+
+fn redis(stand: &Stand) -> Connection {
+    let url = stand.redis.as_ref().unwrap().url();
+    Client::open(url).unwrap().get_connection().unwrap()
+}
+
+/// Every stream as it is now.
+fn dump(redis: &mut Connection) -> Vec<(String, Vec<u8>)> {
+    let keys: Vec<String> = cmd("KEYS").arg("ws:*").query(redis).unwrap();
+    keys.into_iter()
+        .map(|key| {
+            let value = cmd("DUMP").arg(&key).query(redis).unwrap();
+            (key, value)
+        })
+        .collect()
+}
+
+/// Puts older streams back, as a failover to a replica that lags would.
+fn restore(redis: &mut Connection, dumped: &[(String, Vec<u8>)]) {
+    assert!(!dumped.is_empty(), "there are streams by now");
+    for (key, value) in dumped {
+        cmd("RESTORE").arg(key).arg(0).arg(value).arg("REPLACE").exec(redis).unwrap();
+    }
+}

@@ -156,9 +156,8 @@ impl<'a> Load<'a> {
         path: &Path,
     ) -> Result<()> {
         bar.set_message(path.display().to_string());
-        let limits = format::Limits { item_bytes_max: crate::config::Sourcing::default().record_bytes_max };
-        let mut splitter = format.splitter(limits);
-        let (mut items, mut batch, mut index) = (Vec::new(), Batch::default(), 0_u64);
+        let mut splitter = format.splitter((&crate::config::Sourcing::default()).into());
+        let (mut batch, mut index) = (Batch::default(), 0_u64);
         let mut buffer = vec![0_u8; 64 * 1024];
         loop {
             let count = input.read(&mut buffer).await.map_err(|error| {
@@ -167,37 +166,38 @@ impl<'a> Load<'a> {
             if count == 0 {
                 break;
             }
-            splitter.push(buffer.get(..count).unwrap_or_default(), &mut items);
-            self.take(&mut items, &mut batch, &mut index).await?;
+            let mut rest = buffer.get(..count).unwrap_or_default();
+            while let Some(item) = splitter.next(&mut rest) {
+                self.take(item, &mut batch, &mut index).await?;
+            }
             bar.inc(count as u64);
         }
-        splitter.finish(&mut items);
-        self.take(&mut items, &mut batch, &mut index).await?;
+        while let Some(item) = splitter.end() {
+            self.take(item, &mut batch, &mut index).await?;
+        }
         self.send(&mut batch).await?;
         bar.finish_and_clear();
         Ok(())
     }
 
-    async fn take(&mut self, items: &mut Vec<Item>, batch: &mut Batch, index: &mut u64) -> Result<()> {
-        for item in items.drain(..) {
-            match item {
-                Ok(record) => {
-                    if batch.records.is_empty() {
-                        batch.first = *index;
-                    }
-                    batch.bytes += record.len();
-                    batch.records.push(record);
+    async fn take(&mut self, item: Item, batch: &mut Batch, index: &mut u64) -> Result<()> {
+        match item {
+            Ok(record) => {
+                if batch.records.is_empty() {
+                    batch.first = *index;
                 }
-                Err(error) => {
-                    // What follows must keep its place, so what came before goes first.
-                    self.send(batch).await?;
-                    self.reject(*index, error.code().as_str(), error.message(), None)?;
-                }
+                batch.bytes += record.len();
+                batch.records.push(record);
             }
-            *index += 1;
-            if batch.records.len() >= RECORDS || batch.bytes >= BYTES {
+            Err(error) => {
+                // What follows must keep its place, so what came before goes first.
                 self.send(batch).await?;
+                self.reject(*index, error.code().as_str(), error.message(), None)?;
             }
+        }
+        *index += 1;
+        if batch.records.len() >= RECORDS || batch.bytes >= BYTES {
+            self.send(batch).await?;
         }
         Ok(())
     }

@@ -166,7 +166,11 @@ section! {
         depth_max: usize = 100,
         /// The most values (keys and items) in one record.
         values_max: usize = 1_000_000,
-        /// The largest batch body, in bytes.
+        /// The most columns of a table, such as CSV.
+        table_columns_max: usize = 10_000,
+        /// The longest name of a table's column, in bytes; it comes again in each row's record.
+        table_name_bytes_max: usize = 1_024,
+        /// The largest batch body, in bytes, as it is sent and as the JSON that it becomes.
         batch_bytes_max: usize = 1024 * 1024 * 1024,
         /// The most records in one `sourceMany`.
         many_max: usize = 1_000,

@@ -1,10 +1,14 @@
 //! CSV: a header row, then one object a row. Cells get a type only where nothing of their text is lost.
 //!
-//! An empty cell is null; `true` and `false` are booleans; what is written as JSON writes a number, fits 64 bits
-//! or has a decimal point, is that number with its exact text; everything else, such as `007`, `+1` or `5e10`,
-//! stays text. Must not hold more than one row.
+//! An empty cell is null and `""` the empty text, except under a header that quotes every name: there it is null
+//! too, for who quotes everything writes null so. `true` and `false` are booleans; what is written as JSON writes a
+//! number, fits 64 bits or has a decimal point, is that number with its exact text; everything else, such as `007`,
+//! `+1` or `5e10`, stays text. Empty lines are passed over. Must not hold more than one row.
 
-use csv_core::{ReadRecordResult, Reader};
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+
+use csv_core::{ReadFieldResult, Reader};
 
 use crate::error::{Code, Error, Result};
 use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
@@ -32,16 +36,18 @@ impl Format for Csv {
             reader: Reader::new(),
             text: vec![0; 1024],
             text_len: 0,
-            ends: vec![0; 32],
-            ends_len: 0,
-            over: false,
-            header: None,
+            cells: Vec::new(),
+            quoted: None,
+            over: None,
+            ended: false,
+            header: Header::Awaited,
         })
     }
 }
 
 /// A header of dotted names, then a line a row as RFC 4180 has it. Null is an empty cell and the empty text is
-/// `""`; what is nested in a list is the list's JSON text.
+/// `""`; what is nested in a list is the list's JSON text. A row of nothing but one null is `""` too, because readers
+/// pass over empty lines.
 struct Table {
     columns: Vec<Vec<String>>,
 }
@@ -62,6 +68,7 @@ impl Writer for Table {
             separate(index, out);
             let value = names.iter().try_fold(&row, |value, name| value.get(name));
             match value {
+                None | Some(Json::Null) if self.columns.len() == 1 => cell("", out),
                 None | Some(Json::Null) => {}
                 Some(Json::String(text)) => cell(text, out),
                 Some(value) => cell(&value.to_text(), out),
@@ -92,126 +99,218 @@ fn cell(text: &str, out: &mut Vec<u8>) {
 struct Rows {
     limits: Limits,
     reader: Reader,
+    /// The text of the row's cells, one after the other, in its first `text_len` bytes.
     text: Vec<u8>,
     text_len: usize,
-    ends: Vec<usize>,
-    ends_len: usize,
-    over: bool,
-    /// The column names as JSON strings; `None` before the first row.
-    header: Option<Result<Vec<Vec<u8>>, ()>>,
+    cells: Vec<Cell>,
+    /// Whether the cell that is being read began with a quote; `None` before its first byte.
+    quoted: Option<bool>,
+    /// Why the row that is being read is refused; its rest is not kept.
+    over: Option<Error>,
+    ended: bool,
+    header: Header,
+}
+
+#[derive(Clone, Copy)]
+struct Cell {
+    /// Where in the row's text it ends.
+    end: usize,
+    quoted: bool,
+}
+
+enum Header {
+    Awaited,
+    Names(Names),
+    /// Without a header no row has a meaning.
+    Refused,
+}
+
+struct Names {
+    /// The columns' names as JSON strings.
+    texts: Vec<Vec<u8>>,
+    /// Whether every name was quoted.
+    quoted: bool,
 }
 
 impl Splitter for Rows {
-    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>) {
-        let mut rest = chunk;
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Item> {
         // An empty input would mean the end of the body to the reader.
-        while !rest.is_empty() && !matches!(self.header, Some(Err(()))) {
-            let read = self.read(rest, out);
-            rest = rest.get(read..).unwrap_or_default();
+        while !bytes.is_empty() {
+            if matches!(self.header, Header::Refused) {
+                *bytes = &[];
+                break;
+            }
+            let item = self.step(bytes);
+            if item.is_some() {
+                return item;
+            }
         }
+        None
     }
 
-    fn finish(mut self: Box<Self>, out: &mut Vec<Item>) {
-        while !matches!(self.header, Some(Err(()))) && !self.step(&[], out).1 {}
+    fn end(&mut self) -> Option<Item> {
+        while !self.ended && !matches!(self.header, Header::Refused) {
+            let item = self.step(&mut [].as_slice());
+            if item.is_some() {
+                return item;
+            }
+        }
+        None
     }
 }
 
 impl Rows {
-    fn read(&mut self, bytes: &[u8], out: &mut Vec<Item>) -> usize {
-        self.step(bytes, out).0
-    }
-
-    /// Lets the reader go on: how many bytes it took, and whether the body has ended.
-    fn step(&mut self, bytes: &[u8], out: &mut Vec<Item>) -> (usize, bool) {
+    /// Lets the reader go on, at most to the end of a cell.
+    fn step(&mut self, bytes: &mut &[u8]) -> Option<Item> {
+        if self.quoted.is_none() {
+            // Before a row the reader passes over line ends, and before the first one over a byte order mark.
+            let start = self.cells.is_empty();
+            let over = |byte: &u8| start && (matches!(byte, b'\r' | b'\n') || BYTE_ORDER_MARK.contains(byte));
+            self.quoted = bytes.iter().find(|byte| !over(byte)).map(|byte| *byte == b'"');
+        }
         let text = self.text.get_mut(self.text_len..).unwrap_or_default();
-        let ends = self.ends.get_mut(self.ends_len..).unwrap_or_default();
-        let (result, read, wrote, ended) = self.reader.read_record(bytes, text, ends);
+        let (result, read, wrote) = self.reader.read_field(bytes, text);
+        *bytes = bytes.get(read..).unwrap_or_default();
         self.text_len += wrote;
-        self.ends_len += ended;
-        // A row's bounds: its text, and its cells, which cost memory even when they are empty.
-        if self.text_len + self.ends_len > self.limits.item_bytes_max {
-            self.over = true;
+        if self.text_len > self.limits.item_bytes_max {
+            self.over.get_or_insert_with(|| too_large(self.limits));
         }
         match result {
-            ReadRecordResult::InputEmpty => {}
-            ReadRecordResult::OutputFull if self.over => self.text_len = 0,
-            ReadRecordResult::OutputEndsFull if self.over => self.ends_len = 0,
-            ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
-            ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-            ReadRecordResult::Record => self.row(out),
-            ReadRecordResult::End => return (read, true),
+            ReadFieldResult::InputEmpty => {}
+            ReadFieldResult::OutputFull if self.over.is_some() => self.text_len = 0,
+            ReadFieldResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+            ReadFieldResult::Field { record_end } => {
+                self.cell();
+                if record_end {
+                    return self.row();
+                }
+            }
+            ReadFieldResult::End => self.ended = true,
         }
-        (read, false)
+        None
+    }
+
+    /// The end of a cell.
+    fn cell(&mut self) {
+        let quoted = self.quoted.take() == Some(true);
+        if self.cells.len() < self.limits.columns_max {
+            return self.cells.push(Cell { end: self.text_len, quoted });
+        }
+        let max = self.limits.columns_max;
+        self.over.get_or_insert_with(|| {
+            let text = format!("a row may have at most {max} cells; raise `sourcing.table_columns_max`");
+            Error::new(Code::TooLarge, text)
+        });
     }
 
     /// The end of a row.
-    fn row(&mut self, out: &mut Vec<Item>) {
-        let over = std::mem::take(&mut self.over);
+    fn row(&mut self) -> Option<Item> {
+        let cells = std::mem::take(&mut self.cells);
         let text = self.text.get(..std::mem::take(&mut self.text_len)).unwrap_or_default();
-        let ends = self.ends.get(..std::mem::take(&mut self.ends_len)).unwrap_or_default();
-        let cells = || {
-            let starts = std::iter::once(0).chain(ends.iter().copied());
-            starts.zip(ends).map(|(start, end)| text.get(start..*end).unwrap_or_default())
+        let over = self.over.take();
+        let item = match (&self.header, over) {
+            (Header::Names(names), None) => Some(object(names, text, &cells, self.limits)),
+            (Header::Names(_), Some(error)) => Some(Err(error)),
+            (_, over) => {
+                let names = over.map_or_else(|| header(text, &cells, self.limits), Err);
+                let (header, item) = match names {
+                    Ok(names) => (Header::Names(names), None),
+                    Err(error) => (Header::Refused, Some(Err(error))),
+                };
+                self.header = header;
+                item
+            }
         };
-        match &self.header {
-            _ if over => {
-                self.header.get_or_insert(Err(()));
-                out.push(Err(too_large(self.limits)));
-            }
-            Some(Ok(names)) => out.push(object(names, cells())),
-            _ => {
-                self.header = Some(header(cells()).map_err(|error| out.push(Err(error))));
-            }
-        }
+        self.cells = cells;
+        self.cells.clear();
+        item
     }
+}
+
+/// The cells' texts.
+fn texts<'a>(text: &'a [u8], cells: &'a [Cell]) -> impl Iterator<Item = &'a [u8]> {
+    let starts = std::iter::once(0).chain(cells.iter().map(|cell| cell.end));
+    starts.zip(cells).map(|(start, cell)| text.get(start..cell.end).unwrap_or_default())
 }
 
 /// The column names, ready to be written; a name that comes again is numbered.
-fn header<'a>(cells: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Vec<u8>>> {
-    let mut names: Vec<String> = Vec::new();
-    for (index, cell) in cells.enumerate() {
+fn header(text: &[u8], cells: &[Cell], limits: Limits) -> Result<Names> {
+    let mut taken = HashSet::new();
+    // Where to go on numbering a name: looking from 2 each time would cost the square of the columns.
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut names = Vec::with_capacity(cells.len());
+    for (index, cell) in texts(text, cells).enumerate() {
         let cell = if index == 0 { cell.strip_prefix(BYTE_ORDER_MARK).unwrap_or(cell) } else { cell };
         let name = utf8(cell)?.trim();
-        let numbered = (2..).map(|number| format!("{name}_{number}"));
-        let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !names.contains(name));
-        names.extend(free);
+        if name.len() > limits.column_name_bytes_max {
+            let text = format!(
+                "the name of column {} has {} bytes; the most is {} (`sourcing.table_name_bytes_max`)",
+                index + 1,
+                name.len(),
+                limits.column_name_bytes_max
+            );
+            return Err(Error::new(Code::TooLarge, text));
+        }
+        let mut free = name.to_owned();
+        while !taken.insert(free.clone()) {
+            let number = numbers.entry(name).or_insert(1);
+            *number += 1;
+            free = format!("{name}_{number}");
+        }
+        names.push(serde_json::to_vec(&free).map_err(Error::internal)?);
     }
-    names.iter().map(|name| serde_json::to_vec(name).map_err(Error::internal)).collect()
+    Ok(Names { texts: names, quoted: cells.iter().all(|cell| cell.quoted) })
 }
 
 /// One row as a JSON object. A cell beyond the header has no name: only an empty one can be passed over.
-fn object<'a>(names: &[Vec<u8>], cells: impl Iterator<Item = &'a [u8]>) -> Item {
-    let mut out = vec![b'{'];
-    for (index, cell) in cells.enumerate() {
-        let text = utf8(cell)?;
-        match names.get(index) {
-            None if text.is_empty() => continue,
-            None => {
-                let columns = names.len();
-                return Err(Error::new(
-                    Code::Unprocessable,
-                    format!(
-                        "the row has more cells than the header's {columns}; quote cells that hold a comma"
-                    ),
-                ));
+fn object(names: &Names, text: &[u8], cells: &[Cell], limits: Limits) -> Item {
+    let mut out = Bounded { bytes: vec![b'{'], max: limits.item_bytes_max };
+    // What the bounded text does not take is too large; nothing else can fail.
+    let full = |_| too_large(limits);
+    for (index, (cell, Cell { quoted, .. })) in texts(text, cells).zip(cells).enumerate() {
+        let Some(name) = names.texts.get(index) else {
+            if cell.is_empty() {
+                continue;
             }
-            Some(name) => {
-                if index > 0 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(name);
-                out.push(b':');
-            }
+            let columns = names.texts.len();
+            return Err(Error::new(
+                Code::Unprocessable,
+                format!("the row has more cells than the header's {columns}; quote cells that hold a comma"),
+            ));
+        };
+        let comma: &[u8] = if index > 0 { b"," } else { b"" };
+        [comma, name, b":"].iter().try_for_each(|part| out.write_all(part)).map_err(full)?;
+        match utf8(cell)? {
+            "" if *quoted && !names.quoted => out.write_all(b"\"\""),
+            "" => out.write_all(b"null"),
+            "true" | "false" => out.write_all(cell),
+            number if is_number(number) => out.write_all(cell),
+            text => serde_json::to_writer(&mut out, text).map_err(io::Error::from),
         }
-        match text {
-            "" => out.extend_from_slice(b"null"),
-            "true" | "false" => out.extend_from_slice(cell),
-            number if is_number(number) => out.extend_from_slice(cell),
-            text => serde_json::to_writer(&mut out, text).map_err(Error::internal)?,
-        }
+        .map_err(full)?;
     }
-    out.push(b'}');
-    Ok(out.into())
+    out.write_all(b"}").map_err(full)?;
+    Ok(out.bytes.into())
+}
+
+/// Takes no more bytes than the document may have.
+struct Bounded {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn utf8(cell: &[u8]) -> Result<&str> {

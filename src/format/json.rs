@@ -105,84 +105,93 @@ struct Items {
 }
 
 impl Splitter for Items {
-    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>) {
-        let mut rest = chunk;
-        while !rest.is_empty() {
-            rest = match self.place {
-                Place::Single => self.keep(rest),
-                Place::Within => self.within(rest, out),
-                Place::Broken => return,
-                _ => self.between(rest, out),
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Item> {
+        while !bytes.is_empty() {
+            let item = match self.place {
+                Place::Single => {
+                    self.keep(std::mem::take(bytes));
+                    None
+                }
+                Place::Within => self.within(bytes),
+                Place::Broken => {
+                    *bytes = &[];
+                    None
+                }
+                _ => self.between(bytes),
             };
+            if item.is_some() {
+                return item;
+            }
         }
+        None
     }
 
-    fn finish(mut self: Box<Self>, out: &mut Vec<Item>) {
-        match self.place {
-            Place::Single => self.emit(out),
-            Place::End | Place::Broken => {}
-            Place::Start(_) => out.push(Err(Error::bad_request("the body is empty; send a JSON array"))),
-            _ => out.push(Err(Error::bad_request("the body ends within its array; send the rest again"))),
+    fn end(&mut self) -> Option<Item> {
+        match std::mem::replace(&mut self.place, Place::Broken) {
+            Place::Single => Some(self.item()),
+            Place::End | Place::Broken => None,
+            Place::Start(_) => Some(Err(Error::bad_request("the body is empty; send a JSON array"))),
+            _ => Some(Err(Error::bad_request("the body ends within its array; send the rest again"))),
         }
     }
 }
 
 impl Items {
     /// One byte outside of items.
-    fn between<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Item>) -> &'a [u8] {
-        let Some((&byte, after)) = bytes.split_first() else { return bytes };
+    fn between(&mut self, bytes: &mut &[u8]) -> Option<Item> {
+        let (&byte, after) = bytes.split_first()?;
         self.place = match (self.place, byte) {
             (Place::Start(at), _) if BYTE_ORDER_MARK.get(at) == Some(&byte) => Place::Start(at + 1),
-            (_, b' ' | b'\t' | b'\n' | b'\r') => return after,
+            (place, b' ' | b'\t' | b'\n' | b'\r') => place,
             (Place::Start(_), b'[') => Place::Before(true),
             (Place::Start(_), _) => {
                 self.place = Place::Single;
-                return bytes;
+                return None;
             }
             (Place::Before(true), b']') | (Place::After, b']') => Place::End,
             (Place::After, b',') => Place::Before(false),
             (Place::Before(_), byte) if !matches!(byte, b',' | b']' | b'}' | b':') => {
                 self.place = Place::Within;
-                return bytes;
+                return None;
             }
-            (Place::End, _) => self.broken("there is text after the array's end", out),
-            (Place::After, _) => self.broken("a comma is missing between two items of the array", out),
-            _ => self.broken("an item of the array is missing", out),
+            (Place::End, _) => return self.broken("there is text after the array's end"),
+            (Place::After, _) => return self.broken("a comma is missing between two items of the array"),
+            _ => return self.broken("an item of the array is missing"),
         };
-        after
+        *bytes = after;
+        None
     }
 
     /// The bytes up to the item's end, or all.
-    fn within<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Item>) -> &'a [u8] {
+    fn within(&mut self, bytes: &mut &[u8]) -> Option<Item> {
         let (item, rest, ended) = self.scan.item(bytes);
         self.keep(item);
-        if ended {
+        *bytes = rest;
+        ended.then(|| {
             self.scan = Scan::default();
             self.place = Place::After;
-            self.emit(out);
-        }
-        rest
+            self.item()
+        })
     }
 
-    fn keep<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    fn keep(&mut self, bytes: &[u8]) {
         self.over = self.over || self.item.len() + bytes.len() > self.limits.item_bytes_max;
         if self.over {
             self.item = Vec::new();
         } else {
             self.item.extend_from_slice(bytes);
         }
-        &[]
     }
 
-    fn emit(&mut self, out: &mut Vec<Item>) {
-        let over = std::mem::take(&mut self.over);
-        let item = Bytes::from(std::mem::take(&mut self.item));
-        out.push(if over { Err(too_large(self.limits)) } else { Ok(item) });
+    /// The item that has ended.
+    fn item(&mut self) -> Item {
+        let item = std::mem::take(&mut self.item);
+        if std::mem::take(&mut self.over) { Err(too_large(self.limits)) } else { Ok(item.into()) }
     }
 
-    fn broken(&mut self, what: &str, out: &mut Vec<Item>) -> Place {
-        out.push(Err(Error::bad_request(format!("{what}; the items before it were taken"))));
-        Place::Broken
+    fn broken(&mut self, what: &str) -> Option<Item> {
+        self.place = Place::Broken;
+        Some(Err(Error::bad_request(format!("{what}; the items before it were taken"))))
     }
 }
 

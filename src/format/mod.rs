@@ -3,9 +3,9 @@
 //!
 //! A translator cuts a streamed body into documents and hands each out as JSON text, so that one bad document
 //! fails alone and no body is ever held whole. Must not know HTTP, and must not judge a document: whether it is
-//! valid JSON and within the bounds of depth is sourcing's to say. Rows go out one by one likewise. Adding
-//! a format is one file, its `mod` line
-//! and one entry in [`all`]; the conformance test below then runs on it.
+//! valid JSON and within the bounds of depth is sourcing's to say. Documents are given out one at a time, when they are
+//! asked for: a few bytes of a table can be many documents. Rows go out one by one likewise. Adding a format is one
+//! file, its `mod` line and one entry in [`all`]; the conformance test below then runs on it.
 
 mod csv;
 mod json;
@@ -13,6 +13,7 @@ mod ndjson;
 
 use bytes::Bytes;
 
+use crate::config;
 use crate::error::{Code, Error, Result};
 
 /// The JSON text of one document, or why there is none at this place.
@@ -21,8 +22,22 @@ pub type Item = Result<Bytes>;
 /// Bounds of a translation.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The largest document, in bytes.
+    /// The largest document, in bytes, before its translation and after it.
     pub item_bytes_max: usize,
+    /// The most columns of a table.
+    pub columns_max: usize,
+    /// The longest name of a table's column, in bytes: it comes again in each row's document.
+    pub column_name_bytes_max: usize,
+}
+
+impl From<&config::Sourcing> for Limits {
+    fn from(sourcing: &config::Sourcing) -> Self {
+        Limits {
+            item_bytes_max: sourcing.record_bytes_max,
+            columns_max: sourcing.table_columns_max,
+            column_name_bytes_max: sourcing.table_name_bytes_max,
+        }
+    }
 }
 
 /// One media type's translation to JSON.
@@ -45,12 +60,10 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// `BAD_REQUEST` when it holds none or several, `TOO_LARGE` when it passes the bound.
     fn document(&self, body: Bytes, limits: Limits) -> Result<Bytes> {
-        let mut items = Vec::new();
         let mut splitter = self.splitter(limits);
-        splitter.push(&body, &mut items);
-        splitter.finish(&mut items);
-        let mut items = items.into_iter();
-        match (items.next(), items.next()) {
+        let mut rest: &[u8] = &body;
+        let mut next = || splitter.next(&mut rest).or_else(|| splitter.end());
+        match (next(), next()) {
             (Some(item), None) => item,
             (None, _) => Err(Error::bad_request("the body holds no document; send one")),
             (Some(_), Some(_)) => Err(Error::bad_request(
@@ -60,13 +73,13 @@ pub trait Format: Send + Sync {
     }
 }
 
-/// Cuts one body into documents as its bytes arrive. After `finish` nothing of it is left.
+/// Cuts one body into documents as its bytes arrive, and never holds more than one.
 pub trait Splitter {
-    /// Takes the next bytes and appends what they complete to `out`.
-    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>);
+    /// Takes from the front of `bytes` until a document is complete; `None` once all of them are taken.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Item>;
 
-    /// Takes the end of the body and appends what is left, an error if it ends too early.
-    fn finish(self: Box<Self>, out: &mut Vec<Item>);
+    /// After the body's end: what is left, an error if it ends too early; asked until there is `None`.
+    fn end(&mut self) -> Option<Item>;
 }
 
 /// Writes rows, each given as the JSON text of an object, and never holds more than one.
@@ -109,8 +122,11 @@ pub fn by_name(name: &str) -> Option<&'static dyn Format> {
 
 /// The error of a document that passes its bound.
 fn too_large(limits: Limits) -> Error {
-    let bytes = limits.item_bytes_max;
-    Error::new(Code::TooLarge, format!("a document may have at most {bytes} bytes; send it in parts"))
+    let text = format!(
+        "a record may have at most {} bytes as JSON; send it in parts or raise `sourcing.record_bytes_max`",
+        limits.item_bytes_max
+    );
+    Error::new(Code::TooLarge, text)
 }
 
 /// The byte order mark that some tools write in front of UTF-8.

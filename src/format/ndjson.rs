@@ -49,19 +49,22 @@ struct Lines {
 }
 
 impl Splitter for Lines {
-    fn push(&mut self, chunk: &[u8], out: &mut Vec<Item>) {
-        let mut rest = chunk;
-        while let Some(at) = memchr::memchr(b'\n', rest) {
-            let (line, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Item> {
+        while let Some(at) = memchr::memchr(b'\n', bytes) {
+            let (line, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
             self.keep(line);
-            self.emit(out);
-            rest = after.get(1..).unwrap_or_default();
+            *bytes = after.get(1..).unwrap_or_default();
+            let item = self.line();
+            if item.is_some() {
+                return item;
+            }
         }
-        self.keep(rest);
+        self.keep(std::mem::take(bytes));
+        None
     }
 
-    fn finish(mut self: Box<Self>, out: &mut Vec<Item>) {
-        self.emit(out);
+    fn end(&mut self) -> Option<Item> {
+        self.line()
     }
 }
 
@@ -75,16 +78,15 @@ impl Lines {
         }
     }
 
-    fn emit(&mut self, out: &mut Vec<Item>) {
+    /// The line that has ended, unless it is empty.
+    fn line(&mut self) -> Option<Item> {
         let line = std::mem::take(&mut self.line);
         let first = std::mem::take(&mut self.first);
         if std::mem::take(&mut self.over) {
-            return out.push(Err(too_large(self.limits)));
+            return Some(Err(too_large(self.limits)));
         }
         let text = if first { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
         let text = text.trim_ascii();
-        if !text.is_empty() {
-            out.push(Ok(Bytes::copy_from_slice(text)));
-        }
+        (!text.is_empty()).then(|| Ok(Bytes::copy_from_slice(text)))
     }
 }

@@ -1,18 +1,30 @@
 //! One suite for every format, then each format's own cases.
-#![allow(clippy::unwrap_used, reason = "a test that fails should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that fails should stop"
+)]
 
 use super::*;
 
-const LIMITS: Limits = Limits { item_bytes_max: 64 };
+const LIMITS: Limits = Limits { item_bytes_max: 64, columns_max: 5, column_name_bytes_max: 16 };
+
+/// The items of `body`, sent in chunks of `size` bytes.
+fn items(format: &dyn Format, limits: Limits, body: &[u8], size: usize) -> Vec<Item> {
+    let mut splitter = format.splitter(limits);
+    let mut items = Vec::new();
+    for mut chunk in body.chunks(size) {
+        items.extend(std::iter::from_fn(|| splitter.next(&mut chunk)));
+    }
+    items.extend(std::iter::from_fn(|| splitter.end()));
+    items
+}
 
 /// The items of `body`, sent in chunks of `size` bytes; errors as their code.
 fn split(format: &dyn Format, body: &[u8], size: usize) -> Vec<String> {
-    let mut items = Vec::new();
-    let mut splitter = format.splitter(LIMITS);
-    for chunk in body.chunks(size) {
-        splitter.push(chunk, &mut items);
-    }
-    splitter.finish(&mut items);
+    let items = items(format, LIMITS, body, size);
     let text = |item: Bytes| String::from_utf8(item.to_vec()).unwrap();
     items.into_iter().map(|item| item.map_or_else(|error| error.code().to_string(), text)).collect()
 }
@@ -66,18 +78,12 @@ fn every_format_survives_any_bytes() {
             })
             .take(100)
             .collect();
-            let mut whole = Vec::new();
-            let mut splitter = format.splitter(LIMITS);
-            splitter.push(&body, &mut whole);
-            splitter.finish(&mut whole);
-            let mut parts = Vec::new();
-            let mut splitter = format.splitter(LIMITS);
-            body.chunks(1).for_each(|chunk| splitter.push(chunk, &mut parts));
-            splitter.finish(&mut parts);
-            let plain = |items: Vec<Item>| -> Vec<_> {
-                items.into_iter().map(|item| item.map_err(|error| error.code())).collect()
+            let plain = |size| -> Vec<_> {
+                let items = items(*format, LIMITS, &body, size).into_iter();
+                items.map(|item| item.map_err(|error| error.code())).collect()
             };
-            assert_eq!(plain(whole), plain(parts), "{} seed {seed}", format.name());
+            let (whole, parts) = (plain(100), plain(1));
+            assert_eq!(whole, parts, "{} seed {seed}", format.name());
         }
     }
 }
@@ -159,22 +165,115 @@ fn one_document_is_one() {
 }
 
 #[test]
+fn documents_are_made_only_when_they_are_asked_for() {
+    // So a few bytes that are many documents never stand in memory as all of them.
+    for (name, body, rest_of_it) in
+        [("json", "[1,2,3]", ",2,3]"), ("ndjson", "1\n2\n3\n", "2\n3\n"), ("csv", "a\n1\n2\n3\n", "2\n3\n")]
+    {
+        let mut rest = body.as_bytes();
+        let first = by_name(name).unwrap().splitter(LIMITS).next(&mut rest).unwrap();
+        assert!(first.unwrap().contains(&b'1'), "{name}");
+        assert_eq!(rest, rest_of_it.as_bytes(), "{name}");
+    }
+}
+
+#[test]
+fn a_header_of_many_equal_names_is_numbered_or_refused_at_once() {
+    let csv = by_name("csv").unwrap();
+    let limits = |columns_max| Limits { item_bytes_max: 4_000_000, columns_max, column_name_bytes_max: 16 };
+    let names = 100_000;
+    let body = format!("{}\n{}\n", ",".repeat(names - 1), ",".repeat(names - 1));
+    let Ok([item]) = <[Item; 1]>::try_from(items(csv, limits(names - 1), body.as_bytes(), 10_000)) else {
+        panic!("one error ends it");
+    };
+    let error = item.unwrap_err();
+    assert_eq!(error.code(), Code::TooLarge);
+    assert!(error.message().contains("99999 cells; raise `sourcing.table_columns_max`"), "{error}");
+    let Ok([item]) = <[Item; 1]>::try_from(items(csv, limits(names), body.as_bytes(), 10_000)) else {
+        panic!("one row");
+    };
+    let row = item.unwrap();
+    assert!(row.starts_with(br#"{"":null,"_2":null,"_3":null,"#) && row.ends_with(br#","_100000":null}"#));
+    check("csv", "a,a_2,a,a,a\n1,2,3,4,5", &[r#"{"a":1,"a_2":2,"a_3":3,"a_4":4,"a_5":5}"#]);
+}
+
+#[test]
+fn csv_names_columns_and_rows_are_bounded() {
+    let long = "n".repeat(17);
+    check("csv", &format!("a,{long}\n1,2\n3,4\n"), &["TOO_LARGE"]);
+    check("csv", &format!("a,{}\n1,\n", &long[1..]), &[r#"{"a":1,"nnnnnnnnnnnnnnnn":null}"#]);
+    check("csv", "a\n1,,,,\n1,,,,,\n2\n", &[r#"{"a":1}"#, "TOO_LARGE", r#"{"a":2}"#]);
+    // 30 bytes as sent, 180 as JSON; and 4 cells whose names alone are too much.
+    let control = "\u{1}".repeat(30);
+    check("csv", &format!("a\n{control}\n1\n"), &["TOO_LARGE", r#"{"a":1}"#]);
+    let wide = "x".repeat(16);
+    check(
+        "csv",
+        &format!("{wide},{wide},{wide},{wide}\n1\n1,2,3,4\n"),
+        &[r#"{"xxxxxxxxxxxxxxxx":1}"#, "TOO_LARGE"],
+    );
+}
+
+#[test]
+fn an_empty_cell_is_null_and_a_quoted_one_the_empty_text() {
+    check(
+        "csv",
+        "a,b\n,\n\"\",\"\"\n\n\"\",1,\"\"\n\"x\",\"\"",
+        &[r#"{"a":null,"b":null}"#, r#"{"a":"","b":""}"#, r#"{"a":"","b":1}"#, r#"{"a":"x","b":""}"#],
+    );
+    check("csv", "\"a\",\"b\"\n\"\",\"1\"\n", &[r#"{"a":null,"b":1}"#]);
+}
+
+/// `rows` of objects with `columns`, written and read again.
+fn round(format: &dyn Format, columns: &[Vec<String>], rows: &[String]) -> Vec<String> {
+    let (mut out, mut writer) = (Vec::new(), format.writer(columns));
+    writer.begin(&mut out);
+    for row in rows {
+        writer.row(row, &mut out).unwrap();
+    }
+    writer.end(&mut out);
+    let limits = Limits { item_bytes_max: 10_000, columns_max: 10, column_name_bytes_max: 100 };
+    let read = items(format, limits, &out, 7).into_iter();
+    read.map(|item| String::from_utf8(item.unwrap().to_vec()).unwrap()).collect()
+}
+
+#[test]
 fn every_format_writes_what_it_reads() {
     let columns = [vec!["a".to_owned()], vec!["b, \"c\"".to_owned()]];
-    let rows = [r#"{"a":1.50,"b, \"c\"":"x, \"y\"\n\rz"}"#, r#"{"a":null,"b, \"c\"":"007"}"#];
+    let rows = [
+        r#"{"a":1.50,"b, \"c\"":"x, \"y\"\n\rz"}"#,
+        r#"{"a":null,"b, \"c\"":"007"}"#,
+        r#"{"a":"","b, \"c\"":null}"#,
+        r#"{"a":"","b, \"c\"":""}"#,
+    ];
     for format in all() {
-        let (mut out, mut writer) = (Vec::new(), format.writer(&columns));
-        writer.begin(&mut out);
-        for row in rows {
-            writer.row(row, &mut out).unwrap();
+        assert_eq!(round(*format, &columns, &rows.map(str::to_owned)), rows, "{}", format.name());
+    }
+    let csv = by_name("csv").unwrap();
+    let alone = [r#"{"a":1}"#.to_owned(), r#"{"a":null}"#.to_owned(), r#"{"a":""}"#.to_owned()];
+    // Readers pass over empty lines: a row must not get lost, so its null becomes the empty text.
+    assert_eq!(round(csv, &columns[..1], &alone), [r#"{"a":1}"#, r#"{"a":""}"#, r#"{"a":""}"#]);
+}
+
+mod property {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever text stands in a row comes back, and null does not become text nor text null.
+        #[test]
+        fn what_is_written_is_read(rows in prop::collection::vec(
+            prop::array::uniform3(prop::option::of("[a \"',;\r\n\t\u{0}é🜚-]{0,6}")), 1..8,
+        )) {
+            let columns = ["a", "b", "c"].map(|name| vec![name.to_owned()]);
+            let rows: Vec<String> = rows.into_iter().map(|[a, b, c]| {
+                let text = |cell: Option<String>| serde_json::to_string(&cell).unwrap();
+                format!(r#"{{"a":{},"b":{},"c":{}}}"#, text(a), text(b), text(c))
+            }).collect();
+            for format in all() {
+                prop_assert_eq!(round(*format, &columns, &rows), &rows[..], "{}", format.name());
+            }
         }
-        writer.end(&mut out);
-        let mut items = Vec::new();
-        let mut splitter = format.splitter(Limits { item_bytes_max: 1_000 });
-        splitter.push(&out, &mut items);
-        splitter.finish(&mut items);
-        let read: Vec<String> =
-            items.into_iter().map(|item| String::from_utf8(item.unwrap().to_vec()).unwrap()).collect();
-        assert_eq!(read, rows, "{}", format.name());
     }
 }

@@ -93,11 +93,17 @@ async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, ne
         return next.run(request).await;
     }
     let limit = Duration::from_millis(shared.config.server.request_timeout_ms);
+    let reads_only = request.method().is_safe();
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
+            let advice = if reads_only {
+                "ask for less"
+            } else {
+                "ask for less; whether what it sends is stored is not known: repeat it with the same idempotency key"
+            };
             let text = format!(
-                "the request took longer than {} ms; ask for less or raise `server.request_timeout_ms`",
+                "the request took longer than {} ms (`server.request_timeout_ms`); {advice}",
                 limit.as_millis()
             );
             Refusal::new(Error::new(Code::Timeout, text)).into_response()

@@ -42,7 +42,7 @@ pub(super) async fn record(
     let format = format_of(&headers)?;
     let bytes_max = shared.config.sourcing.record_bytes_max;
     let body = graphql::read(&headers, body, "record", bytes_max, "sourcing.record_bytes_max").await?;
-    let limits = format::Limits { item_bytes_max: bytes_max };
+    let limits = (&shared.config.sourcing).into();
     let input = Input {
         source: Source::new(category, subcategory, source_name)?,
         source_uid: Some(source_uid),
@@ -91,10 +91,14 @@ pub(super) async fn batch(
         content_type: content_type(&headers),
         envelope: envelope(&headers, &visit)?,
         index: 0,
+        bytes: 0,
+        group: Group::default(),
         outcome: Outcome::default(),
         shared: &shared,
     };
-    batch.read(format_of(&headers)?, body, bytes_max).await?;
+    let read = batch.read(format_of(&headers)?, body, bytes_max).await;
+    batch.source().await;
+    read.map_err(|error| batch.cut_short(&error))?;
     Ok((StatusCode::ACCEPTED, axum::Json(batch.outcome)).into_response())
 }
 
@@ -126,6 +130,9 @@ struct Batch<'a> {
     envelope: Envelope,
     /// How many documents were seen.
     index: u64,
+    /// How many bytes they had, as JSON.
+    bytes: usize,
+    group: Group,
     outcome: Outcome,
 }
 
@@ -139,65 +146,61 @@ struct Group {
 
 impl Batch<'_> {
     /// Reads the body to its end; what is complete is sourced while the rest is still on its way.
-    async fn read(&mut self, format: &dyn Format, body: Body, bytes_max: usize) -> Result<(), Refusal> {
-        let item_bytes_max = self.shared.config.sourcing.record_bytes_max;
-        let mut splitter = format.splitter(format::Limits { item_bytes_max });
+    async fn read(&mut self, format: &dyn Format, body: Body, bytes_max: usize) -> Result<()> {
+        let mut splitter = format.splitter((&self.shared.config.sourcing).into());
         let mut chunks = body.into_data_stream();
-        let (mut items, mut group, mut bytes) = (Vec::new(), Group::default(), 0_usize);
         let patience = Duration::from_millis(self.shared.config.server.request_timeout_ms);
-        while let Some(chunk) =
-            tokio::time::timeout(patience, chunks.next()).await.map_err(|_| self.stalled())?
-        {
-            let chunk = chunk.map_err(|error| self.cut_off(error))?;
-            bytes = bytes.saturating_add(chunk.len());
-            if bytes > bytes_max {
-                self.source(&mut group).await;
-                return Err(self.too_large(bytes_max));
+        let stalled = |_| Error::new(Code::Timeout, "nothing came for too long");
+        let mut sent = 0_usize;
+        while let Some(chunk) = tokio::time::timeout(patience, chunks.next()).await.map_err(stalled)? {
+            let chunk = chunk.map_err(|error| {
+                Error::bad_request("the body ended before it was complete").with_cause(error)
+            })?;
+            sent = sent.saturating_add(chunk.len());
+            let mut rest: &[u8] = &chunk;
+            // A table's rows become larger than they were sent: what is stored is bounded too.
+            while sent.max(self.bytes) <= bytes_max {
+                let Some(item) = splitter.next(&mut rest) else { break };
+                self.take(item).await;
             }
-            splitter.push(&chunk, &mut items);
-            self.take(&mut items, &mut group).await;
+            if sent.max(self.bytes) > bytes_max {
+                let text = format!("the batch has more than {bytes_max} bytes (`sourcing.batch_bytes_max`)");
+                return Err(Error::new(Code::TooLarge, text));
+            }
         }
-        splitter.finish(&mut items);
-        self.take(&mut items, &mut group).await;
-        self.source(&mut group).await;
+        while let Some(item) = splitter.end() {
+            self.take(item).await;
+        }
         Ok(())
     }
 
-    fn stalled(&self) -> Refusal {
-        let text = format!("nothing came for too long; {}", self.so_far());
-        Refusal::new(Error::new(Code::Timeout, text))
+    /// The error of a batch that could not be read to its end, with what has become of its beginning.
+    fn cut_short(&self, error: &Error) -> Error {
+        let (seen, accepted) = (self.index, self.outcome.accepted);
+        let again = match (&self.idempotency_key, accepted) {
+            (_, 0) => "send it again",
+            (Some(_), _) => "sent again with the same `Idempotency-Key` they are not repeated",
+            (None, _) => "without an `Idempotency-Key` they would be repeated, so send only what follows",
+        };
+        let text =
+            format!("{}; of the first {seen} records {accepted} were accepted: {again}", error.message());
+        Error::new(error.code(), text)
     }
 
-    fn cut_off(&self, error: axum::Error) -> Refusal {
-        let text = format!("the body ended before it was complete; {}", self.so_far());
-        Refusal::new(Error::bad_request(text).with_cause(error))
-    }
-
-    fn too_large(&self, bytes_max: usize) -> Refusal {
-        let text = format!("the batch is larger than {bytes_max} bytes; {}", self.so_far());
-        Refusal::new(Error::new(Code::TooLarge, text))
-    }
-
-    fn so_far(&self) -> String {
-        let accepted = self.outcome.accepted;
-        format!("{accepted} records were accepted, the same `Idempotency-Key` will not repeat them")
-    }
-
-    async fn take(&mut self, items: &mut Vec<format::Item>, group: &mut Group) {
-        for item in items.drain(..) {
-            let index = self.index;
-            self.index += 1;
-            match item.and_then(|body| self.input(index, body)) {
-                Ok(input) => {
-                    group.bytes = group.bytes.saturating_add(input.body.len());
-                    group.indexes.push(index);
-                    group.inputs.push(input);
-                }
-                Err(error) => self.reject(index, &error),
+    async fn take(&mut self, item: format::Item) {
+        let index = self.index;
+        self.index += 1;
+        match item.and_then(|body| self.input(index, body)) {
+            Ok(input) => {
+                self.bytes = self.bytes.saturating_add(input.body.len());
+                self.group.bytes = self.group.bytes.saturating_add(input.body.len());
+                self.group.indexes.push(index);
+                self.group.inputs.push(input);
             }
-            if group.inputs.len() >= TOGETHER || group.bytes >= TOGETHER_BYTES {
-                self.source(group).await;
-            }
+            Err(error) => self.reject(index, &error),
+        }
+        if self.group.inputs.len() >= TOGETHER || self.group.bytes >= TOGETHER_BYTES {
+            self.source().await;
         }
     }
 
@@ -219,8 +222,9 @@ impl Batch<'_> {
         })
     }
 
-    async fn source(&mut self, group: &mut Group) {
-        let Group { indexes, inputs, .. } = std::mem::take(group);
+    /// Hands on the documents that stand together.
+    async fn source(&mut self) {
+        let Group { indexes, inputs, .. } = std::mem::take(&mut self.group);
         if inputs.is_empty() {
             return;
         }

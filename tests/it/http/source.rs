@@ -1,6 +1,7 @@
 //! The source routes: receipts, idempotency, batches in every format, bounds, and what a bad record does
 //! to others.
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::node::{Node, code};
@@ -119,4 +120,52 @@ async fn a_large_batch_streams_through() {
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(answer["accepted"], 10_000, "{answer}");
     assert_eq!(answer["receipts"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_bounded_by_what_it_becomes() {
+    let node = Node::with(|config| {
+        config.sourcing.record_bytes_max = 10_000;
+        config.sourcing.batch_bytes_max = 20_000;
+    })
+    .await;
+    let send = async |body: String, key: Option<&str>| {
+        let mut request = node.post("/source/table/wide/feed").bearer_auth(node.admin());
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.header("content-type", "text/csv").body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    // 2 kB of rows, which become 1 MB.
+    let rows = format!("{}\n{}", "n".repeat(1_000), "1\n".repeat(1_000));
+    let (status, answer) = send(rows.clone(), None).await;
+    assert_eq!((status, &answer["error"]["code"]), (413, &json!("TOO_LARGE")), "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("of the first 20 records 20 were accepted: without an"), "{message}");
+    assert!(message.contains("`sourcing.batch_bytes_max`"), "{message}");
+    let (_, answer) = send(rows, Some("load")).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("with the same `Idempotency-Key` they are not repeated"), "{message}");
+    for (body, says) in [
+        (format!("{}\n1\n", "n".repeat(1_025)), "`sourcing.table_name_bytes_max`"),
+        (format!("{}\n1\n", ",".repeat(10_000)), "`sourcing.table_columns_max`"),
+    ] {
+        let (status, answer) = send(body, None).await;
+        assert_eq!((status, &answer["rejected"][0]["code"]), (202, &json!("TOO_LARGE")), "{answer}");
+        assert!(answer["rejected"][0]["message"].as_str().unwrap().contains(says), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_stalls_says_what_became_of_it() {
+    let node = Node::with(|config| config.server.request_timeout_ms = 300).await;
+    let begin = futures_util::stream::iter([Ok::<_, std::io::Error>("{\"n\":1}\n{\"n\":2}\n{\"n\"")]);
+    let body = reqwest::Body::wrap_stream(begin.chain(futures_util::stream::pending()));
+    let request = node.post("/source/batch/stalled/feed").bearer_auth(node.admin());
+    let answer = request.header("content-type", "application/x-ndjson").body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 504);
+    let answer: Value = answer.json().await.unwrap();
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("of the first 2 records 2 were accepted: without an"), "{message}");
 }

@@ -128,7 +128,7 @@ impl Build<'_> {
         match kind {
             ShapedKind::Scalar(scalar) => Some(TypeRef::named(scalar_name(*scalar))),
             ShapedKind::List(item) => Some(self.output(id, item, nested, shown)?.list()),
-            ShapedKind::Object(fields) => {
+            ShapedKind::Object(fields) | ShapedKind::Packed(fields) => {
                 let name = self.free(nested.to_owned());
                 let members = self.members(fields, &name, shown);
                 if members.is_empty() {
@@ -151,7 +151,7 @@ impl Build<'_> {
             }
             above.push(field.name.clone());
             match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) => {}
+                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) | ShapedKind::Packed(_) => {}
                 ShapedKind::Scalar(scalar) => {
                     let name = above.join("_");
                     // `a_b` and `a { b }` would be one name: the first keeps it.
@@ -175,7 +175,9 @@ impl Build<'_> {
                 continue;
             }
             let ty = match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) => Some(TypeRef::named("PresenceFilter")),
+                ShapedKind::Scalar(Scalar::Json) | ShapedKind::Packed(_) => {
+                    Some(TypeRef::named("PresenceFilter"))
+                }
                 ShapedKind::Scalar(scalar) => Some(TypeRef::named(format!("{}Filter", scalar_name(*scalar)))),
                 ShapedKind::List(item) => Some(TypeRef::named(match &**item {
                     ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
@@ -222,7 +224,7 @@ impl Build<'_> {
                 continue;
             }
             let ty = match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) => None,
+                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) | ShapedKind::Packed(_) => None,
                 ShapedKind::Scalar(_) => Some(TypeRef::named("SortOrder")),
                 ShapedKind::Object(children) => {
                     self.nested.get(&field.id).cloned().and_then(|ty| self.order(children, &ty, shown, false))
@@ -422,12 +424,6 @@ pub(super) fn fingerprint(collection: &Collection, shown: Visibility<'_>, out: &
 fn codes(fields: &[Shaped], shown: Visibility<'_>, out: &mut Vec<u8>) {
     for field in fields {
         out.push(shown(field.id) as u8);
-        let mut kind = &field.kind;
-        while let ShapedKind::List(item) = kind {
-            kind = item;
-        }
-        if let ShapedKind::Object(children) = kind {
-            codes(children, shown, out);
-        }
+        codes(field.children(), shown, out);
     }
 }

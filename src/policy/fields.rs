@@ -142,7 +142,9 @@ impl Walk<'_> {
 fn children(kind: &Kind) -> Option<&[Field]> {
     match kind {
         Kind::Scalar(_) => None,
-        Kind::Object(fields) => Some(fields).filter(|fields| !fields.is_empty()).map(Vec::as_slice),
+        Kind::Object(fields) | Kind::Packed(fields) => {
+            Some(fields).filter(|fields| !fields.is_empty()).map(Vec::as_slice)
+        }
         Kind::List(items) => children(items),
     }
 }

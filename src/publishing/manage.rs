@@ -89,7 +89,7 @@ fn described(above: &[&str], field: &Field) -> Value {
 fn type_of(kind: &Kind) -> String {
     match kind {
         Kind::Scalar(scalar) => scalar.name().to_owned(),
-        Kind::Object(_) => "Object".to_owned(),
+        Kind::Object(_) | Kind::Packed(_) => "Object".to_owned(),
         Kind::List(item) => format!("[{}]", type_of(item)),
     }
 }

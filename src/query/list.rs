@@ -1,4 +1,5 @@
-//! Projecting the text of list columns: a scanner that copies what is selected and skips the rest.
+//! Projecting the text of list columns and packed objects: a scanner that copies what is selected and skips the
+//! rest.
 //!
 //! It relies on what we write ourselves: compact text, keys that are GraphQL names. It must never see a raw
 //! record; whatever it does not expect ends in `None`.
@@ -14,8 +15,12 @@ use crate::shape::Scalar;
 pub(super) enum Item {
     /// The value's own bytes.
     Copy,
-    /// The same, of a list of `Int`, which may have been widened since it was planned.
+    /// The same, of an `Int`, which may have been widened since it was planned.
     Int,
+    /// A `BigInt`, in quotes; rows from before it was widened have none.
+    BigInt,
+    /// A `Float`, without quotes; rows from before it was widened may have some.
+    Float,
     /// A scalar, replaced.
     Masked(Scalar, Mask),
     /// An object's selected members.
@@ -49,20 +54,20 @@ impl Member {
     }
 }
 
-/// Appends the selection of each item of the list that `text` holds. `None` when it holds something else.
-pub(super) fn items(
+/// Appends what is selected of the value that `text` holds. `None` when it holds something else.
+pub(super) fn project(
     text: &str,
     item: &Item,
     shown: &[bool],
     signer: &Signer,
     out: &mut Vec<u8>,
 ) -> Option<()> {
-    if matches!(item, Item::Copy) {
+    if matches!(item, Item::List(item) if matches!(**item, Item::Copy)) {
         out.extend_from_slice(text.as_bytes());
         return Some(());
     }
     let scan = Scan { bytes: text.as_bytes(), shown, signer };
-    scan.list(0, item, out).map(drop)
+    scan.item(0, item, out).map(drop)
 }
 
 struct Scan<'a> {
@@ -148,7 +153,7 @@ impl Scan<'_> {
         match item {
             Item::Object(members) => self.object(place, members, out),
             Item::List(item) => self.list(place, item, out),
-            Item::Copy | Item::Int | Item::Masked(..) | Item::Null | Item::Text(_) => {
+            item => {
                 let end = self.value_end(place)?;
                 self.scalar(place, end, item, out)?;
                 Some(end)
@@ -167,6 +172,18 @@ impl Scan<'_> {
                 }
                 out.extend_from_slice(bytes);
             }
+            Item::BigInt if !matches!(bytes, [b'"', ..] | b"null") => {
+                out.push(b'"');
+                out.extend_from_slice(bytes);
+                out.push(b'"');
+            }
+            Item::BigInt => out.extend_from_slice(bytes),
+            Item::Float => match bytes {
+                [b'"', integer @ .., b'"'] => {
+                    write::float(std::str::from_utf8(integer).ok()?.parse().ok()?, out);
+                }
+                number => out.extend_from_slice(number),
+            },
             Item::Text(text) => out.extend_from_slice(text),
             Item::Masked(Scalar::Json, mask) => {
                 let text = std::str::from_utf8(bytes).ok()?;

@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::query::list::{Item, items};
+use crate::query::list::{Item, Member, project};
 use crate::query::{ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
 use crate::record::Signer;
 use crate::shape::Scalar;
@@ -54,7 +54,8 @@ enum Op {
     Id {
         column: usize,
     },
-    List {
+    /// What is selected of the JSON text in a column: of a list, or of a packed object.
+    Text {
         column: usize,
         item: Item,
     },
@@ -122,9 +123,9 @@ impl Plan {
                     Some(id) => write::text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), out),
                     None => out.extend_from_slice(b"null"),
                 },
-                Op::List { column, item } => match row.text(*column)? {
-                    Some(text) => items(text, item, &shown, signer, out)
-                        .ok_or_else(|| Error::stale("a list column holds other text than was planned"))?,
+                Op::Text { column, item } => match row.text(*column)? {
+                    Some(text) => project(text, item, &shown, signer, out)
+                        .ok_or_else(|| Error::stale("a column holds other text than was planned"))?,
                     None => out.extend_from_slice(b"null"),
                 },
                 Op::Object { presence: column, skip } | Op::Shown { condition: column, skip } => {
@@ -285,15 +286,15 @@ impl Builder<'_> {
                 });
             }
             // No mask can stand for an object.
-            (Form::Object(_), Some(_)) => self.null(),
+            (Form::Object(_) | Form::Packed(_), Some(_)) => self.null(),
             (Form::Object(nodes), None) => {
                 let presence = self.column(ColumnRef::Presence(id));
                 self.skippable(|skip| Op::Object { presence, skip }, |builder| builder.object(nodes));
             }
-            (Form::List(form), mask) => {
+            (form @ (Form::List(_) | Form::Packed(_)), mask) => {
                 let column = self.column(ColumnRef::Field(id));
                 let item = self.item(form, mask.as_ref());
-                self.push(Op::List { column, item });
+                self.push(Op::Text { column, item });
             }
         }
     }
@@ -301,17 +302,19 @@ impl Builder<'_> {
     fn item(&mut self, form: &Form, mask: Option<&Mask>) -> Item {
         match (form, mask) {
             (Form::Scalar(Scalar::Int), None) => Item::Int,
+            (Form::Scalar(Scalar::BigInt), None) => Item::BigInt,
+            (Form::Scalar(Scalar::Float), None) => Item::Float,
             (Form::Scalar(_), None) => Item::Copy,
             (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
-            (Form::Object(_), Some(_)) => Item::Null,
-            (Form::Object(nodes), None) => {
-                Item::Object(nodes.iter().map(|node| self.list_member(node)).collect())
+            (Form::Object(_) | Form::Packed(_), Some(_)) => Item::Null,
+            (Form::Object(nodes) | Form::Packed(nodes), None) => {
+                Item::Object(nodes.iter().map(|node| self.member(node)).collect())
             }
             (Form::List(inner), mask) => Item::List(Box::new(self.item(inner, mask))),
         }
     }
 
-    fn list_member(&mut self, node: &Node) -> crate::query::list::Member {
+    fn member(&mut self, node: &Node) -> Member {
         let (name, id, item) = match &node.what {
             What::Typename(name) => {
                 let mut text = Vec::new();
@@ -331,6 +334,6 @@ impl Builder<'_> {
                 self.plan.flags.len() - 1
             })
         });
-        crate::query::list::Member::new(&name, &node.key, item, condition)
+        Member::new(&name, &node.key, item, condition)
     }
 }

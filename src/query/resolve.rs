@@ -49,6 +49,7 @@ pub(super) fn column(field: &Field) -> (ColumnRef, Scalar, bool) {
     match &field.kind {
         Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, false),
         Kind::Object(_) => (ColumnRef::Presence(field.id), Scalar::Boolean, false),
+        Kind::Packed(_) => (ColumnRef::Field(field.id), Scalar::Json, false),
         Kind::List(item) => {
             let scalar = if let Kind::Scalar(scalar) = **item { scalar } else { Scalar::Json };
             (ColumnRef::Field(field.id), scalar, true)
@@ -75,15 +76,9 @@ pub fn walk<'a>(shape: &'a Published, each: &mut dyn FnMut(&[&'a str], &'a Field
     fn below<'a>(fields: &'a [Field], above: &mut Vec<&'a str>, each: &mut dyn FnMut(&[&'a str], &'a Field)) {
         for field in fields {
             each(above, field);
-            let mut kind = &field.kind;
-            while let Kind::List(item) = kind {
-                kind = item;
-            }
-            if let Kind::Object(children) = kind {
-                above.push(&field.name);
-                below(children, above, each);
-                above.pop();
-            }
+            above.push(&field.name);
+            below(field.children(), above, each);
+            above.pop();
         }
     }
     below(&shape.fields, &mut Vec::new(), each);

@@ -46,6 +46,8 @@ pub enum Form {
     Scalar(Scalar),
     /// An object's members.
     Object(Vec<Node>),
+    /// The members of an object that one column holds as text.
+    Packed(Vec<Node>),
     /// Each item of a list.
     List(Box<Form>),
 }
@@ -110,6 +112,7 @@ fn form(kind: &Kind, type_name: &str, children: &[Selected], shown: &mut BTreeSe
         Kind::Scalar(scalar) => Form::Scalar(*scalar),
         Kind::List(item) => Form::List(Box::new(form(item, type_name, children, shown)?)),
         Kind::Object(fields) => Form::Object(nodes(fields, type_name, children, false, shown)?),
+        Kind::Packed(fields) => Form::Packed(nodes(fields, type_name, children, false, shown)?),
     })
 }
 

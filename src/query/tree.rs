@@ -87,7 +87,7 @@ impl Projector<'_> {
             (Form::Scalar(scalar), Some(mask), value) => {
                 mask.apply(Plain::of(value, *scalar), *scalar, self.signer, out);
             }
-            (Form::Object(nodes), None, Some(object @ Json::Object(_))) => {
+            (Form::Object(nodes) | Form::Packed(nodes), None, Some(object @ Json::Object(_))) => {
                 self.object(nodes, object, row, out)
             }
             (Form::List(form), mask, Some(Json::Array(items))) => {

@@ -114,6 +114,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What was written from `str`s only.
+fn text(out: Vec<u8>) -> Cell {
+    Cell::Text(String::from_utf8(out).unwrap_or_default())
+}
+
 /// The row at work.
 struct Row<'a> {
     cells: Vec<Cell>,
@@ -214,11 +219,19 @@ impl<'a> Row<'a> {
                 self.cells.push(Cell::Null);
                 self.absent(fields);
             }
+            (Kind::Packed(fields), Json::Object(members)) => {
+                let mut out = Vec::new();
+                self.item_object(&Fields::of(fields), members, rest, &mut out);
+                self.cells.push(text(out));
+            }
+            (Kind::Packed(_), value) => {
+                self.rescue(value, format!("published as an object, this is {}", values::called(value)));
+                self.cells.push(Cell::Null);
+            }
             (Kind::List(item), Json::Array(items)) => {
                 let mut out = Vec::new();
                 self.list(item, items, rest, &mut out);
-                // Everything written came from `str`.
-                self.cells.push(Cell::Text(String::from_utf8(out).unwrap_or_default()));
+                self.cells.push(text(out));
             }
             (Kind::List(_), value) => {
                 self.rescue(value, format!("published as a list, this is {}", values::called(value)));

@@ -30,8 +30,8 @@ fn object(fields: &[Field], cells: &mut std::slice::Iter<'_, Cell>, out: &mut Ve
                 out.extend_from_slice(b"null");
             }
             (Kind::Scalar(scalar), cell) => values::write(cell, *scalar, out),
-            // A list's text is JSON already.
-            (Kind::List(_), cell) => values::write(cell, Scalar::Json, out),
+            // Their text is JSON already.
+            (Kind::List(_) | Kind::Packed(_), cell) => values::write(cell, Scalar::Json, out),
         }
     }
     out.push(b'}');

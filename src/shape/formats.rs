@@ -69,6 +69,11 @@ pub(super) fn of(text: &str) -> Formats {
     formats
 }
 
+/// Formats of a JSON number: CSV, for one, makes numbers of all digits.
+pub(super) fn of_number(text: &str) -> Formats {
+    if is_card(text.as_bytes()) { CARD } else { 0 }
+}
+
 /// Formats made of digits and a few signs.
 fn of_number_like(text: &str) -> Formats {
     let Some(&first) = text.as_bytes().first() else { return 0 };

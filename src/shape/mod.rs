@@ -56,6 +56,9 @@ pub enum Kind {
     Scalar(Scalar),
     /// A nested object: its leaves are flattened into columns, `p<id>` (boolean) says whether it is there.
     Object(Vec<Field>),
+    /// A nested object that found no room among the columns: column `f<id>`, compact JSON text with published names
+    /// and output values. Typed like any other; its members can be shown, not filtered, ordered or grouped by.
+    Packed(Vec<Field>),
     /// A list: column `f<id>`, compact JSON text with published names and output values.
     List(Box<Kind>),
 }
@@ -210,7 +213,7 @@ fn add_columns(fields: &[Field], columns: &mut Vec<Column>) {
         };
         match &field.kind {
             Kind::Scalar(scalar) => add('f', scalar.sql()),
-            Kind::List(_) => add('f', SqlType::Text),
+            Kind::List(_) | Kind::Packed(_) => add('f', SqlType::Text),
             Kind::Object(children) => {
                 add('p', SqlType::Bool);
                 add_columns(children, columns);
@@ -227,7 +230,7 @@ impl Field {
             kind = item;
         }
         match kind {
-            Kind::Object(children) => children,
+            Kind::Object(children) | Kind::Packed(children) => children,
             _ => &[],
         }
     }

@@ -274,7 +274,7 @@ fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32,
         while let Kind::List(item) = kind {
             kind = item;
         }
-        if let Kind::Object(children) = kind {
+        if let Kind::Object(children) | Kind::Packed(children) = kind {
             out.insert(field.id, (parent, field.name.as_str()));
             collect(children, Some(field.id), out);
         }

@@ -9,13 +9,13 @@
 //! | numbers | `Int`, `BigInt`, or `Float`: the narrowest that has room for all |
 //! | strings that all are date-times, dates or UUIDs | `DateTime`, `Date`, `UUID` |
 //! | other strings, or scalars of several kinds | `String` |
-//! | objects | an object, flattened into columns |
+//! | objects | an object, flattened into columns; packed into one column when there is no room for that |
 //! | arrays | a list of what its items give |
 //! | objects and arrays, or either and scalars; what is too deep or over a bound | `JSON` |
 //!
-//! **Later** it only widens, `Int` to `BigInt` to `Float`; everything else keeps its kind for ever. Within a
-//! list `Int` widens straight to `Float` and `BigInt` stays: the list is stored as text in output form, where
-//! `Int` and `Float` are both numbers, but a `BigInt` is a string.
+//! **Later** it only widens, `Int` to `BigInt` to `Float`; everything else keeps its kind for ever. As an item
+//! of a list `Int` widens straight to `Float` and `BigInt` stays: the list is stored as text in output form,
+//! where `Int` and `Float` are both numbers, but a `BigInt` is a string, and `contains` compares such text.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -32,6 +32,8 @@ use crate::config;
 enum Choice {
     Scalar(Scalar),
     Object,
+    /// An object without columns for its members; only [`Build::fitting`] makes one of an `Object`.
+    Packed,
     List,
 }
 
@@ -76,15 +78,26 @@ fn number_of(node: &Node) -> Scalar {
     }
 }
 
+/// Where a value stands in its row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    /// In a column of its own.
+    Column,
+    /// As an item of a list.
+    Item,
+    /// As a member of an object in the text of a column.
+    Text,
+}
+
 /// What a published scalar becomes when its location has seen this.
-fn widened(scalar: Scalar, node: &Node, in_list: bool) -> Scalar {
+fn widened(scalar: Scalar, node: &Node, at: At) -> Scalar {
     if node.kinds & NUMBERS & !INT32 == 0 {
         return scalar;
     }
-    match (scalar, in_list) {
-        (Scalar::Int, false) => number_of(node),
-        (Scalar::Int, true) => Scalar::Float,
-        (Scalar::BigInt, false) if number_of(node) == Scalar::Float => Scalar::Float,
+    match (scalar, at) {
+        (Scalar::Int, At::Item) => Scalar::Float,
+        (Scalar::BigInt, At::Item) => scalar,
+        (Scalar::Int | Scalar::BigInt, _) => number_of(node),
         _ => scalar,
     }
 }
@@ -94,7 +107,7 @@ fn tags<'a>(kind: &Kind, node: &'a Node) -> BTreeSet<&'static str> {
     let whole = |node: &'a Node| formats::tags(node.formats(), node.all);
     match kind {
         Kind::Scalar(Scalar::Json) => whole(node).collect(),
-        Kind::Scalar(_) | Kind::Object(_) => formats::tags(node.any, node.all).collect(),
+        Kind::Scalar(_) | Kind::Object(_) | Kind::Packed(_) => formats::tags(node.any, node.all).collect(),
         Kind::List(item) => {
             let own = formats::tags(node.any, 0);
             own.chain(node.items.iter().flat_map(|items| tags(item, items))).collect()
@@ -105,8 +118,8 @@ fn tags<'a>(kind: &Kind, node: &'a Node) -> BTreeSet<&'static str> {
 impl Shape {
     /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids
     /// and names of `previous` stay; types only widen. Where there is not room for everything, the least deep
-    /// fields and those of the most structures are first; what finds none is `JSON` or stays in a row's
-    /// `rest`.
+    /// fields and those of the most structures are first; an object that finds none is packed, and what finds
+    /// no location either is `JSON` or stays in a row's `rest`.
     pub fn publish(&self, previous: &Published, limits: &config::Shape) -> Option<Published> {
         let mut next = previous.clone();
         let mut build = Build {
@@ -119,7 +132,7 @@ impl Shape {
             changed: false,
         };
         flatten(&next.fields, "", &mut build.flat);
-        build.grow(&mut next.fields, &self.root);
+        build.grow(&mut next.fields, &self.root, At::Column);
         for depth in 0..limits.depth_max.max(1) {
             build.level(&mut next.fields, &self.root, Place { path: "", flat: "" }, depth);
         }
@@ -164,12 +177,12 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Widens kinds, adds tags, and adds fields within lists, for everything that is published already.
-    fn grow(&mut self, fields: &mut [Field], node: &Node) {
+    /// Widens kinds, adds tags, and adds fields to objects within text, for everything that is published already.
+    fn grow(&mut self, fields: &mut [Field], node: &Node, at: At) {
         for field in fields {
             let Some(member) = node.members.get(field.key.as_str()) else { continue };
             let path = field.path.clone();
-            self.grow_kind(&mut field.kind, member, &path, false);
+            self.grow_kind(&mut field.kind, member, &path, at);
             self.tag(field, member);
         }
     }
@@ -182,22 +195,22 @@ impl Build<'_> {
         field.tags.extend(fresh.into_iter().map(str::to_owned));
     }
 
-    fn grow_kind(&mut self, kind: &mut Kind, node: &Node, path: &str, in_list: bool) {
+    fn grow_kind(&mut self, kind: &mut Kind, node: &Node, path: &str, at: At) {
         match kind {
             Kind::Scalar(scalar) => {
-                let wide = widened(*scalar, node, in_list);
+                let wide = widened(*scalar, node, at);
                 self.changed |= wide != *scalar;
                 *scalar = wide;
             }
-            Kind::Object(fields) => {
-                self.grow(fields, node);
-                if in_list {
-                    self.add_in_list(fields, node, path);
-                }
+            // Its new members get columns, level by level.
+            Kind::Object(fields) if at == At::Column => self.grow(fields, node, At::Column),
+            Kind::Object(fields) | Kind::Packed(fields) => {
+                self.grow(fields, node, At::Text);
+                self.add_in_text(fields, node, path);
             }
             Kind::List(item) => {
                 if let Some(items) = &node.items {
-                    self.grow_kind(item, items, &format!("{path}/*"), true);
+                    self.grow_kind(item, items, &format!("{path}/*"), At::Item);
                 }
             }
         }
@@ -243,9 +256,14 @@ impl Build<'_> {
                 Choice::Scalar(scalar) => Kind::Scalar(scalar),
                 Choice::List => self.list(member, &field.path),
                 Choice::Object => Kind::Object(Vec::new()),
+                Choice::Packed => {
+                    let mut children = Vec::new();
+                    self.add_in_text(&mut children, member, &field.path);
+                    if children.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Packed(children) }
+                }
             };
             field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
-            if choice != Choice::Object {
+            if matches!(choice, Choice::Scalar(_) | Choice::List) {
                 self.flat.insert(flat);
             }
             fields.push(field);
@@ -264,14 +282,14 @@ impl Build<'_> {
     }
 
     /// An object is only flattened when its members fit into three quarters of the columns: the rest is kept
-    /// for fields that come later.
+    /// for fields that come later. Else it is packed into one.
     fn fitting(&mut self, node: &Node, choice: Choice) -> Choice {
         if choice != Choice::Object {
             return choice;
         }
         let members = publishable(node);
         if self.columns + self.reserved + members > self.limits.columns_max * 3 / 4 {
-            return Choice::Scalar(Scalar::Json);
+            return Choice::Packed;
         }
         self.reserved += members;
         choice
@@ -286,16 +304,17 @@ impl Build<'_> {
             Some((items, Choice::List)) => self.list(items, &path),
             Some((items, Choice::Object)) => {
                 let mut fields = Vec::new();
-                self.add_in_list(&mut fields, items, &path);
+                self.add_in_text(&mut fields, items, &path);
                 if fields.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Object(fields) }
             }
+            Some((_, Choice::Packed)) => Kind::Scalar(Scalar::Json),
         };
         Kind::List(Box::new(item))
     }
 
-    /// Adds what is new to an object within a list, with all that is below it: it takes locations, but no
-    /// columns.
-    fn add_in_list(&mut self, fields: &mut Vec<Field>, node: &Node, path: &str) {
+    /// Adds what is new to an object within the text of a column, with all that is below it: it takes locations,
+    /// but no columns.
+    fn add_in_text(&mut self, fields: &mut Vec<Field>, node: &Node, path: &str) {
         let mut new = self.new_members(fields, node);
         new.truncate(self.limits.locations_max.saturating_sub(self.locations));
         new.sort_unstable_by_key(|(key, _, _)| *key);
@@ -307,9 +326,9 @@ impl Build<'_> {
             field.kind = match choice {
                 Choice::Scalar(scalar) => Kind::Scalar(scalar),
                 Choice::List => self.list(member, &path),
-                Choice::Object => {
+                Choice::Object | Choice::Packed => {
                     let mut children = Vec::new();
-                    self.add_in_list(&mut children, member, &path);
+                    self.add_in_text(&mut children, member, &path);
                     if children.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Object(children) }
                 }
             };
@@ -380,17 +399,17 @@ fn covers_members(fields: &[Field], node: &Node) -> bool {
         match field {
             Some(field) => {
                 let known = |tag: &str| !tag.starts_with("pii.") || field.tags.contains(tag);
-                covers_kind(&field.kind, member, false) && tags(&field.kind, member).into_iter().all(known)
+                covers_kind(&field.kind, member, At::Text) && tags(&field.kind, member).into_iter().all(known)
             }
             None => choose(member).is_none(),
         }
     })
 }
 
-fn covers_kind(kind: &Kind, node: &Node, in_list: bool) -> bool {
+fn covers_kind(kind: &Kind, node: &Node, at: At) -> bool {
     match kind {
-        Kind::Scalar(scalar) => widened(*scalar, node, in_list) == *scalar,
-        Kind::Object(fields) => covers_members(fields, node),
-        Kind::List(item) => node.items.as_deref().is_none_or(|items| covers_kind(item, items, true)),
+        Kind::Scalar(scalar) => widened(*scalar, node, at) == *scalar,
+        Kind::Object(fields) | Kind::Packed(fields) => covers_members(fields, node),
+        Kind::List(item) => node.items.as_deref().is_none_or(|items| covers_kind(item, items, At::Item)),
     }
 }

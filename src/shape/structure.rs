@@ -46,7 +46,7 @@ pub(super) struct Node {
     pub(super) kinds: Kinds,
     /// Formats that every string here has; 0 without a string.
     pub(super) all: Formats,
-    /// Formats that some string here has.
+    /// Formats that some string or number here has.
     pub(super) any: Formats,
     /// Formats that some string has below what is folded.
     pub(super) beneath: Formats,
@@ -62,7 +62,10 @@ impl Node {
         match value {
             Json::Null => self.kinds |= NULL,
             Json::Bool(_) => self.kinds |= BOOL,
-            Json::Number(text) => self.kinds |= number(text),
+            Json::Number(text) => {
+                self.kinds |= number(text);
+                self.any |= formats::of_number(text);
+            }
             Json::String(text) => {
                 let formats = formats::of(text);
                 self.all = if self.kinds & STRING == 0 { formats } else { self.all & formats };
@@ -254,6 +257,7 @@ impl Node {
 fn formats_below(value: &Json) -> Formats {
     match value {
         Json::String(text) => formats::of(text),
+        Json::Number(text) => formats::of_number(text),
         Json::Array(items) => items.iter().fold(0, |formats, item| formats | formats_below(item)),
         Json::Object(members) => members.iter().fold(0, |formats, (_, value)| formats | formats_below(value)),
         _ => 0,

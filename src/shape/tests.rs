@@ -133,7 +133,7 @@ impl Search<'_> {
                     self.find(Some(item), value, Some(out), rest, &format!("{path}/{index}"));
                 }
             }
-            (Some(Kind::Object(fields)), Json::Object(_), Some(out)) => {
+            (Some(Kind::Object(fields) | Kind::Packed(fields)), Json::Object(_), Some(out)) => {
                 self.members(fields, value, out, rest, path);
             }
             (kind, value, out) => panic!("{path}: {kind:?} {value:?} {out:?}"),
@@ -177,7 +177,7 @@ fn nothing_is_lost(published: &Published, source: &Json) {
 
 /// Names are GraphQL names, unique where they stand, also when groups flatten them; types have fields.
 fn is_sound(published: &Published) {
-    fn check(fields: &[Field], above: &str, in_list: bool, flat: &mut HashSet<String>) {
+    fn check(fields: &[Field], above: &str, in_text: bool, flat: &mut HashSet<String>) {
         let mut names = HashSet::new();
         for field in fields {
             let name = &field.name;
@@ -188,12 +188,14 @@ fn is_sound(published: &Published) {
             assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.is_empty());
             assert!(!name.starts_with(|c: char| c.is_ascii_digit()));
             let path = format!("{above}{name}");
-            let list = in_list || matches!(field.kind, Kind::List(_));
+            let text = in_text || matches!(field.kind, Kind::List(_) | Kind::Packed(_));
             match &field.kind {
-                Kind::Object(children) => assert!(!children.is_empty(), "{path} is empty"),
-                _ => assert!(in_list || flat.insert(path.clone()), "{path} twice"),
+                Kind::Object(children) | Kind::Packed(children) => {
+                    assert!(!children.is_empty(), "{path} is empty");
+                }
+                _ => assert!(in_text || flat.insert(path.clone()), "{path} twice"),
             }
-            check(field.children(), &format!("{path}_"), list, flat);
+            check(field.children(), &format!("{path}_"), text, flat);
         }
     }
     check(&published.fields, "", false, &mut HashSet::new());

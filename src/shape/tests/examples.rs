@@ -1,7 +1,13 @@
 //! Documents as sources send them, and what is published of them.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use super::limits;
+use crate::config;
 use crate::record::Json;
 use crate::shape::*;
 
@@ -26,7 +32,7 @@ fn at_once(documents: &[&str]) -> Published {
     shape.publish(&Published::default(), &limits()).unwrap_or_default()
 }
 
-/// Fields in short: `name: Type`, objects in braces, lists in brackets.
+/// Fields in short: `name: Type`, objects in braces, packed ones in angles, lists in brackets.
 fn types(published: &Published) -> String {
     fields(&published.fields)
 }
@@ -37,6 +43,7 @@ fn fields(fields: &[Field]) -> String {
             Kind::Scalar(scalar) => scalar.name().to_owned(),
             Kind::List(item) => format!("[{}]", kind(item)),
             Kind::Object(children) => format!("{{{}}}", self::fields(children)),
+            Kind::Packed(children) => format!("<{}>", self::fields(children)),
         }
     }
     let each = fields.iter().map(|field| format!("{}: {}", field.name, kind(&field.kind)));
@@ -208,6 +215,11 @@ fn tags_of_personal_data_only_grow() {
     let tags: Vec<_> = later.fields().flat_map(|field| field.tags.iter()).collect();
     assert_eq!(tags, ["pii.phone", "pii.email", "pii.card"]);
     assert_eq!(later.version, 2);
+    let number = published(&[r#"{"n":1,"l":[4111111111111111]}"#, r#"{"n":4111111111111111}"#]);
+    assert_eq!(types(&number), "l: [BigInt], n: BigInt");
+    assert!(number.fields().all(|field| field.tags.contains("pii.card")));
+    let none = published(&[r#"{"n":4111111111111112,"t":1517966773840,"f":4111111111111111.5,"e":4e15}"#]);
+    assert!(none.fields().all(|field| field.tags.is_empty()));
     // What is too deep to be published is still looked at.
     let deep = format!("{}\"ada@example.org\"{}", "{\"a\":".repeat(20), "}".repeat(20));
     let deep = published(&[&deep]);
@@ -217,17 +229,60 @@ fn tags_of_personal_data_only_grow() {
 }
 
 #[test]
-fn what_finds_no_column_is_json_or_rest() {
+fn what_finds_no_column_is_packed_or_rest() {
     let wide = |prefix: &str, from: usize, to: usize| {
         (from..to).map(|n| format!("\"{prefix}{n:03}\":{n}")).collect::<Vec<_>>().join(",")
     };
     let source = format!("{{{},\"o\":{{{}}},\"p\":{{\"x\":1}}}}", wide("a", 0, 200), wide("b", 0, 200));
     let first = published(&[&source]);
-    assert_eq!(first.find(&["o"]).unwrap().kind, Kind::Scalar(Scalar::Json));
+    let Kind::Packed(members) = &first.find(&["o"]).unwrap().kind else { panic!("it has no columns") };
+    assert_eq!(
+        (members.len(), types(&Published { fields: members[..2].into(), ..first.clone() })),
+        (200, "b000: Int, b001: Int".into())
+    );
     assert!(first.find(&["p", "x"]).is_some());
     assert_eq!(row(&first, &source).1, None);
     let late = format!("{{{}}}", wide("c", 0, 300));
     let later = published(&[&source, &late]);
     assert_eq!(later.columns().len(), limits().columns_max);
     assert!(row(&later, &late).1.unwrap().contains("\"c299\":299"));
+}
+
+#[test]
+fn objects_within_text_grow_like_others() {
+    let tight = config::Shape { columns_max: 4, ..limits() };
+    let all = |documents: &[&str]| {
+        let (mut shape, mut published) = (Shape::default(), Published::default());
+        for text in documents {
+            shape.merge(&Structure::derive(&json(text), &tight));
+            published = shape.publish(&published, &tight).unwrap_or(published);
+        }
+        assert!(documents.iter().all(|text| published.covers(&Structure::derive(&json(text), &tight))));
+        published
+    };
+    let first = r#"{"o":{"a":{"n":1},"b":"x","c":1,"d":2,"e":3},"l":[{"a":{"n":1}}]}"#;
+    let published = all(&[first]);
+    assert_eq!(types(&published), "l: [{a: {n: Int}}], o: <a: {n: Int}, b: String, c: Int, d: Int, e: Int>");
+    // New members at every depth, and every step of widening; what is stored keeps its place.
+    let second =
+        r#"{"o":{"a":{"n":3000000000,"m":"ada@example.org"},"f":[1]},"l":[{"a":{"n":1.5,"m":[{}]}}]}"#;
+    let third = r#"{"o":{"c":1.5},"l":[{"a":{"m":[{"k":true}]}}]}"#;
+    let later = all(&[first, second, third]);
+    assert_eq!(
+        types(&later),
+        "l: [{a: {n: Float, m: [{k: Boolean}]}}], \
+         o: <a: {n: BigInt, m: String}, b: String, c: Float, d: Int, e: Int, f: [Int]>"
+    );
+    assert!(later.find(&["o", "a", "m"]).unwrap().tags.contains("pii.email"));
+    assert_eq!(
+        row(&later, second).0,
+        concat!(
+            r#"{"l":[{"a":{"n":1.5,"m":[{}]}}],"#,
+            r#""o":{"a":{"n":"3000000000","m":"ada@example.org"},"f":[1]}}"#
+        )
+    );
+    let (text, rest, rescued) = row(&later, r#"{"o":[1],"l":[{"a":{"z":null,"y":2}}]}"#);
+    assert_eq!(text, r#"{"l":[{"a":{}}],"o":null}"#);
+    assert_eq!(rest.as_deref(), Some(r#"{"l":{"0":{"a":{"y":2}}}}"#));
+    assert_eq!(rescued, [("/o".to_owned(), "[1]".to_owned())]);
 }

@@ -70,8 +70,8 @@ impl<'a> Images<'a> {
                     }
                 }
                 Kind::Scalar(scalar) => self.leaf(field, *scalar, cells, out),
-                // A list is kept as its text.
-                Kind::List(_) => self.leaf(field, Scalar::Json, cells, out),
+                // They are kept as their text.
+                Kind::List(_) | Kind::Packed(_) => self.leaf(field, Scalar::Json, cells, out),
             }
         }
     }

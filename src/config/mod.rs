@@ -215,7 +215,7 @@ pub struct MaskPlugin {
     pub subcategory: String,
     /// The copy's subcategory.
     pub to_subcategory: String,
-    /// JSON pointers of the fields to mask; `/*` stands for list items.
+    /// JSON pointers of the fields to mask; lists on the way are entered, `/*` or a number is each of their items.
     pub fields: Vec<String>,
     /// `null`, `hash`, or `keep_last:4`, `keep_first:2`.
     pub mask: String,

@@ -1,6 +1,6 @@
 //! `mask`: emits a copy of each matching record, some fields replaced, as a record of another collection; a tombstone
 //! is copied too. Must not let a masked value through in any form: a field that is an object or a list is replaced
-//! whole.
+//! whole, lists on the way to it are entered, and where its way ends in something else, that is replaced.
 
 use std::collections::BTreeMap;
 
@@ -87,29 +87,60 @@ impl Mask {
         mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// What stands where an object or a list was expected: it may hold what was to be masked, in a form unknown.
+    fn replace_unexpected(&self, value: &Json) -> Json {
+        match (value, self.how) {
+            (Json::Null, _) => Json::Null,
+            (_, How::Hash) => self.replace(value),
+            _ => Json::Null,
+        }
+    }
+
     fn masked(&self, value: &Json, paths: &[&[String]]) -> Json {
         if paths.iter().any(|path| path.is_empty()) {
             return self.replace(value);
         }
-        let below = |step: &str| -> Vec<&[String]> {
-            paths
-                .iter()
-                .filter_map(|path| path.split_first())
-                .filter(|(first, _)| first.as_str() == step)
-                .map(|(_, rest)| rest)
-                .collect()
+        let unexpected = match value {
+            Json::Array(_) => false,
+            Json::Object(_) => paths.iter().any(|path| path.first().is_some_and(|step| step == "*")),
+            _ => !paths.is_empty(),
         };
+        if unexpected {
+            return self.replace_unexpected(value);
+        }
         match value {
-            Json::Object(members) => Json::Object(
-                members.iter().map(|(key, value)| (key.clone(), self.masked(value, &below(key)))).collect(),
-            ),
-            Json::Array(list) => {
-                let rest = below("*");
-                Json::Array(list.iter().map(|item| self.masked(item, &rest)).collect())
+            Json::Object(members) => {
+                let below = |key: &str| {
+                    let steps = paths.iter().filter_map(|path| path.split_first());
+                    steps.filter(|(first, _)| *first == key).map(|(_, rest)| rest).collect::<Vec<_>>()
+                };
+                let masked =
+                    members.iter().map(|(key, value)| (key.clone(), self.masked(value, &below(key))));
+                Json::Object(masked.collect())
+            }
+            Json::Array(items) => {
+                let paths = in_items(paths);
+                Json::Array(items.iter().map(|item| self.masked(item, &paths)).collect())
             }
             scalar => scalar.clone(),
         }
     }
+}
+
+/// What paths name within the items of a list: `*` is every item, and so is a number, as no item is safer than
+/// another; a step that is neither goes on within each.
+fn in_items<'a>(paths: &[&'a [String]]) -> Vec<&'a [String]> {
+    let mut within = Vec::with_capacity(paths.len());
+    for path in paths {
+        match path.split_first() {
+            Some((step, rest)) if step == "*" => within.push(rest),
+            Some((step, rest)) if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) => {
+                within.extend([rest, path]);
+            }
+            _ => within.push(path),
+        }
+    }
+    within
 }
 
 impl Plugin for Mask {
@@ -118,7 +149,7 @@ impl Plugin for Mask {
     }
 
     fn version(&self) -> i32 {
-        1
+        2
     }
 
     fn matches(&self, subject: &Subject<'_>) -> bool {

@@ -96,24 +96,12 @@ pub(super) struct Thought {
     pub decisions: Vec<Decision>,
 }
 
-/// Bounds of deciding.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    /// Of a document.
-    pub limits: Limits,
-    /// Of plugins between a record and its source.
-    pub hops_max: i32,
-}
-
 /// Decides all items; large batches on the threads for blocking work, one part a core.
-pub(super) async fn decide_all(
-    items: Vec<Item>,
-    known: Arc<[Known]>,
-    bounds: Bounds,
-) -> Result<Vec<Thought>> {
+/// At most `hops_max` plugins may stand between a record and its source.
+pub(super) async fn decide_all(items: Vec<Item>, known: Arc<[Known]>, hops_max: i32) -> Result<Vec<Thought>> {
     let bytes: usize = items.iter().map(|item| item.record.draft.body.len()).sum();
     if bytes <= INLINE_BYTES_MAX {
-        return Ok(items.into_iter().map(|item| decide(item, &known, bounds)).collect());
+        return Ok(items.into_iter().map(|item| decide(item, &known, hops_max)).collect());
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let part = items.len().div_ceil(cores).max(1);
@@ -121,7 +109,7 @@ pub(super) async fn decide_all(
     let jobs = parts.into_iter().map(|part| {
         let known = Arc::clone(&known);
         tokio::task::spawn_blocking(move || {
-            part.into_iter().map(|item| decide(item, &known, bounds)).collect::<Vec<_>>()
+            part.into_iter().map(|item| decide(item, &known, hops_max)).collect::<Vec<_>>()
         })
     });
     let mut thoughts = Vec::new();
@@ -132,11 +120,11 @@ pub(super) async fn decide_all(
 }
 
 /// Decides one item: every plugin that claims it, none of which sees what another decided.
-pub(super) fn decide(item: Item, known: &[Known], bounds: Bounds) -> Thought {
+pub(super) fn decide(item: Item, known: &[Known], hops_max: i32) -> Thought {
     let subject = Subject { record: &item.record, document: None, hook: item.hook };
     let claiming: Vec<&Known> = known.iter().filter(|known| known.claims(&subject)).collect();
     let draft = &item.record.draft;
-    let document = (!claiming.is_empty() && !draft.deleted).then(|| parse(&draft.body, bounds.limits));
+    let document = (!claiming.is_empty() && !draft.deleted).then(|| parse(&draft.body, Limits::ACCEPTED));
     let document = match document.transpose() {
         Ok(document) => Ok(document.map(Arc::new)),
         Err(error) => Err(trouble(&error)),
@@ -148,7 +136,7 @@ pub(super) fn decide(item: Item, known: &[Known], bounds: Bounds) -> Thought {
                 Ok(document) => {
                     let subject =
                         Subject { record: &item.record, document: document.as_ref(), hook: item.hook };
-                    decide_one(known, &subject, bounds)
+                    decide_one(known, &subject, hops_max)
                 }
                 Err(trouble) => Err(trouble.clone()),
             };
@@ -158,7 +146,7 @@ pub(super) fn decide(item: Item, known: &[Known], bounds: Bounds) -> Thought {
     Thought { item, decisions }
 }
 
-fn decide_one(known: &Known, subject: &Subject<'_>, bounds: Bounds) -> Result<Decided, Trouble> {
+fn decide_one(known: &Known, subject: &Subject<'_>, hops_max: i32) -> Result<Decided, Trouble> {
     let effects = match catch_unwind(AssertUnwindSafe(|| known.plugin.decide(subject))) {
         Ok(Ok(effects)) => effects,
         Ok(Err(failure)) => {
@@ -180,7 +168,7 @@ fn decide_one(known: &Known, subject: &Subject<'_>, bounds: Bounds) -> Result<De
             Effect::Tag(tags) => decided.tags.extend(tags),
             Effect::Emit(draft) => {
                 let index = decided.emitted.len();
-                decided.emitted.push(derived(known, subject, *draft, index, bounds.hops_max)?);
+                decided.emitted.push(derived(known, subject, *draft, index, hops_max)?);
             }
         }
     }

@@ -32,13 +32,12 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::plugin::{self, Plugin};
 use crate::policy;
-use crate::record::Limits;
 use crate::store::Store;
 use crate::store::wake::Topic;
 use crate::stream::{Log, Redis, Stream};
 use crate::telemetry::{Clock, Metrics};
 
-use decide::{Bounds, Known};
+use decide::Known;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,12 +249,8 @@ impl Inner {
         Ok(Ready { known: known.into(), stream })
     }
 
-    fn bounds(&self) -> Bounds {
-        let sourcing = &self.parts.config.sourcing;
-        Bounds {
-            limits: Limits { depth_max: sourcing.depth_max, values_max: sourcing.values_max },
-            hops_max: self.parts.config.provisioning.hops_max,
-        }
+    fn hops_max(&self) -> i32 {
+        self.parts.config.provisioning.hops_max
     }
 
     /// Counts how the stream's service answered; one line when it goes away and one when it is back.

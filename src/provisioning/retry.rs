@@ -63,7 +63,7 @@ impl Inner {
             Hook::from_name(&letter.hook).ok_or_else(|| Error::internal("unknown hook in a letter"))?;
         let item = Item { pseq: 0, hook, record: Arc::new(record), claimed_at: None };
         let alone = Arc::from([known.clone()]);
-        let thought = decide_all(vec![item.clone()], alone, self.bounds()).await?.pop();
+        let thought = decide_all(vec![item.clone()], alone, self.hops_max()).await?.pop();
         let decision = thought.and_then(|thought| thought.decisions.into_iter().next());
         let mut plan = Plan::default();
         let cause = match decision.map(|decision| decision.result) {

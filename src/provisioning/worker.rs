@@ -220,7 +220,7 @@ impl Inner {
             }
             let count = items.len();
             let known = Arc::clone(&self.ready().await?.known);
-            let thoughts = decide_all(items, known, self.bounds()).await?;
+            let thoughts = decide_all(items, known, self.hops_max()).await?;
             match self.settle_all(job.p, job.fence, done.settled, thoughts).await? {
                 Settlement::Done { settled, due } => {
                     done.settled = settled;

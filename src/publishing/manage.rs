@@ -8,7 +8,7 @@ use super::Publishing;
 use crate::error::{Error, Result};
 use crate::policy::Access;
 use crate::query::{walk, write};
-use crate::record::{Actor, Json, Record, Source};
+use crate::record::{Actor, Json, Limits, Record, Source, parse};
 use crate::shape::{Field, Kind};
 
 impl Publishing {
@@ -17,7 +17,7 @@ impl Publishing {
     pub async fn record(&self, actor: &Actor, id: Uuid) -> Result<Json> {
         may_see_raw(actor)?;
         let records = self.0.store.records(&[id]).await?;
-        Ok(records.first().map_or(Json::Null, record))
+        records.first().map_or(Ok(Json::Null), record)
     }
 
     /// Raw records, newest first; admin, or steward with role `pii`.
@@ -31,7 +31,7 @@ impl Publishing {
         may_see_raw(actor)?;
         let first = first.min(self.0.limits.page_max);
         let records = self.0.store.recent(source.as_ref(), first, after).await?;
-        Ok(Json::Array(records.iter().map(record).collect()))
+        Ok(Json::Array(records.iter().map(record).collect::<Result<_>>()?))
     }
 
     /// Collections as the GraphQL type `Collection` has them, within the actor's scope.
@@ -94,9 +94,10 @@ fn type_of(kind: &Kind) -> String {
     }
 }
 
-fn record(record: &Record) -> Json {
+fn record(record: &Record) -> Result<Json> {
     let draft = &record.draft;
-    let body = (!draft.body.is_empty()).then(|| Json::try_from(draft.body.as_ref()).ok()).flatten();
+    let body = (!draft.body.is_empty()).then(|| parse(&draft.body, Limits::ACCEPTED)).transpose();
+    let body = body.map_err(Error::internal)?;
     let envelope = json!({
         "id": draft.id,
         "key": record.key,
@@ -120,5 +121,5 @@ fn record(record: &Record) -> Json {
     if let (Json::Object(members), Some(body)) = (&mut record, body) {
         members.push(("dataObj".to_owned(), body));
     }
-    record
+    Ok(record)
 }

@@ -191,7 +191,7 @@ impl Scan<'_> {
                 mask.apply(value, Scalar::Json, self.signer, out);
             }
             Item::Masked(scalar, mask) => {
-                let value: Json = parse(bytes, Limits::default()).ok()?;
+                let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;
                 mask.apply(Plain::of(Some(&value), *scalar), *scalar, self.signer, out);
             }
             _ => out.extend_from_slice(b"null"),

@@ -39,6 +39,11 @@ pub struct Limits {
     pub values_max: usize,
 }
 
+impl Limits {
+    /// Of what has been accepted: it must stay readable, however the bounds of the intake change.
+    pub const ACCEPTED: Limits = Limits { depth_max: DEPTH_CEILING, values_max: usize::MAX };
+}
+
 impl Default for Limits {
     /// The bounds that the configuration has by default.
     fn default() -> Self {

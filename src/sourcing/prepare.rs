@@ -64,7 +64,7 @@ pub(super) fn look(body: &Bytes, bounds: &Bounds) -> Result<Looked> {
             ),
         ));
     }
-    let document = record::parse(body, bounds.limits)?;
+    let document = parse(body, bounds.limits)?;
     let (body, document) = match document {
         Json::Object(_) => (body.clone(), document),
         other => {
@@ -78,6 +78,22 @@ pub(super) fn look(body: &Bytes, bounds: &Bounds) -> Result<Looked> {
     let structure = Structure::derive(&document, &bounds.shape);
     let structure = (structure.fingerprint(), structure.to_text());
     Ok(Looked { payload_hash: Sha256::digest(&body).into(), body, structure })
+}
+
+/// The document within the bounds that it will have as an object: what is none is going to be wrapped in one.
+fn parse(body: &[u8], limits: Limits) -> Result<Json> {
+    if body.trim_ascii_start().first() == Some(&b'{') {
+        return record::parse(body, limits);
+    }
+    let Limits { depth_max, values_max } = limits;
+    let within = Limits { depth_max: depth_max.saturating_sub(1), values_max: values_max.saturating_sub(1) };
+    record::parse(body, within).map_err(|error| match error.code() {
+        Code::TooLarge => {
+            let text = format!("{}; it is no object and becomes `{{\"value\": …}}`", error.message());
+            Error::new(Code::TooLarge, text)
+        }
+        _ => error,
+    })
 }
 
 /// The draft of a document that has been looked at.

@@ -81,6 +81,5 @@ fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
 
 /// An image as the store itself has written it: bounded when it came in.
 fn image(text: &str) -> Result<Arc<Json>> {
-    let limits = Limits { depth_max: usize::MAX, values_max: usize::MAX };
-    parse(text.as_bytes(), limits).map(Arc::new).map_err(|error| Error::internal(error.to_string()))
+    parse(text.as_bytes(), Limits::ACCEPTED).map(Arc::new).map_err(|error| Error::internal(error.to_string()))
 }

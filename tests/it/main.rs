@@ -21,6 +21,7 @@ mod leak;
 mod live;
 mod log;
 mod odd;
+mod parked;
 mod policy;
 mod readme;
 mod record;

@@ -65,6 +65,29 @@ on_every_backend! {
         app.data(&format!("{{ oddOne {{ nodes {{ {} }} }} }}", tops.join(" "))).await;
     }
 
+    async fn what_nests_exactly_as_deep_as_it_may_becomes_a_row(backend) {
+        let app = TestApp::start(backend).await;
+        let depth = app.config().sourcing.depth_max;
+        let list = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let object = format!("{{\"v\":{}}}", list(depth - 1));
+        // What is not an object gets one around it, which counts.
+        for (uid, body, status) in [
+            ("1", object.clone(), 202),
+            ("2", list(depth - 1), 202),
+            ("3", list(depth), 413),
+            ("4", format!("{{\"v\":{}}}", list(depth)), 413),
+        ] {
+            let (answered, answer) =
+                app.post(&format!("deep/one/s/{uid}"), "application/json", body, &[]).await;
+            assert_eq!(answered, status, "{uid}: {answer}");
+        }
+        app.settled().await;
+        let data = app.data("{ deadLetters { reason } deepOne { totalCount } records { dataObj } }").await;
+        assert_eq!((&data["deadLetters"], &data["deepOne"]["totalCount"]), (&json!([]), &json!(2)));
+        assert_eq!(data["records"][1]["dataObj"].to_string(), object);
+        assert_eq!(data["records"][0]["dataObj"].to_string(), format!("{{\"value\":{}}}", list(depth - 1)));
+    }
+
     async fn ten_thousand_keys_fold_into_the_rest(backend) {
         let app = TestApp::start(backend).await;
         let wide: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("k{n}"), json!(n))).collect();

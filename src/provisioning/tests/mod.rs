@@ -1,13 +1,53 @@
-//! The relay and the worker under every kind of fault, over SQLite and a stream that misbehaves on purpose.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+//! The relay and the worker under every kind of fault, over both databases and a stream that misbehaves on purpose.
+//! PostgreSQL when the machine has it; without it, and with `WELLSPRING_REQUIRE_SERVICES` set, the tests fail.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
+
+/// Makes of each `async fn name(bench)` one test a database: `name::sqlite`, `name::postgres`; one partition.
+macro_rules! on_both_databases {
+    ($($(#[$attribute:meta])* async fn $name:ident($bench:ident) $body:block)*) => { $(
+        mod $name {
+            use super::*;
+
+            async fn run($bench: Bench) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                run(Bench::new(1).await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if let Some(bench) = Bench::postgres(1).await {
+                    run(bench).await;
+                }
+            }
+        }
+    )* };
+}
 
 mod fake;
 mod model;
+#[path = "../../../tests/it/support/servers.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::expect_used,
+    reason = "shared with the other tests"
+)]
+mod servers;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -34,11 +74,42 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn new(partitions: u32) -> Self {
+        Self::open(partitions, None).await
+    }
+
+    /// One in a schema of its own; `None` when the machine has no PostgreSQL.
+    pub(super) async fn postgres(partitions: u32) -> Option<Self> {
+        static SHARED: OnceLock<Option<servers::Postgres>> = OnceLock::new();
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server = SHARED.get_or_init(servers::Postgres::start).as_ref();
+        let required = std::env::var_os("WELLSPRING_REQUIRE_SERVICES").is_some();
+        assert!(
+            server.is_some() || !required,
+            "PostgreSQL is missing, and WELLSPRING_REQUIRE_SERVICES is set"
+        );
+        let Some(server) = server else {
+            println!("skipped: PostgreSQL is not installed");
+            return None;
+        };
+        let (url, schema) = (server.url("postgres"), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let plain = crate::config::Store { database_url: Some(url.clone()), ..Default::default() };
+        let db = crate::store::db::Db::open(&plain).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        tx.execute(&format!("create schema bench{schema}"), &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        let url = format!("{url}&options=-c%20search_path%3Dbench{schema}");
+        Some(Self::open(partitions, Some(url)).await)
+    }
+
+    async fn open(partitions: u32, database_url: Option<String>) -> Self {
         let shm = std::path::Path::new("/dev/shm");
         let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
         let mut config = Config::default();
         config.store.data = dir.path().into();
         config.store.partitions = partitions;
+        config.store.database_url = database_url;
+        // Nodes that share a database may take each other's partitions at any time, as the embedded ones here do.
+        config.stream.lease_ms = 1;
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
         let clock = clock(&now);
         let store = Store::open(&config.store, Signer::new(b"key"), clock).await.unwrap();
@@ -178,16 +249,34 @@ fn clock(now: &Arc<AtomicI64>) -> Clock {
     Clock::from_fn(move || now.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Steps both until neither has anything to do.
+/// Steps both until neither has anything to do and all partitions are the node's: others' leases may have to end.
 pub(super) async fn drain(node: &Provisioning) {
+    let partitions = node.inner.parts.store.partitions() as usize;
     for _ in 0..10_000 {
         let relayed = node.relay_step().await.unwrap();
         let worked = node.worker_step().await.unwrap();
         if (relayed, worked) == (Outcome::Idle, Outcome::Idle) {
-            return;
+            let workers = node.inner.worker.lock().await.leases().held().len();
+            if workers == partitions && node.inner.relay.lock().await.leases().held().len() == partitions {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
     panic!("it never comes to rest");
+}
+
+/// The same for the relay alone.
+pub(super) async fn relay(node: &Provisioning) {
+    let partitions = node.inner.parts.store.partitions() as usize;
+    for _ in 0..10_000 {
+        let idle = node.relay_step().await.unwrap() == Outcome::Idle;
+        if idle && node.inner.relay.lock().await.leases().held().len() == partitions {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the relay never comes to rest");
 }
 
 /// A plugin whose failures the test decides, by source uid.

@@ -5,21 +5,34 @@
 use std::sync::Arc;
 
 use super::fake::{Dice, Fake};
-use super::{Bench, Moody, drain};
+use super::{Bench, Moody, drain, relay};
 use crate::plugin::Plugin;
-use crate::provisioning::Outcome;
 use crate::stream::Stream;
 
 /// Schedules of one run: enough that each kind of fault lands between every two steps.
 const SCHEDULES: u64 = 1_000;
+/// Where each statement is a round trip.
+const SCHEDULES_FAR: u64 = 25;
+const PARTITIONS: u32 = 2;
+
+async fn schedules(bench: &Bench, count: u64) {
+    for seed in 1..=count {
+        schedule(bench, seed).await;
+    }
+    let records = bench.count("select count(*) from record").await;
+    assert!(records > i64::try_from(count * 4).unwrap(), "the schedules were not idle: {records}");
+}
 
 #[tokio::test]
 async fn no_schedule_loses_doubles_or_reorders_anything() {
-    let bench = Bench::new(2).await;
-    for seed in 1..=SCHEDULES {
-        schedule(&bench, seed).await;
+    schedules(&Bench::new(PARTITIONS).await, SCHEDULES).await;
+}
+
+#[tokio::test]
+async fn no_schedule_does_on_postgres_either() {
+    if let Some(bench) = Bench::postgres(PARTITIONS).await {
+        schedules(&bench, SCHEDULES_FAR).await;
     }
-    assert!(bench.count("select count(*) from record").await > 5_000, "the schedules were not idle");
 }
 
 async fn schedule(bench: &Bench, seed: u64) {
@@ -60,9 +73,9 @@ async fn schedule(bench: &Bench, seed: u64) {
 async fn heal(bench: &Bench, seed: u64, fake: &Arc<Fake>, moody: &[Arc<Moody>], plugins: &[Arc<dyn Plugin>]) {
     fake.set_faults(0);
     let node = bench.node(plugins, Some(Arc::clone(fake) as _));
-    while node.relay_step().await.unwrap() != Outcome::Idle {}
+    relay(&node).await;
     bench.advance(10_000_000);
-    while node.relay_step().await.unwrap() != Outcome::Idle {}
+    relay(&node).await;
     for row in bench.store.db.query("select p, pseq, settled from partition", &[]).await.unwrap() {
         let (p, claimed, settled) = (row.i64(0).unwrap(), row.i64(1).unwrap(), row.i64(2).unwrap());
         let held = fake.held(u32::try_from(p).unwrap(), settled);

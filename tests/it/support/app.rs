@@ -64,8 +64,15 @@ impl TestApp {
     }
 
     /// Stops it and starts it anew on what it has kept.
-    pub async fn restart(mut self) -> Self {
-        let (config, redis, directory) = (self.config.clone(), self.redis.clone(), self.directory.clone());
+    pub async fn restart(self) -> Self {
+        self.restart_with(|_| ()).await
+    }
+
+    /// The same, with a configuration that `change` has changed.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let (mut config, redis, directory) =
+            (self.config.clone(), self.redis.clone(), self.directory.clone());
+        change(&mut config);
         self.end().await;
         drop(self);
         Self::run(config, redis, directory).await

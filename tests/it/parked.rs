@@ -1,0 +1,81 @@
+//! A record that a plugin cannot settle: who is told, what waits behind it, how it goes on once the cause is mended.
+
+use serde_json::{Value, json};
+use wellspring::config::{Config, MaskPlugin};
+
+use crate::support::{TestApp, on_every_backend};
+
+/// Each copy in `masked` is copied once more, one hop too far.
+fn one_hop_too_far(config: &mut Config) {
+    let mask = |name: &str, from: &str, to: &str| MaskPlugin {
+        name: name.into(),
+        category: "order".into(),
+        subcategory: from.into(),
+        to_subcategory: to.into(),
+        fields: vec!["/lane".into()],
+        mask: "hash".into(),
+    };
+    config.provisioning.masks = vec![mask("copy", "clothing", "masked"), mask("too-far", "masked", "twice")];
+    config.provisioning.hops_max = 1;
+}
+
+const LETTERS: &str = "{ deadLetters { id plugin key revision recordId code reason state followers } }";
+
+/// The records of one collection, by revision.
+async fn records(app: &TestApp, subcategory: &str) -> Vec<Value> {
+    let of = format!("category: \"order\", subcategory: \"{subcategory}\", sourceName: \"shop\"");
+    let data = app.data(&format!("{{ records({of}) {{ id revision causationId }} }}")).await;
+    let mut records = data["records"].as_array().unwrap().clone();
+    records.sort_by_key(|record| record["revision"].as_i64());
+    records
+}
+
+on_every_backend! {
+    async fn a_parked_record_is_told_and_goes_on_in_order_after_a_redrive(backend) {
+        let app = TestApp::start_with(backend, one_hop_too_far).await;
+        for n in 1..=3 {
+            app.source("order/clothing/shop/1", &json!({"lane": n, "deep": [[[[n]]]]})).await;
+        }
+        let data = app.data_until(LETTERS, |data| data["deadLetters"][0]["followers"] == 2).await;
+        let letters = data["deadLetters"].as_array().unwrap();
+        let letter = &letters[0];
+        assert_eq!(letters.len(), 1, "one a key: {letters:?}");
+        assert_eq!(letter["plugin"], "too-far");
+        assert_eq!(letter["key"], "order~masked~shop~1");
+        assert_eq!((&letter["revision"], &letter["code"]), (&json!(1), &json!("HOP_LIMIT")));
+        assert!(letter["reason"].as_str().unwrap().contains("more than 1 plugins"), "{letter}");
+        assert_eq!(app.data_as(&app.token("steward", json!({})), LETTERS).await, data);
+        let redrive = format!("mutation {{ redrive(id: {}) {{ redriven }} }}", letter["id"]);
+        for role in ["consumer", "source"] {
+            let token = app.token(role, json!({}));
+            assert_eq!(app.codes(&token, LETTERS).await, ["FORBIDDEN"], "{role}");
+            assert_eq!(app.codes(&token, &redrive).await, ["FORBIDDEN"], "{role}");
+        }
+        let unknown = "mutation { redrive(id: 900000) { redriven } }";
+        assert_eq!(app.codes(&app.admin(), unknown).await, ["NOT_FOUND"]);
+
+        // What has been accepted is readable whatever the intake's bounds are now.
+        let app = app
+            .restart_with(|config| {
+                config.provisioning.hops_max = 2;
+                config.sourcing.depth_max = 2;
+            })
+            .await;
+        let steward = app.token("steward", json!({}));
+        assert_eq!(app.data_as(&steward, &redrive).await["redrive"]["redriven"], 3);
+        app.data_until(LETTERS, |data| data["deadLetters"] == json!([])).await;
+        let (masked, twice) = (records(&app, "masked").await, records(&app, "twice").await);
+        assert_eq!((masked.len(), twice.len()), (3, 3));
+        for (from, to) in masked.iter().zip(&twice) {
+            assert_eq!(from["id"], to["causationId"], "copied in the order of revisions");
+        }
+        let query = format!("{{ receipt(id: {}) {{ status steps {{ plugin outcome }} }} }}", letter["recordId"]);
+        let receipt = app.data(&query).await["receipt"].take();
+        assert_eq!(receipt["status"], "PROVISIONED", "{receipt}");
+        let steps = receipt["steps"].as_array().unwrap();
+        assert!(steps.contains(&json!({"plugin": "too-far", "outcome": "done"})), "{receipt}");
+        let row = "{ orderTwiceByKey(sourceUid: \"1\") { _record { revision } } }";
+        let newest = json!({"orderTwiceByKey": {"_record": {"revision": 3}}});
+        app.data_until(row, |data| *data == newest).await;
+    }
+}

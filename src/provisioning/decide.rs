@@ -1,4 +1,4 @@
-//! What plugins decide about records: pure, in parallel, and whatever a plugin does wrong ends here as a failure of
+//! What plugins decide about records: pure, records side by side on all cores, and whatever a plugin does wrong ends here as a failure of
 //! that one record at that one plugin. Must not touch the store.
 
 use std::any::Any;

@@ -17,7 +17,7 @@ mod verify;
 mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use verify::{Finding, Report, verify};
 
@@ -76,7 +76,15 @@ struct Inner {
     ready: OnceCell<Ready>,
     relay: Mutex<relay::State>,
     worker: Mutex<worker::State>,
-    stream_away: AtomicBool,
+    /// Whether appending to the stream fails, and reading from it: the one may while the other does not.
+    stream_away: [AtomicBool; 2],
+}
+
+/// What the stream's service was asked to do.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Append,
+    Read,
 }
 
 /// What is known once the database has been asked.
@@ -129,7 +137,7 @@ impl Provisioning {
             ready: OnceCell::new(),
             relay: Mutex::new(relay::State::new(&node)),
             worker: Mutex::new(worker::State::new(&node)),
-            stream_away: AtomicBool::new(false),
+            stream_away: Default::default(),
             node,
             parts,
         };
@@ -145,7 +153,7 @@ impl Provisioning {
         let ready = self.inner.ready().await?;
         match ready.stream.health().await {
             Err(error) if error.code() == crate::error::Code::Unavailable => {
-                self.inner.stream_answered(Some(error));
+                self.inner.stream_answered(Way::Append, Some(error));
                 Ok(())
             }
             checked => checked,
@@ -159,7 +167,7 @@ impl Provisioning {
 
     /// One step of the worker over all partitions that this node owns or can own.
     pub async fn worker_step(&self) -> Result<Outcome> {
-        self.inner.step_worker(Duration::ZERO).await
+        self.inner.step_worker(Duration::ZERO, &CancellationToken::new()).await
     }
 
     /// Steps the relay until `stop`, waiting for wake-ups; then gives its leases back.
@@ -199,13 +207,9 @@ impl Provisioning {
         let poll = Duration::from_millis(inner.parts.config.stream.poll_ms.max(1));
         let mut pause = Pause::new(inner);
         while !stop.is_cancelled() {
-            // Only a waiting read is cut short by `stop`; what is being settled ends first, within the grace period.
-            let step = inner.step_worker(poll);
-            let result = tokio::select! {
-                () = stop.cancelled() => break,
-                result = step => result,
-            };
-            match result {
+            // Only what waits in a step is cut short by `stop`: what is being settled ends first, within the grace
+            // period, with all that is told after its commit.
+            match inner.step_worker(poll, &stop).await {
                 Ok(_) => pause.reset(),
                 Err(error) => {
                     let wait = pause.after("worker", &error);
@@ -253,19 +257,24 @@ impl Inner {
         self.parts.config.provisioning.hops_max
     }
 
-    /// Counts how the stream's service answered; one line when it goes away and one when it is back.
-    fn stream_answered(&self, failure: Option<Error>) {
+    /// Counts how the stream's service answered, each way by itself; one line when it goes away, one when it is back.
+    fn stream_answered(&self, way: Way, failure: Option<Error>) {
         let away = failure.is_some();
-        let was_away = self.stream_away.swap(away, Ordering::Relaxed);
-        self.parts.metrics.set_stream_up(!away);
+        let [append, read] = &self.stream_away;
+        let (this, other) = match way {
+            Way::Append => (append, read),
+            Way::Read => (read, append),
+        };
+        let was_away = this.swap(away, Ordering::Relaxed);
+        self.parts.metrics.set_stream_up(!away && !other.load(Ordering::Relaxed));
         match failure {
             Some(error) => {
                 self.parts.metrics.record_stream_error();
                 if !was_away {
-                    tracing::warn!(%error, cause = ?error.cause(), "the stream is away; going on without it");
+                    tracing::warn!(?way, %error, cause = ?error.cause(), "the stream is away; going on without it");
                 }
             }
-            None if was_away => tracing::info!("the stream is back"),
+            None if was_away => tracing::info!(?way, "the stream is back"),
             None => {}
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::lease::Leases;
-use super::{Inner, Outcome};
+use super::{Inner, Outcome, Way};
 use crate::error::Result;
 use crate::store::ledger::{Partition, Role};
 use crate::store::wake::Topic;
@@ -63,7 +63,7 @@ impl Inner {
         }
         // A stream that was not asked has not answered either.
         if asked || failure.is_some() {
-            self.stream_answered(failure);
+            self.stream_answered(Way::Append, failure);
         }
         Ok(if moved == 0 { Outcome::Idle } else { Outcome::Progress(moved) })
     }

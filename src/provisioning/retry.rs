@@ -53,8 +53,8 @@ impl Inner {
         let ready = self.ready().await?;
         let Some(known) = ready.known.iter().find(|known| known.id == letter.plugin_id) else {
             let reason = "its plugin is not configured any more; configure it again and redrive".into();
-            let gone = Letter { state: "parked".into(), code: "NO_PLUGIN".into(), reason, ..letter };
-            return self.give_up(fence, gone).await;
+            let gone = Letter { state: "parked".into(), code: "NO_PLUGIN".into(), reason, ..letter.clone() };
+            return self.give_up(fence, &letter, gone).await;
         };
         let records = self.parts.store.records(&[letter.record_id]).await?;
         let record =
@@ -91,7 +91,8 @@ impl Inner {
             },
         };
         let attempts_max = self.parts.config.provisioning.attempts_max;
-        self.give_up(fence, failed(letter, &cause, now, attempts_max)).await
+        let again = failed(letter.clone(), &cause, now, attempts_max);
+        self.give_up(fence, &letter, again).await
     }
 
     /// Settles a letter's record and lets the next of its key go on; `false` when the fence is lost.
@@ -112,14 +113,19 @@ impl Inner {
         Ok(true)
     }
 
-    /// Stores a letter that failed once more.
-    async fn give_up(&self, fence: i64, letter: Letter) -> Result<Option<bool>> {
+    /// Stores a letter that failed once more, unless it was put back since it was `read`: then it is due anew.
+    async fn give_up(&self, fence: i64, read: &Letter, letter: Letter) -> Result<Option<bool>> {
         let mut tx: Tx = self.parts.store.db.begin().await?;
-        ledger::replace_letter(&mut tx, &letter).await?;
+        if !ledger::replace_letter(&mut tx, read, &letter).await? {
+            return Ok(Some(false));
+        }
         if !ledger::hold(&mut tx, letter.partition, fence).await? {
             return Ok(None);
         }
         tx.commit().await?;
+        if letter.state == "parked" {
+            self.parts.metrics.record_dead_letter();
+        }
         tracing::warn!(record = %letter.record_id, code = letter.code, attempts = letter.attempts,
             state = letter.state, "a parked record failed again");
         Ok(Some(false))

@@ -201,7 +201,7 @@ impl Inner {
             let draft = &record.draft;
             let ms = micros_to_ms(now.saturating_sub(draft.ingested_at));
             self.parts.metrics.record_settled(outcome, ms);
-            if matches!(fate, Fate::Queued | Fate::Retry | Fate::Parked) {
+            if *fate == Fate::Parked {
                 self.parts.metrics.record_dead_letter();
             }
             tracing::info!(

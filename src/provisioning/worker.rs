@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::decide::{Item, decide_all};
 use super::lease::Leases;
 use super::settle::Settlement;
-use super::{Inner, Outcome};
+use super::{Inner, Outcome, Way};
 use crate::error::{Error, Result};
 use crate::plugin::Hook;
 use crate::store::db::Dialect;
@@ -74,8 +75,9 @@ struct Done {
 }
 
 impl Inner {
-    /// One step over every partition that this node holds, waiting at most `wait` for the first delivery.
-    pub(super) async fn step_worker(&self, wait: Duration) -> Result<Outcome> {
+    /// One step over every partition that this node holds, waiting at most `wait`, and not beyond `stop`, for the
+    /// first delivery.
+    pub(super) async fn step_worker(&self, wait: Duration, stop: &CancellationToken) -> Result<Outcome> {
         let ready = self.ready().await?;
         let mut state = self.worker.lock().await;
         let mut upto = BTreeMap::new();
@@ -85,7 +87,7 @@ impl Inner {
         }
         let busy = upto.iter().any(|(p, upto)| state.settled.get(p).is_some_and(|settled| settled < upto));
         let wait = if busy { Duration::ZERO } else { self.until_due(&state, now, wait) };
-        let deliveries = self.receive(&*ready.stream, &mut state, wait).await;
+        let deliveries = self.receive(&*ready.stream, &mut state, wait, stop).await;
         for delivery in &deliveries {
             let upto = upto.entry(delivery.partition).or_insert(0);
             *upto = delivery.entry.pseq.max(*upto);
@@ -120,7 +122,13 @@ impl Inner {
     }
 
     /// What the stream has: new entries, and now and then those that some dead consumer left.
-    async fn receive(&self, stream: &dyn Stream, state: &mut State, wait: Duration) -> Vec<Delivery> {
+    async fn receive(
+        &self,
+        stream: &dyn Stream,
+        state: &mut State,
+        wait: Duration,
+        stop: &CancellationToken,
+    ) -> Vec<Delivery> {
         let held = state.leases.held();
         let max = self.parts.config.stream.batch_max.max(1);
         let lease = Duration::from_millis(self.parts.config.stream.lease_ms);
@@ -132,27 +140,35 @@ impl Inner {
             if state.reclaimed_at.get(p).is_none_or(old) {
                 match stream.reclaim(*p, lease, max).await {
                     Ok(entries) => found.extend(entries),
-                    Err(error) => self.stream_answered(Some(error)),
+                    Err(error) => self.stream_answered(Way::Read, Some(error)),
                 }
                 state.reclaimed_at.insert(*p, now);
             }
         }
         let wait = if found.is_empty() { wait } else { Duration::ZERO };
-        match stream.read(&held, max, wait).await {
+        let read = tokio::select! {
+            read = stream.read(&held, max, wait) => read,
+            () = stop.cancelled() => return found,
+        };
+        // The look at the database that follows must not become a hot loop.
+        let mut pause = held.is_empty();
+        match read {
             Ok(entries) => {
                 found.extend(entries);
                 if !held.is_empty() {
-                    self.stream_answered(None);
+                    self.stream_answered(Way::Read, None);
                 }
             }
             Err(error) => {
-                self.stream_answered(Some(error));
-                // The look at the database that follows must not become a hot loop.
-                tokio::time::sleep(wait).await;
+                self.stream_answered(Way::Read, Some(error));
+                pause = true;
             }
         }
-        if held.is_empty() {
-            tokio::time::sleep(wait).await;
+        if pause {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
         }
         found
     }
@@ -274,7 +290,7 @@ impl Inner {
             let Some(settled) = state.settled.get(&p).copied() else { continue };
             pseqs.retain(|pseq| *pseq <= settled);
             if let Err(error) = stream.acknowledge(p, &pseqs, settled).await {
-                self.stream_answered(Some(error));
+                self.stream_answered(Way::Read, Some(error));
                 break;
             }
         }

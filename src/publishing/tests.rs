@@ -10,21 +10,13 @@
 
 mod differential;
 mod live;
-#[path = "../../tests/it/support/servers.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    clippy::expect_used,
-    reason = "shared with the other tests"
-)]
-mod servers;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
 use crate::error::Code;
+use crate::provisioning::tests::postgres;
 use crate::record::{Draft, Envelope, Json, Record, Source};
 use crate::shape::Structure;
 use crate::store::rows::RowEffect;
@@ -34,18 +26,6 @@ pub(super) struct World {
     pub(super) publishing: Publishing,
     pub(super) config: config::Config,
     _dir: tempfile::TempDir,
-}
-
-/// The PostgreSQL that all tests of this process share.
-fn postgres() -> Option<String> {
-    static SHARED: std::sync::OnceLock<Option<servers::Postgres>> = std::sync::OnceLock::new();
-    let server = SHARED.get_or_init(servers::Postgres::start).as_ref();
-    let required = std::env::var_os("WELLSPRING_REQUIRE_SERVICES").is_some();
-    assert!(
-        server.is_some() || !required,
-        "PostgreSQL is not installed, and WELLSPRING_REQUIRE_SERVICES is set"
-    );
-    server.map(|server| server.url("postgres"))
 }
 
 /// A world on each database that is at hand; `schema` keeps tests on one PostgreSQL apart.

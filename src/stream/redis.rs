@@ -60,8 +60,16 @@ pub struct Redis {
     append: Script,
     calls: Mutex<Option<MultiplexedConnection>>,
     reads: Mutex<Option<MultiplexedConnection>>,
-    pause: std::sync::Mutex<Pause>,
+    /// Of appends and of everything else: a full Redis still answers reads.
+    pauses: [std::sync::Mutex<Pause>; 2],
     pause_max: Duration,
+}
+
+/// What a call does; failures of one way say nothing about the other.
+#[derive(Clone, Copy)]
+enum Way {
+    Append,
+    Other,
 }
 
 /// Until when calls are refused after a failure.
@@ -92,7 +100,7 @@ impl Redis {
             append: Script::new(APPEND),
             calls: Mutex::new(None),
             reads: Mutex::new(None),
-            pause: std::sync::Mutex::new(Pause::default()),
+            pauses: Default::default(),
             pause_max: Duration::from_millis(config.backoff_max_ms.max(1)),
         })
     }
@@ -101,26 +109,34 @@ impl Redis {
         format!("ws:{{{}.{partition}}}:ev", self.database)
     }
 
+    fn pause(&self, way: Way) -> std::sync::MutexGuard<'_, Pause> {
+        let [append, other] = &self.pauses;
+        let pause = match way {
+            Way::Append => append,
+            Way::Other => other,
+        };
+        pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Refuses while the pause after the last failure is not over.
-    fn gate(&self) -> Result<()> {
-        let pause = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match pause.until {
+    fn gate(&self, way: Way) -> Result<()> {
+        match self.pause(way).until {
             Some(until) if Instant::now() < until => Err(away("paused after a failure")),
             _ => Ok(()),
         }
     }
 
     /// Remembers a failure: the pause doubles up to its bound, spread by half so that nodes do not come in step.
-    fn failed(&self, error: RedisError) -> Error {
-        let mut pause = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn failed(&self, way: Way, error: RedisError) -> Error {
+        let mut pause = self.pause(way);
         pause.last = (pause.last * 2).clamp(PAUSE_FIRST, self.pause_max);
         let spread = pause.last.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         pause.until = Some(Instant::now() + spread);
         away(error)
     }
 
-    fn succeeded(&self) {
-        *self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Pause::default();
+    fn succeeded(&self, way: Way) {
+        *self.pause(way) = Pause::default();
     }
 
     async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, RedisError> {
@@ -131,15 +147,15 @@ impl Redis {
     }
 
     /// The connection for everything that does not block; checked when it is made.
-    async fn connection(&self) -> Result<MultiplexedConnection> {
-        self.gate()?;
+    async fn connection(&self, way: Way) -> Result<MultiplexedConnection> {
+        self.gate(way)?;
         let mut slot = self.calls.lock().await;
         if let Some(connection) = slot.as_ref() {
             return Ok(connection.clone());
         }
         let mut connection = match self.connect(Some(CALL_TIMEOUT)).await {
             Ok(connection) => connection,
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.failed(way, error)),
         };
         let info = redis::cmd("INFO");
         match info.query_async::<String>(&mut connection).await {
@@ -148,7 +164,7 @@ impl Redis {
                     tracing::error!(error = error.message(), "the stream's Redis is set up wrongly");
                 }
             }
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.failed(way, error)),
         }
         *slot = Some(connection.clone());
         tracing::info!(consumer = self.consumer, "connected to the stream's Redis");
@@ -157,23 +173,23 @@ impl Redis {
 
     /// Runs one command; a failure closes the connection and starts a pause.
     async fn call(&self, command: &Cmd) -> Result<Value> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(Way::Other).await?;
         match command.query_async::<Value>(&mut connection).await {
             Ok(value) => {
-                self.succeeded();
+                self.succeeded(Way::Other);
                 Ok(value)
             }
-            Err(error) => Err(self.lost(&self.calls, error).await),
+            Err(error) => Err(self.lost(Way::Other, &self.calls, error).await),
         }
     }
 
-    async fn lost(&self, slot: &Mutex<Option<MultiplexedConnection>>, error: RedisError) -> Error {
+    async fn lost(&self, way: Way, slot: &Mutex<Option<MultiplexedConnection>>, error: RedisError) -> Error {
         *slot.lock().await = None;
-        self.failed(error)
+        self.failed(way, error)
     }
 
     async fn compare_and_append(&self, partition: u32, entries: &[Entry], expected: &str) -> Result<Append> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(Way::Append).await?;
         let mut invocation = self.append.key(self.key(partition));
         invocation.arg(expected).arg(GROUP);
         for entry in entries {
@@ -181,9 +197,12 @@ impl Redis {
         }
         let answer = match invocation.invoke_async::<String>(&mut connection).await {
             Ok(answer) => answer,
-            Err(error) => return Err(self.lost(&self.calls, error).await),
+            Err(error) => return Err(self.lost(Way::Append, &self.calls, error).await),
         };
-        self.succeeded();
+        // Asking where the stream ends works while it takes nothing more: only an append shows that it does.
+        if !entries.is_empty() {
+            self.succeeded(Way::Append);
+        }
         match answer.strip_prefix("MOVED ").map(str::parse::<i64>) {
             Some(Ok(last)) => Ok(Append::Moved(last)),
             Some(Err(error)) => Err(away(error)),
@@ -197,11 +216,11 @@ impl Redis {
         for partition in partitions {
             let mut command = redis::cmd("XGROUP");
             command.arg("CREATE").arg(self.key(*partition)).arg(GROUP).arg("0").arg("MKSTREAM");
-            let mut connection = self.connection().await?;
+            let mut connection = self.connection(Way::Other).await?;
             match command.query_async::<Value>(&mut connection).await {
                 Ok(_) => tracing::info!(partition, "made the stream's consumer group anew"),
                 Err(error) if error.code() == Some("BUSYGROUP") => {}
-                Err(error) => return Err(self.lost(&self.calls, error).await),
+                Err(error) => return Err(self.lost(Way::Other, &self.calls, error).await),
             }
         }
         Ok(())
@@ -240,14 +259,14 @@ impl Redis {
     }
 
     async fn read_new(&self, partitions: &[u32], max: usize, wait: Duration) -> Result<Vec<Delivery>> {
-        self.gate()?;
+        self.gate(Way::Other)?;
         let mut slot = self.reads.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
             // The server ends the wait; a dead peer is found by keep-alive or by the next write.
             None => match self.connect(None).await {
                 Ok(connection) => connection,
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => return Err(self.failed(Way::Other, error)),
             },
         };
         let mut command = redis::cmd("XREADGROUP");
@@ -265,7 +284,7 @@ impl Redis {
         match answer {
             Ok(Ok(value)) => {
                 *slot = Some(connection);
-                self.succeeded();
+                self.succeeded(Way::Other);
                 Ok(self.deliveries(partitions, &value))
             }
             Ok(Err(error)) if group_is_missing(&error) => {
@@ -274,8 +293,8 @@ impl Redis {
                 self.make_groups(partitions).await?;
                 Ok(Vec::new())
             }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(self.failed((ErrorKind::Io, "the read timed out").into())),
+            Ok(Err(error)) => Err(self.failed(Way::Other, error)),
+            Err(_) => Err(self.failed(Way::Other, (ErrorKind::Io, "the read timed out").into())),
         }
     }
 
@@ -347,10 +366,10 @@ impl Stream for Redis {
             command.arg(self.key(partition)).arg(GROUP).arg(&self.consumer);
             command.arg(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)).arg("0-0");
             command.arg("COUNT").arg(max.max(1));
-            let mut connection = self.connection().await?;
+            let mut connection = self.connection(Way::Other).await?;
             match command.query_async::<Value>(&mut connection).await {
                 Ok(value) => {
-                    self.succeeded();
+                    self.succeeded(Way::Other);
                     self.forget_consumers(partition, idle).await;
                     let entries = items(&value).get(1).map(items).unwrap_or_default();
                     Ok(entries.iter().filter_map(|entry| delivery(partition, entry)).collect())
@@ -359,7 +378,7 @@ impl Stream for Redis {
                     self.make_groups(&[partition]).await?;
                     Ok(Vec::new())
                 }
-                Err(error) => Err(self.lost(&self.calls, error).await),
+                Err(error) => Err(self.lost(Way::Other, &self.calls, error).await),
             }
         })
     }
@@ -378,13 +397,13 @@ impl Stream for Redis {
                 pipeline.cmd("XACK").arg(&key).arg(GROUP).arg(ids).ignore();
             }
             pipeline.cmd("XTRIM").arg(&key).arg("MINID").arg(settled.saturating_add(1)).ignore();
-            let mut connection = self.connection().await?;
+            let mut connection = self.connection(Way::Other).await?;
             match pipeline.query_async::<()>(&mut connection).await {
                 Ok(()) => {
-                    self.succeeded();
+                    self.succeeded(Way::Other);
                     Ok(())
                 }
-                Err(error) => Err(self.lost(&self.calls, error).await),
+                Err(error) => Err(self.lost(Way::Other, &self.calls, error).await),
             }
         })
     }

@@ -119,12 +119,12 @@ impl Metrics {
         self.0.settle_seconds.get_or_create(&labels).observe(ms / 1_000.0);
     }
 
-    /// One record newly parked.
+    /// One record parked for a person: not one that is tried again by itself, nor one that queues behind it.
     pub fn record_dead_letter(&self) {
         self.0.dead_letters.inc();
     }
 
-    /// How many records are parked now.
+    /// How many records wait now: parked, to be tried again, or queued behind one.
     pub fn set_parked(&self, count: i64) {
         self.0.parked.set(count);
     }
@@ -207,8 +207,12 @@ impl Inner {
         r.register("commit_records", "Records in one commit", self.commit_records.clone());
         r.register("records_settled", "Records settled by provisioning, by outcome", self.settled.clone());
         r.register("settle_seconds", "Time from taking in to settled", self.settle_seconds.clone());
-        r.register("dead_letters", "Records parked since the start", self.dead_letters.clone());
-        r.register("dead_letters_parked", "Records parked now", self.parked.clone());
+        r.register("dead_letters", "Records parked for a person since the start", self.dead_letters.clone());
+        r.register(
+            "dead_letters_parked",
+            "Records that wait at a plugin now, followers and those tried again included",
+            self.parked.clone(),
+        );
         r.register("subscriptions_open", "Open subscriptions", self.subscriptions_open.clone());
         r.register("sockets_open", "Open WebSockets", self.sockets_open.clone());
         r.register("events_sent", "Events sent to subscribers", self.events_sent.clone());

@@ -42,6 +42,8 @@ struct State {
     dice: Dice,
     /// Per hundred calls.
     faults: u64,
+    /// Takes nothing, but can be read.
+    full: bool,
 }
 
 pub(super) struct Fake(Mutex<State>);
@@ -49,11 +51,15 @@ pub(super) struct Fake(Mutex<State>);
 impl Fake {
     pub(super) fn new(seed: u64, faults: u64) -> Self {
         let (streams, older) = (BTreeMap::new(), Vec::new());
-        Fake(Mutex::new(State { streams, older, dice: Dice::new(seed), faults }))
+        Fake(Mutex::new(State { streams, older, dice: Dice::new(seed), faults, full: false }))
     }
 
     pub(super) fn set_faults(&self, faults: u64) {
         self.0.lock().unwrap().faults = faults;
+    }
+
+    pub(super) fn fill(&self, full: bool) {
+        self.0.lock().unwrap().full = full;
     }
 
     pub(super) fn flush(&self) {
@@ -116,6 +122,9 @@ impl Stream for Fake {
         let mut state = self.0.lock().unwrap();
         if let Err(error) = state.fate() {
             return done(Err(error));
+        }
+        if state.full {
+            return done(Err(Error::unavailable("full", "full")));
         }
         let found = state.streams.get(&p).map(|s| s.last);
         done(Ok(match (found, expected) {

@@ -16,12 +16,12 @@ macro_rules! on_both_databases {
 
             async fn run($bench: Bench) $body
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
                 run(Bench::new(1).await).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
                 if let Some(bench) = Bench::postgres(1).await {
                     run(bench).await;
@@ -33,6 +33,7 @@ macro_rules! on_both_databases {
 
 mod fake;
 mod model;
+mod races;
 #[path = "../../../tests/it/support/servers.rs"]
 #[allow(
     dead_code,
@@ -63,6 +64,18 @@ use crate::store::db::Value;
 use crate::stream::Stream;
 use crate::telemetry::Clock;
 
+/// The PostgreSQL that all tests of this process share.
+pub(crate) fn postgres() -> Option<String> {
+    static SHARED: OnceLock<Option<servers::Postgres>> = OnceLock::new();
+    let server = SHARED.get_or_init(servers::Postgres::start).as_ref();
+    let required = std::env::var_os("WELLSPRING_REQUIRE_SERVICES").is_some();
+    assert!(
+        server.is_some() || !required,
+        "PostgreSQL is not installed, and WELLSPRING_REQUIRE_SERVICES is set"
+    );
+    server.map(|server| server.url("postgres"))
+}
+
 /// A database in memory where there is one, a clock that only the test moves.
 pub(super) struct Bench {
     _dir: tempfile::TempDir,
@@ -79,19 +92,12 @@ impl Bench {
 
     /// One in a schema of its own; `None` when the machine has no PostgreSQL.
     pub(super) async fn postgres(partitions: u32) -> Option<Self> {
-        static SHARED: OnceLock<Option<servers::Postgres>> = OnceLock::new();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server = SHARED.get_or_init(servers::Postgres::start).as_ref();
-        let required = std::env::var_os("WELLSPRING_REQUIRE_SERVICES").is_some();
-        assert!(
-            server.is_some() || !required,
-            "PostgreSQL is missing, and WELLSPRING_REQUIRE_SERVICES is set"
-        );
-        let Some(server) = server else {
+        let Some(url) = postgres() else {
             println!("skipped: PostgreSQL is not installed");
             return None;
         };
-        let (url, schema) = (server.url("postgres"), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let schema = NUMBER.fetch_add(1, Ordering::Relaxed);
         let plain = crate::config::Store { database_url: Some(url.clone()), ..Default::default() };
         let db = crate::store::db::Db::open(&plain).await.unwrap();
         let mut tx = db.begin().await.unwrap();

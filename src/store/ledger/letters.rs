@@ -119,10 +119,10 @@ pub async fn park(tx: &mut Tx, letters: &[Letter]) -> Result<()> {
     tx.insert_many("dead_letter", &columns, values.collect(), "").await.map(drop)
 }
 
-/// The letter after another try.
-pub async fn replace_letter(tx: &mut Tx, letter: &Letter) -> Result<()> {
+/// The letter after another try; `false` when it is no longer as it was `read`: somebody has put it back meanwhile.
+pub async fn replace_letter(tx: &mut Tx, read: &Letter, letter: &Letter) -> Result<bool> {
     let sql = "update dead_letter set code = $1, reason = $2, attempts = $3, state = $4, due = $5, history = $6 \
-               where id = $7";
+               where id = $7 and state = $8 and history = $9";
     let params = [
         Value::Text(letter.code.clone()),
         Value::Text(letter.reason.clone()),
@@ -131,8 +131,10 @@ pub async fn replace_letter(tx: &mut Tx, letter: &Letter) -> Result<()> {
         Value::Int(letter.due),
         Value::Text(letter.history.clone()),
         Value::Int(letter.id),
+        Value::Text(read.state.clone()),
+        Value::Text(read.history.clone()),
     ];
-    tx.execute(sql, &params).await.map(drop)
+    Ok(tx.execute(sql, &params).await? == 1)
 }
 
 /// Forgets a letter that has been settled.
@@ -210,19 +212,23 @@ impl Store {
             "select {LETTER} from dead_letter d join dead_letter a on a.plugin_id = d.plugin_id \
              and a.generation = d.generation and a.key = d.key where a.id = $1 order by d.rev, d.id limit 1"
         );
-        let rows = tx.query(&sql, &[Value::Int(id)]).await?;
         let missing =
             || Error::not_found(format!("there is no dead letter `{id}`; it may have been settled"));
-        let head = letter_row(rows.first().ok_or_else(missing)?)?;
-        let mut history: Vec<serde_json::Value> = serde_json::from_str(&head.history).unwrap_or_default();
-        history.push(serde_json::json!({ "at": now, "redriven": subject }));
-        let sql = "update dead_letter set state = 'ready', due = $1, history = $2 \
-                   where id = $3 and state in ('parked', 'retry')";
-        let params =
-            [Value::Int(now), Value::Text(serde_json::Value::from(history).to_string()), Value::Int(head.id)];
-        if tx.execute(sql, &params).await? == 0 {
-            return Ok(0);
-        }
+        // Tried anew while a worker changes the head between the look and the update.
+        let head = loop {
+            let rows = tx.query(&sql, &[Value::Int(id)]).await?;
+            let head = letter_row(rows.first().ok_or_else(missing)?)?;
+            if !matches!(head.state.as_str(), "parked" | "retry") {
+                return Ok(0);
+            }
+            let mut history: Vec<serde_json::Value> = serde_json::from_str(&head.history).unwrap_or_default();
+            history.push(serde_json::json!({ "at": now, "redriven": subject }));
+            let history = serde_json::Value::from(history).to_string();
+            let back = Letter { state: "ready".into(), due: now, history, ..head.clone() };
+            if replace_letter(&mut tx, &head, &back).await? {
+                break head;
+            }
+        };
         let sql = "select count(*) from dead_letter where plugin_id = $1 and generation = $2 and key = $3";
         let params = [Value::Int(head.plugin_id), Value::Int(GENERATION), Value::Text(head.key)];
         let rows = tx.query(sql, &params).await?;

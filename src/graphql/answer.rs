@@ -103,8 +103,11 @@ impl Fault {
 fn log(context: &Context, error: &Error) {
     let request = context.request_id.as_str();
     match error.cause() {
-        Some(cause) => tracing::error!(request, code = %error.code(), %cause, "{}", error.message()),
-        None => tracing::debug!(request, code = %error.code(), "{}", error.message()),
+        // One that is stale is planned anew, and nobody's fault.
+        Some(cause) if !error.is_stale() => {
+            tracing::error!(request, code = %error.code(), %cause, "{}", error.message())
+        }
+        _ => tracing::debug!(request, code = %error.code(), "{}", error.message()),
     }
 }
 

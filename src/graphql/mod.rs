@@ -76,6 +76,9 @@ pub struct Response {
     stale: bool,
 }
 
+/// How often a query is planned anew while its collections' shapes keep changing; each time has the newest one.
+const REPLANS_MAX: usize = 4;
+
 /// The services that answer fields.
 struct Services {
     sourcing: Sourcing,
@@ -117,17 +120,20 @@ impl Engine {
         }
     }
 
-    /// Runs an operation; a query once more when a shape has changed between planning and reading.
+    /// Runs an operation; a query anew as long as a shape changes between planning and reading.
     async fn fresh(&self, context: &Context, request: &Request, prepared: &Prepared) -> Response {
-        let response = self.run(context, prepared).await;
-        if !response.stale || prepared.kind != OperationType::Query {
-            return response;
+        let mut response = self.run(context, prepared).await;
+        for _ in 0..REPLANS_MAX {
+            if !response.stale || prepared.kind != OperationType::Query {
+                break;
+            }
+            self.inner.services.publishing.refresh().await;
+            response = match self.prepare(context, request, Transport::Single).await {
+                Ok(prepared) => self.run(context, &prepared).await,
+                Err(faults) => answer::refusal(context, &faults),
+            };
         }
-        self.inner.services.publishing.refresh().await;
-        match self.prepare(context, request, Transport::Single).await {
-            Ok(prepared) => self.run(context, &prepared).await,
-            Err(faults) => answer::refusal(context, &faults),
-        }
+        response
     }
 
     /// Opens a subscription (or runs a query or mutation as a stream of one). `Err` is a request error, each

@@ -209,10 +209,13 @@ impl Subscriber {
             self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None)
         };
         let read = publishing.0.store.snapshot_page(&query, &selections, page, &mut each).await;
-        if read.as_ref().is_err_and(Error::is_stale) && publishing.refresh().await {
-            // The page is read again as the new shape has it.
-            self.pending.truncate(written);
-            return Ok(());
+        if read.as_ref().is_err_and(Error::is_stale) {
+            publishing.refresh().await;
+            if publishing.0.store.catalog.load().version != self.versions.0 {
+                // The page is read again as the new shape has it.
+                self.pending.truncate(written);
+                return Ok(());
+            }
         }
         match read? {
             ControlFlow::Continue(after) => self.phase = Phase::Snapshot { position, after },
@@ -229,6 +232,11 @@ impl Subscriber {
         self.receiver = self.publishing.0.hubs.hear(self.collection.id, self.position);
         let max = self.publishing.0.subscriptions.tail_batch_max.max(1);
         let changes = self.publishing.0.store.tail(self.collection.id, self.position, max).await?;
+        // They may be of a shape or policy that is newer than the query.
+        self.follow().await?;
+        if !matches!(self.phase, Phase::Missed { .. }) {
+            return Ok(());
+        }
         for change in &changes {
             self.take(change)?;
         }

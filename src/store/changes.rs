@@ -20,14 +20,16 @@ pub struct Tailed {
     pub change: Sealed<Change>,
 }
 
-const TAIL: &str = "select pos, generation, key, rev, op, before, after, at from change \
+const TAIL: &str = "select pos, generation, key, rev, op, before, after, at, \
+     (select shape_version from collection where id = $1) from change \
      where collection_id = $1 and pos > $2 order by pos limit $3";
 
 const KEPT: &str = "select (select pos from collection_pos where collection_id = $1), \
      (select min(pos) from change where collection_id = $1)";
 
 impl Store {
-    /// The changes of a collection behind the position `after`, in order, without a gap.
+    /// The changes of a collection behind the position `after`, in order, without a gap. This node's catalog has their
+    /// shape by then: a scope asked for afterwards knows every field in them.
     ///
     /// # Errors
     /// `CURSOR_TOO_OLD` when changes between are no longer kept.
@@ -39,6 +41,13 @@ impl Store {
             rows.iter().map(|row| change(collection_id, row)).collect::<Result<_>>()?;
         if changes.first().is_some_and(|first| first.pos != after + 1) {
             return Err(too_old());
+        }
+        if let Some(row) = rows.first() {
+            let known = self.catalog.load();
+            let known = known.by_id(collection_id).map(|known| i64::from(known.shape.version));
+            if known != Some(row.i64(8)?) {
+                self.catalog.refresh().await?;
+            }
         }
         Ok(changes)
     }

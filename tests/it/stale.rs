@@ -1,12 +1,12 @@
 //! A node that has not heard of a change of shape yet: what it planned for the old one is planned anew, and never
-//! answered in the old one's types.
+//! answered in the old one's types, nor shown as the old one's tags let it be.
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
 use wellspring::{
-    graphql::{Context, Engine, Request},
+    graphql::{self, Context, Engine, Request},
     policy,
     provisioning::Provisioning,
     publishing::Publishing,
@@ -19,7 +19,10 @@ use wellspring::{
 use crate::support::{TestApp, on_every_backend};
 
 /// The reading half of a node that hears nothing: its catalog is as old as itself until it looks.
-struct Deaf(Engine);
+struct Deaf {
+    engine: Engine,
+    publishing: Publishing,
+}
 
 impl Deaf {
     async fn beside(app: &TestApp) -> Self {
@@ -29,11 +32,12 @@ impl Deaf {
         let (sourcing, _) = Sourcing::new(store.clone(), policy.clone(), &config, clock.clone());
         let provisioning = Provisioning::new(store.clone(), policy.clone(), &config, clock.clone()).unwrap();
         let publishing = Publishing::new(store, policy, &config, b"secret", clock);
-        Deaf(Engine::new(sourcing, provisioning, publishing, Arc::new(config)))
+        let engine = Engine::new(sourcing, provisioning, publishing.clone(), Arc::new(config));
+        Deaf { engine, publishing }
     }
 
-    fn request(query: &str) -> (Context, Request) {
-        let roles = vec!["admin".to_owned()];
+    fn request(role: &str, query: &str) -> (Context, Request) {
+        let roles = vec![role.to_owned()];
         let claims = json!({"roles": roles, "subject": "ann"}).as_object().unwrap().clone();
         let actor = Actor { subject: "ann".into(), roles, claims };
         let context = Context { actor, request_id: "r".into(), traceparent: None, mutations: true };
@@ -42,8 +46,25 @@ impl Deaf {
     }
 
     async fn ask(&self, query: &str) -> Value {
-        let (context, request) = Self::request(query);
-        serde_json::from_slice(&self.0.execute(context, request).await.body).unwrap()
+        self.ask_as("admin", query).await
+    }
+
+    async fn ask_as(&self, role: &str, query: &str) -> Value {
+        let (context, request) = Self::request(role, query);
+        serde_json::from_slice(&self.engine.execute(context, request).await.body).unwrap()
+    }
+
+    async fn subscribe(&self, role: &str, query: &str) -> BoxStream<'static, Vec<u8>> {
+        let (context, request) = Self::request(role, query);
+        self.engine.subscribe(context, request).await.unwrap()
+    }
+
+    /// A page by REST, and the whole answer as text.
+    async fn export(&self, role: &str) -> String {
+        let (context, _) = Self::request(role, "");
+        let ask = graphql::Ask { fields: vec!["contact".into()], ..Default::default() };
+        let table = self.engine.table(&context, "aB", ask).await.unwrap();
+        format!("{:?}", self.engine.page(&context, &table, 10, None).await)
     }
 }
 
@@ -78,9 +99,8 @@ on_every_backend! {
             let query = format!("{{ aBByKey(sourceUid: \"2\") {{ {field} }} }}");
             assert_eq!(one.ask(&query).await, json!({"data": {"aBByKey": {field: value}}}), "{field}");
         }
-        let (context, request) =
-            Deaf::request("subscription { aB(snapshot: true) { op node { n x } } }");
-        let mut changes = deaf[3].0.subscribe(context, request).await.unwrap();
+        let mut changes =
+            deaf[3].subscribe("admin", "subscription { aB(snapshot: true) { op node { n x } } }").await;
         let mut seen = Vec::new();
         for _ in 0..2 {
             let item: Value = serde_json::from_slice(&changes.next().await.unwrap()).unwrap();
@@ -99,5 +119,62 @@ on_every_backend! {
         assert_eq!(late, json!({"data": {"aB": {"nodes": [{"late": true}]}}}));
         let wrong = deaf.ask("{ aB { nodes { never } } }").await;
         assert_eq!(wrong["errors"][0]["extensions"]["code"], "BAD_REQUEST", "{wrong}");
+    }
+
+    async fn personal_data_is_masked_before_a_node_has_heard_of_its_tag(backend) {
+        const MAIL: &str = "ann@example.org";
+        let app = TestApp::start(backend).await;
+        app.source("a/b/c/1", &json!({"n": 1, "contact": "at the desk"})).await;
+        app.settled().await;
+        // Each node is asked once: it knows what is new from then on.
+        let queries = [
+            "{ aB { nodes { contact } } }",
+            "{ aB { totalCount edges { node { contact } } pageInfo { cursor } } }",
+            "{ aBByKey(sourceUid: \"2\") { contact } }",
+            "{ aBAggregate { max { contact } } }",
+            "{ aBAggregate(groupBy: [contact]) { group { contact } } }",
+            "{ aB(orderBy: [{contact: DESC}]) { nodes { n } pageInfo { endCursor } } }",
+            "{ aB(where: {contact: {startsWith: \"ann@\"}}) { totalCount } }",
+            "{ aB(where: {contact: {startsWith: \"bob@\"}}) { nodes { n } } }",
+        ];
+        let mut deaf = Vec::new();
+        for query in queries {
+            let one = Deaf::beside(&app).await;
+            let before = one.ask_as("consumer", query).await;
+            assert_eq!(before["errors"], Value::Null, "{query}: {before}");
+            deaf.push((one, query));
+        }
+        let rest = Deaf::beside(&app).await;
+        assert!(rest.export("consumer").await.contains("at the desk"));
+        let (live, missed) = (Deaf::beside(&app).await, Deaf::beside(&app).await);
+        let read = missed.ask_as("consumer", "{ aB { pageInfo { cursor } } }").await;
+        let cursor = read["data"]["aB"]["pageInfo"]["cursor"].clone();
+        let mut heard = live.subscribe("consumer", "subscription { aB { node { contact } } }").await;
+        // It is open for what comes from here on.
+        let opened = tokio::select! {
+            biased;
+            item = heard.next() => item,
+            stepped = live.publishing.tail_step() => { stepped.unwrap(); None }
+        };
+        assert_eq!(opened, None);
+
+        app.source("a/b/c/2", &json!({"n": 2, "contact": MAIL})).await;
+        app.settled().await;
+        for (one, query) in &deaf {
+            let answer = one.ask_as("consumer", query).await.to_string();
+            assert!(!answer.contains(MAIL), "{query}: {answer}");
+            let asks_by_it = query.contains("where") || query.contains("orderBy") || query.contains("max")
+                || query.contains("groupBy");
+            assert_eq!(answer.contains("BAD_REQUEST"), asks_by_it, "{query}: {answer}");
+        }
+        let page = rest.export("consumer").await;
+        assert!(page.starts_with("Ok") && !page.contains(MAIL), "{page}");
+        live.publishing.tail_step().await.unwrap();
+        let after = format!("subscription {{ aB(after: {cursor}) {{ node {{ contact }} }} }}");
+        let mut resumed = missed.subscribe("consumer", &after).await;
+        for stream in [&mut heard, &mut resumed] {
+            let item = String::from_utf8(stream.next().await.unwrap()).unwrap();
+            assert!(item.contains("contact") && !item.contains(MAIL), "{item}");
+        }
     }
 }

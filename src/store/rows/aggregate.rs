@@ -1,7 +1,7 @@
 //! Figures of groups, computed by the database over typed columns.
 
 use super::planned;
-use super::read::{Cells, member, rows_filter};
+use super::read::{Cells, OFFSET, member, rows_filter};
 use super::sql::{Sql, column};
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
@@ -10,7 +10,7 @@ use crate::query::{
 };
 use crate::shape::Scalar;
 use crate::store::Store;
-use crate::store::db::Dialect;
+use crate::store::db::{Dialect, RowRef};
 
 /// How a column of the statement is written.
 #[derive(Clone, Copy)]
@@ -48,44 +48,40 @@ impl Store {
             columns.push("count(*)".into());
         }
         let filter = sql.condition(&rows_filter(query), false)?;
-        let mut text = format!(
-            "select {} from {} where {filter}",
-            columns.join(", "),
-            planned(query.get().collection())
-        );
+        let collection = query.get().collection();
+        let mut select = format!("{} from {} where {filter}", columns.join(", "), planned(collection));
         if !groups.is_empty() {
             let order: Vec<String> = groups.iter().map(|name| format!("{name} nulls last")).collect();
-            text.push_str(&format!(" group by {} order by {}", groups.join(", "), order.join(", ")));
-            text.push_str(&format!(" limit {}", aggregate.groups_max + 1));
+            select.push_str(&format!(" group by {} order by {}", groups.join(", "), order.join(", ")));
+            select.push_str(&format!(" limit {}", aggregate.groups_max + 1));
         }
         let mut count = 0;
         out.push(b'[');
-        self.db
-            .read_large(&text, &sql.params, &mut |row| {
-                count += 1;
-                if count > aggregate.groups_max {
-                    let text = format!(
-                        "there are more than {} groups; narrow them by `where` or group by less",
-                        aggregate.groups_max
-                    );
-                    return Err(Error::new(Code::TooComplex, text));
-                }
-                if count > 1 {
-                    out.push(b',');
-                }
-                let cells = Cells { row, offset: 0 };
-                for part in &parts {
-                    match part {
-                        Part::Text(text) => out.extend_from_slice(text),
-                        Part::Column(index) => {
-                            let how = hows.get(*index).copied().unwrap_or(How::Digits);
-                            value(&cells, *index, how, out)?;
-                        }
+        let mut each = |row: &RowRef<'_>| {
+            count += 1;
+            if count > aggregate.groups_max {
+                let text = format!(
+                    "there are more than {} groups; narrow them by `where` or group by less",
+                    aggregate.groups_max
+                );
+                return Err(Error::new(Code::TooComplex, text));
+            }
+            if count > 1 {
+                out.push(b',');
+            }
+            let cells = Cells { row, offset: OFFSET };
+            for part in &parts {
+                match part {
+                    Part::Text(text) => out.extend_from_slice(text),
+                    Part::Column(index) => {
+                        let how = hows.get(*index).copied().unwrap_or(How::Digits);
+                        value(&cells, *index, how, out)?;
                     }
                 }
-                Ok(())
-            })
-            .await?;
+            }
+            Ok(())
+        };
+        self.read_planned(collection, &select, &sql.params, false, &mut each).await?;
         out.push(b']');
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
 
 use super::planned;
-use super::read::{Cells, INLINE_ROWS_MAX, member, plan, rows_filter, select_list};
+use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, member, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
@@ -94,7 +94,7 @@ impl Store {
             ConnectionField::PageInfo(fields) => fields.iter().any(|(_, field)| *field == PageInfo::Cursor),
             _ => false,
         });
-        let text = statement(&mut sql, query, list, &sources, total, position)?;
+        let select = statement(&mut sql, query, list, &sources, total, position)?;
         let mut page = Page {
             query,
             list,
@@ -102,7 +102,7 @@ impl Store {
             sinks,
             order,
             row_id: sources.len(),
-            offset: if total || position { 2 } else { 0 },
+            offset: OFFSET + if total || position { 2 } else { 0 },
             count: 0,
             more: false,
             first: None,
@@ -111,11 +111,8 @@ impl Store {
             position: 0,
         };
         let mut each = |row: &RowRef<'_>| page.row(row);
-        if list.limit <= INLINE_ROWS_MAX && !total {
-            self.db.read(&text, &sql.params, &mut each).await?;
-        } else {
-            self.db.read_large(&text, &sql.params, &mut each).await?;
-        }
+        let inline = list.limit <= INLINE_ROWS_MAX && !total;
+        self.read_planned(query.get().collection(), &select, &sql.params, inline, &mut each).await?;
         page.write(out);
         Ok(())
     }
@@ -159,6 +156,7 @@ fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
     })
 }
 
+/// The statement, behind its `select`.
 fn statement(
     sql: &mut Sql,
     query: &Scoped<Query>,
@@ -182,7 +180,7 @@ fn statement(
     let limit = list.limit + 1;
     if !total && !position {
         let columns = columns.join(", ");
-        return Ok(format!("select {columns} from {table} where {page} {inner_order} limit {limit}"));
+        return Ok(format!("{columns} from {table} where {page} {inner_order} limit {limit}"));
     }
     let total = if total { format!("(select count(*) from {table} where {filter})") } else { "0".into() };
     let position = if position {
@@ -203,7 +201,7 @@ fn statement(
     let outer_order =
         Sql::order(&list.order, list.backward, &|_, order| format!("q.c{}", place(order)), &row_id);
     Ok(format!(
-        "select m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
+        "m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
          left join (select {} from {table} where {page} {inner_order} limit {limit}) q on true {outer_order}",
         outer.join(", "),
         named.join(", ")
@@ -213,9 +211,9 @@ fn statement(
 impl Page<'_> {
     fn row(&mut self, row: &RowRef<'_>) -> Result<()> {
         let cells = Cells { row, offset: self.offset };
-        if self.offset > 0 {
-            self.total = row.i64(0)?.unwrap_or_default();
-            self.position = row.i64(1)?.unwrap_or_default();
+        if self.offset > OFFSET {
+            self.total = row.i64(OFFSET)?.unwrap_or_default();
+            self.position = row.i64(OFFSET + 1)?.unwrap_or_default();
         }
         // Without rows the figures still come, with nulls beside them.
         let Some(row_id) = cells.int(self.row_id)? else { return Ok(()) };

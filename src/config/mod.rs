@@ -328,6 +328,10 @@ section! {
         columns_max: usize = 400,
         /// How deep fields are published; what is deeper is `JSON`.
         depth_max: usize = 12,
+        /// The most structures that are summed up to tell how often fields are seen; those of most records first.
+        structures_max: usize = 2_000,
+        /// The most versions of a collection that are told at once.
+        versions_max: usize = 100,
         /// The longest key that gets a field, in bytes.
         key_bytes_max: usize = 256,
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
+use crate::publishing::Asked;
 use crate::record::{Envelope, Json, Receipt, Source, UsageAgreement};
 use crate::sourcing::{Input, Retraction};
 
@@ -100,8 +101,8 @@ async fn other(
     match &*node.name {
         "receipt" => receipt(services, context, arguments).await,
         "sources" => services.publishing.sources(&context.actor).await,
-        "collections" => collections(services, context).await,
-        "collection" => collection(services, context, arguments).await,
+        "collections" => services.publishing.collections(&context.actor, &asked(node, None)).await,
+        "collection" => collection(services, context, node, arguments).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,
@@ -140,31 +141,37 @@ async fn receipt(services: &Services, context: &Context, arguments: Arguments<'_
     Ok(receipt)
 }
 
-async fn collections(services: &Services, context: &Context) -> Result<Value> {
-    let mut list = services.publishing.collections(&context.actor).await?;
-    list.as_array_mut().into_iter().flatten().for_each(shape);
-    Ok(list)
-}
-
-async fn collection(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+async fn collection(
+    services: &Services,
+    context: &Context,
+    node: &Node,
+    arguments: Arguments<'_>,
+) -> Result<Value> {
     let name = arguments.required("name")?;
-    let list = collections(services, context).await?;
-    let found = list.as_array().into_iter().flatten().find(|one| one.get("name") == Some(&json!(name)));
-    found.cloned().ok_or_else(|| {
-        let names = list.as_array().into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
-        let hint = super::coerce::nearest(&name, names);
-        Error::not_found(format!("there is no collection `{}` for you{hint}", super::coerce::short(&name)))
-    })
+    let asked = asked(node, Some(name.clone()));
+    let mut found = services.publishing.collections(&context.actor, &asked).await?;
+    if let Some(found) = found.get_mut(0) {
+        return Ok(found.take());
+    }
+    let all = services.publishing.collections(&context.actor, &Asked::default()).await?;
+    let names = all.as_array().into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+    let hint = super::coerce::nearest(&name, names);
+    Err(Error::not_found(format!("there is no collection `{}` for you{hint}", super::coerce::short(&name))))
 }
 
-/// `version` and `fields` belong to the shape.
-fn shape(collection: &mut Value) {
-    let Some(members) = collection.as_object_mut() else { return };
-    if !members.contains_key("shape") {
-        let version = members.remove("version").unwrap_or(json!(0));
-        let fields = members.remove("fields").unwrap_or(json!([]));
-        members.insert("shape".into(), json!({ "version": version, "fields": fields }));
+/// What a selection of `Collection` needs.
+fn asked(node: &Node, name: Option<String>) -> Asked {
+    let counts = ["count", "presence", "formats", "firstSeen", "lastSeen"];
+    let mut asked = Asked { name, ..Asked::default() };
+    for member in &node.children {
+        asked.versions |= &*member.name == "versions";
+        for member in member.children.iter().filter(|_| &*member.name == "shape") {
+            let mut below = member.children.iter();
+            asked.sightings |=
+                &*member.name == "counted" || below.any(|field| counts.contains(&&*field.name));
+        }
     }
+    asked
 }
 
 async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::Publishing;
 use crate::error::{Error, Result};
-use crate::policy::Access;
-use crate::query::{walk, write};
+use crate::policy::{Access, Scope};
+use crate::query::{Collection, walk, write};
 use crate::record::{Actor, Json, Limits, Record, Source, parse};
-use crate::shape::{Field, Kind};
+use crate::shape::{Difference, Field, Sighting, What, diff, type_of};
 
 impl Publishing {
     /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there
@@ -34,27 +34,63 @@ impl Publishing {
         Ok(Json::Array(records.iter().map(record).collect::<Result<_>>()?))
     }
 
-    /// Collections as the GraphQL type `Collection` has them, within the actor's scope.
-    pub async fn collections(&self, actor: &Actor) -> Result<Value> {
+    /// Collections as the GraphQL type `Collection` has them, within the actor's scope; how often fields were seen is
+    /// for stewards and admins, as it tells of rows that others may not see.
+    pub async fn collections(&self, actor: &Actor, asked: &Asked) -> Result<Value> {
         let mut list = Vec::new();
         for (collection, scope) in self.visible(actor)? {
+            if asked.name.as_ref().is_some_and(|name| *name != collection.field_name) {
+                continue;
+            }
+            let sightings = match asked.sightings && actor.has_role("steward") {
+                true => Some(self.0.store.sightings(collection.id, self.0.shape.structures_max).await?),
+                false => None,
+            };
+            let seen =
+                sightings.as_ref().map(|sightings| sightings.of(&collection.shape)).unwrap_or_default();
             let mut fields = Vec::new();
             walk(&collection.shape, &mut |above, field| {
                 if scope.access(field.id) != &Access::Hidden {
-                    fields.push(described(above, field));
+                    fields.push(described(above, field, seen.get(&field.id)));
                 }
             });
+            let versions = match asked.versions {
+                true => self.versions(&collection, &scope).await?,
+                false => Value::Null,
+            };
             list.push(json!({
                 "name": collection.field_name,
                 "typeName": collection.type_name,
                 "category": collection.category,
                 "subcategory": collection.subcategory,
-                "version": collection.shape.version,
                 "generation": collection.generation,
-                "fields": fields,
+                "shape": {
+                    "version": collection.shape.version,
+                    "counted": sightings.map(|sightings| sightings.documents()),
+                    "fields": fields,
+                },
+                "versions": versions,
             }));
         }
         Ok(Value::Array(list))
+    }
+
+    /// The last versions of a collection, newest first, each with what it says more than the one before.
+    async fn versions(&self, collection: &Collection, scope: &Scope) -> Result<Value> {
+        let max = self.0.shape.versions_max;
+        let versions = self.0.store.versions(collection.id, max.saturating_add(1)).await?;
+        let told = versions.windows(2).take(max).filter_map(|pair| {
+            let [next, previous] = pair else { return None };
+            let mut changes = diff(&previous.published, &next.published);
+            changes.retain(|change| scope.access(change.field_id) != &Access::Hidden);
+            Some(json!({
+                "version": next.published.version,
+                "at": write::instant(next.at),
+                "cause": next.cause,
+                "changes": changes.iter().map(change).collect::<Vec<_>>(),
+            }))
+        });
+        Ok(told.collect())
     }
 
     /// Sources as the GraphQL type `Source` has them; stewards and admins.
@@ -81,17 +117,44 @@ fn may_see_raw(actor: &Actor) -> Result<()> {
     Err(Error::forbidden("raw records need role `admin`, or `steward` together with `pii`"))
 }
 
-fn described(above: &[&str], field: &Field) -> Value {
-    let names: Vec<&str> = above.iter().copied().chain([field.name.as_str()]).collect();
-    json!({ "path": field.path, "name": names.join("."), "type": type_of(&field.kind), "tags": field.tags })
+/// What is asked of collections beyond what every node knows of them.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Only this one, by its name.
+    pub name: Option<String>,
+    /// How often fields were seen.
+    pub sightings: bool,
+    /// What was published when.
+    pub versions: bool,
 }
 
-fn type_of(kind: &Kind) -> String {
-    match kind {
-        Kind::Scalar(scalar) => scalar.name().to_owned(),
-        Kind::Object(_) | Kind::Packed(_) => "Object".to_owned(),
-        Kind::List(item) => format!("[{}]", type_of(item)),
-    }
+fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
+    let names: Vec<&str> = above.iter().copied().chain([field.name.as_str()]).collect();
+    json!({
+        "path": field.path,
+        "name": names.join("."),
+        "type": type_of(&field.kind),
+        "tags": field.tags,
+        "count": seen.map(|seen| seen.count),
+        "presence": seen.map(|seen| share(seen.count, seen.of)),
+        "formats": seen.map(|seen| &seen.formats),
+        "firstSeen": seen.and_then(|seen| write::instant(seen.first_at)),
+        "lastSeen": seen.and_then(|seen| write::instant(seen.last_at)),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of that many documents needs no more digits")]
+fn share(count: u64, of: u64) -> f64 {
+    count as f64 / of.max(1) as f64
+}
+
+fn change(difference: &Difference) -> Value {
+    let (change, from, to) = match &difference.what {
+        What::Added(to) => ("ADDED", None, to.clone()),
+        What::Widened(from, to) => ("WIDENED", Some(from), to.clone()),
+        What::Tagged(tags) => ("TAGGED", None, tags.join(", ")),
+    };
+    json!({ "path": difference.path, "change": change, "from": from, "to": to })
 }
 
 fn record(record: &Record) -> Result<Json> {

@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 pub use crate::query::Root;
+pub use manage::Asked;
 
 use crate::config;
 use crate::error::Result;
@@ -28,6 +29,7 @@ struct Inner {
     store: Store,
     policy: Arc<policy::Engine>,
     limits: config::Graphql,
+    shape: config::Shape,
     subscriptions: config::Subscriptions,
     signer: Signer,
     hubs: tail::Hubs,
@@ -51,6 +53,7 @@ impl Publishing {
             store,
             policy,
             limits: config.graphql.clone(),
+            shape: config.shape.clone(),
             subscriptions: config.subscriptions.clone(),
             signer: Signer::new(secret),
             hubs: tail::Hubs::new(config.subscriptions.buffer_max),

@@ -39,6 +39,24 @@ pub(super) fn tags(any: Formats, all: Formats) -> impl Iterator<Item = &'static 
     personal.chain(MEANING.into_iter().filter(move |(format, _)| all & format != 0)).map(|(_, tag)| tag)
 }
 
+/// The name of each format, as JSON Schema has it where it has one.
+const NAMES: [(Formats, &str); 9] = [
+    (DATE_TIME, "date-time"),
+    (DATE, "date"),
+    (UUID, "uuid"),
+    (EMAIL, "email"),
+    (URI, "uri"),
+    (IPV4, "ipv4"),
+    (IPV6, "ipv6"),
+    (PHONE, "phone"),
+    (CARD, "card"),
+];
+
+/// Names of these formats.
+pub(super) fn names(formats: Formats) -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().filter(move |(format, _)| formats & format != 0).map(|(_, name)| name)
+}
+
 /// The longest text that can have a format; a URI may be longer but says nothing then.
 const BYTES_MAX: usize = 2_048;
 

@@ -6,18 +6,22 @@
 //! not fit is a [`Misfit`].
 
 mod conform;
+mod diff;
 mod document;
 mod formats;
 mod names;
 mod publish;
+mod sightings;
 mod structure;
 mod values;
 #[cfg(test)]
 mod tests;
 
 pub use conform::conform;
+pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
 pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, type_names};
+pub use sightings::{Sighting, Sightings};
 pub use structure::fingerprint;
 
 use std::collections::BTreeSet;

@@ -18,7 +18,7 @@ fn limits() -> config::Shape {
 }
 
 fn tight() -> config::Shape {
-    config::Shape { locations_max: 9, columns_max: 6, depth_max: 3, key_bytes_max: 4 }
+    config::Shape { locations_max: 9, columns_max: 6, depth_max: 3, key_bytes_max: 4, ..limits() }
 }
 
 fn key() -> impl Strategy<Value = String> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::Store;
 use super::db::{Db, Row};
 use crate::config;
 use crate::error::{Error, Result};
@@ -172,6 +173,35 @@ impl Cache {
     }
 }
 
+/// One published version of a collection.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// What it published.
+    pub published: Published,
+    /// Why it was published.
+    pub cause: String,
+    /// When, Unix microseconds.
+    pub at: i64,
+}
+
+impl Store {
+    /// The last `max` versions of a collection, the newest first; version 0, which publishes nothing, is the oldest.
+    pub async fn versions(&self, collection_id: i64, max: usize) -> Result<Vec<Version>> {
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let rows = self.db.query(VERSIONS, &[collection_id.into(), limit.into()]).await?;
+        let version = |row: &Row| {
+            Ok(Version {
+                published: published(row.text(0)?)?,
+                cause: row.text(1)?.to_owned(),
+                at: row.i64(2)?,
+            })
+        };
+        rows.iter().map(version).collect()
+    }
+}
+
+const VERSIONS: &str = "select published, cause, at from shape_version where collection_id = $1 \
+     order by version desc limit $2";
 const LIST: &str = "select id, category, subcategory, field_name, type_name, generation, shape_version \
      from collection order by id";
 const PUBLISHED: &str = "select published from shape_version where collection_id = $1 and version = $2";

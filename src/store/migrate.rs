@@ -13,6 +13,8 @@ mod m0001_log;
 mod m0002_collections;
 #[path = "../../migrations/m0003_claimed_at.rs"]
 mod m0003_claimed_at;
+#[path = "../../migrations/m0004_sightings.rs"]
+mod m0004_sightings;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -25,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_log::Migration),
             Box::new(m0002_collections::Migration),
             Box::new(m0003_claimed_at::Migration),
+            Box::new(m0004_sightings::Migration),
         ]
     }
 }

@@ -25,6 +25,7 @@ mod parked;
 mod policy;
 mod readme;
 mod record;
+mod shapes;
 mod stale;
 mod stream;
 mod way;

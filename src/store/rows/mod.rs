@@ -11,6 +11,7 @@ mod list;
 mod prepare;
 mod publish;
 mod read;
+mod sight;
 mod sql;
 
 pub use read::{EachRow, SnapshotPage};
@@ -82,6 +83,7 @@ impl crate::store::Store {
             // A table without statistics would be scanned for every batch.
             tx.query("select set_config('enable_seqscan', 'off', true)", &[]).await?;
         }
+        sight::count(tx, &batches).await?;
         let mut works = Vec::with_capacity(batches.len());
         for batch in &batches {
             let work = prepare::prepare(tx, batch, &mut applied.rescued).await?;

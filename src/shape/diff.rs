@@ -1,0 +1,93 @@
+//! What one published version says more than the one before. Published shapes only grow, so a change is one of few.
+
+use super::{Kind, Published, Scalar};
+
+/// One difference between two versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field's id.
+    pub field_id: u32,
+    /// JSON pointer from the document's root; list items are `/*`.
+    pub path: String,
+    /// What became of it.
+    pub what: What,
+}
+
+/// What became of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is new, and of this type.
+    Added(String),
+    /// Its type widened, from the one to the other.
+    Widened(String, String),
+    /// It got these tags.
+    Tagged(Vec<String>),
+}
+
+/// The differences that lead from `previous` to `next`, each field before what is nested in it.
+pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
+    let mut all = Vec::new();
+    for field in next.fields() {
+        let mut add = |what| all.push(Difference { field_id: field.id, path: field.path.clone(), what });
+        let Some(was) = previous.field(field.id) else {
+            add(What::Added(type_of(&field.kind)));
+            continue;
+        };
+        let (old, new) = (type_of(&was.kind), type_of(&field.kind));
+        if old != new {
+            add(What::Widened(old, new));
+        }
+        let tags: Vec<String> = field.tags.difference(&was.tags).cloned().collect();
+        if !tags.is_empty() {
+            add(What::Tagged(tags));
+        }
+    }
+    all
+}
+
+/// The type of a field as people call it: the GraphQL scalar, `Object`, or the same in brackets for a list.
+pub fn type_of(kind: &Kind) -> String {
+    match kind {
+        Kind::Scalar(scalar) => Scalar::name(*scalar).to_owned(),
+        Kind::Object(_) | Kind::Packed(_) => "Object".to_owned(),
+        Kind::List(item) => format!("[{}]", type_of(item)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, record::Json, shape::Shape, shape::Structure};
+
+    #[test]
+    fn what_is_added_widened_and_tagged_is_told() {
+        let (mut shape, mut published, mut told) = (Shape::default(), Published::default(), Vec::new());
+        for text in [
+            r#"{"n":1,"who":"x","l":[1]}"#,
+            r#"{"n":3000000000,"who":"ada@example.org","l":[0.5],"o":{"k":true}}"#,
+            r#"{"n":1.5}"#,
+        ] {
+            let document = Json::try_from(text).unwrap_or(Json::Null);
+            shape.merge(&Structure::derive(&document, &config::Shape::default()));
+            let next = shape.publish(&published, &config::Shape::default()).unwrap_or_default();
+            told.extend(diff(&published, &next).into_iter().map(|d| (next.version, d.path, d.what)));
+            published = next;
+        }
+        let added = |ty: &str| What::Added(ty.into());
+        let widened = |from: &str, to: &str| What::Widened(from.into(), to.into());
+        let expected = [
+            (1, "/l", added("[Int]")),
+            (1, "/n", added("Int")),
+            (1, "/who", added("String")),
+            (2, "/l", widened("[Int]", "[Float]")),
+            (2, "/n", widened("Int", "BigInt")),
+            (2, "/who", What::Tagged(vec!["pii.email".into()])),
+            (2, "/o", added("Object")),
+            (2, "/o/k", added("Boolean")),
+            (3, "/n", widened("BigInt", "Float")),
+        ];
+        let expected = expected.map(|(version, path, what)| (version, path.to_owned(), what));
+        assert_eq!(told, expected);
+        assert_eq!(diff(&published, &published), []);
+    }
+}

@@ -1,0 +1,73 @@
+//! What is told of shapes: how often fields were seen, what was published when, and to whom.
+
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, on_every_backend};
+
+on_every_backend! {
+    async fn how_often_a_field_was_seen_is_counted_exactly(backend) {
+        let app = TestApp::start(backend).await;
+        let lines: String = (0..40)
+            .map(|n| {
+                let mut document = json!({"id": n, "at": "2026-11-22T10:00:00Z", "o": {"k": null}});
+                if n % 4 == 0 {
+                    document["mail"] = json!(format!("a{n}@example.org"));
+                    document["o"]["tags"] = json!([{"t": "x"}]);
+                }
+                document.to_string() + "\n"
+            })
+            .collect();
+        app.post("s/t/u?key=/id", "application/x-ndjson", lines, &[]).await;
+        // A key that comes again is one more record; a tombstone has no document.
+        app.source("s/t/u/1", &json!({"id": 1})).await;
+        app.retract("s/t/u/2").await;
+        app.settled().await;
+        let query = r#"{ collection(name: "sT") { shape { counted fields {
+            path count presence formats firstSeen lastSeen } } } }"#;
+        let shape = app.data(query).await["collection"]["shape"].take();
+        assert_eq!(shape["counted"], "41");
+        let told = |path: &str| {
+            let fields = shape["fields"].as_array().unwrap();
+            let field = fields.iter().find(|field| field["path"] == path).unwrap_or(&Value::Null);
+            assert!(field["firstSeen"].as_str() <= field["lastSeen"].as_str(), "{field}");
+            (field["count"].clone(), field["presence"].clone(), field["formats"].clone())
+        };
+        assert_eq!(told("/id"), (json!("41"), json!(1.0), json!([])));
+        assert_eq!(told("/at"), (json!("40"), json!(40.0 / 41.0), json!(["date-time"])));
+        assert_eq!(told("/mail"), (json!("10"), json!(10.0 / 41.0), json!(["email"])));
+        assert_eq!(told("/o/tags"), (json!("10"), json!(0.25), json!([])));
+        assert_eq!(told("/o/tags/*/t"), (json!("10"), json!(1.0), json!([])));
+        let as_others_see_it = app.data_as(&app.token("consumer", json!({})), query).await;
+        let shape = &as_others_see_it["collection"]["shape"];
+        assert_eq!(shape["counted"], Value::Null);
+        assert!(shape["fields"].as_array().is_some_and(|fields| !fields.is_empty()));
+        assert!(shape["fields"].as_array().unwrap().iter().all(|field| field["count"].is_null()));
+    }
+
+    async fn what_was_published_when_is_told(backend) {
+        let app = TestApp::start(backend).await;
+        for document in [json!({"n": 1}), json!({"n": 1.5, "who": "ada@example.org"}), json!({"n": 2})] {
+            app.source("v/w/x/1", &document).await;
+            app.settled().await;
+        }
+        let query = r#"{ collection(name: "vW") { shape { version } versions {
+            version at cause changes { path change from to } } } }"#;
+        let mut collection = app.data(query).await["collection"].take();
+        assert_eq!(collection["shape"]["version"], 2);
+        for version in collection["versions"].as_array_mut().unwrap() {
+            assert!(version["at"].take().is_string() && version["cause"].take().is_string());
+        }
+        let change = |path: &str, change: &str, from: Value, to: &str| {
+            json!({"path": path, "change": change, "from": from, "to": to})
+        };
+        assert_eq!(
+            collection["versions"],
+            json!([
+                {"version": 2, "at": null, "cause": null, "changes": [
+                    change("/n", "WIDENED", json!("Int"), "Float"), change("/who", "ADDED", Value::Null, "String"),
+                ]},
+                {"version": 1, "at": null, "cause": null, "changes": [change("/n", "ADDED", Value::Null, "Int")]},
+            ])
+        );
+    }
+}

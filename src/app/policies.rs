@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
 use crate::policy::Engine;
-use crate::store::Store;
+use crate::store::{Store, wake::Topic};
 use crate::telemetry::Metrics;
 
 /// How often the files are looked at.
@@ -54,6 +54,8 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
                 if changed {
                     tracing::info!("policies changed and are in force");
                     metrics.record_policy_load("loaded");
+                    // Open subscriptions ask for their scope again.
+                    store.wake.notify(Topic::Catalog);
                     // What does not fit has been refused by the reload; this only warns.
                     let _ = check(&engine, &store);
                 }

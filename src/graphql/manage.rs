@@ -188,7 +188,7 @@ async fn redrive(services: &Services, context: &Context, arguments: Arguments<'_
 async fn source(services: &Services, context: &Context, node: &Node, input: Arguments<'_>) -> Result<Value> {
     let document = document(context, input.source()?, input)?;
     let receipt = services.sourcing.source(&context.actor, document).await?;
-    told(services, context, &receipt, node).await
+    Ok(told(services, context, &receipt, node).await)
 }
 
 async fn retract(services: &Services, context: &Context, node: &Node, input: Arguments<'_>) -> Result<Value> {
@@ -200,7 +200,7 @@ async fn retract(services: &Services, context: &Context, node: &Node, input: Arg
         envelope: Envelope { traceparent: context.traceparent.clone(), ..Envelope::default() },
     };
     let receipt = services.sourcing.retract(&context.actor, retraction).await?;
-    told(services, context, &receipt, node).await
+    Ok(told(services, context, &receipt, node).await)
 }
 
 async fn source_many(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
@@ -285,16 +285,24 @@ fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
     })
 }
 
-/// A receipt; its times and steps are looked up only when they are asked for.
-async fn told(services: &Services, context: &Context, receipt: &Receipt, node: &Node) -> Result<Value> {
+/// A receipt; its times and steps are looked up only when they are asked for. When they cannot be, it goes without them:
+/// what is durable must not look failed, or it would be sent once more.
+async fn told(services: &Services, context: &Context, receipt: &Receipt, node: &Node) -> Value {
     const LOOKED_UP: [&str; 4] = ["ingestedAt", "publishedAt", "provisionedAt", "steps"];
     let mut told = plain(receipt);
     if node.children.iter().any(|child| LOOKED_UP.contains(&&*child.name)) {
-        let now = services.sourcing.receipt(&context.actor, receipt.id).await?;
-        let members = now.as_object().into_iter().flatten().filter(|(name, _)| *name != "duplicate");
-        settle_all(&mut told, members);
+        match services.sourcing.receipt(&context.actor, receipt.id).await {
+            Ok(now) => {
+                let members = now.as_object().into_iter().flatten().filter(|(name, _)| *name != "duplicate");
+                settle_all(&mut told, members);
+            }
+            Err(error) => {
+                let request = context.request_id.as_str();
+                tracing::warn!(request, %error, "a receipt goes without its times");
+            }
+        }
     }
-    Ok(told)
+    told
 }
 
 fn plain(receipt: &Receipt) -> Value {

@@ -14,7 +14,7 @@ use super::Publishing;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Opened, Scoped};
 use crate::query::{
-    Ask, ChangeField, Changes, Collection, Extras, Node, Projector, Query, Root, Selected, encode_position,
+    Ask, ChangeCursor, ChangeField, Changes, Collection, Extras, Node, Projector, Query, Root, Selected,
     write,
 };
 use crate::record::{Actor, Json};
@@ -47,7 +47,8 @@ pub(super) async fn open(
     let (after, snapshot) = (changes.after, changes.snapshot);
     let mut subscriber = Subscriber {
         catalog: store.wake.subscribe(Topic::Catalog),
-        position: after.unwrap_or(head),
+        position: after.map_or(head, |after| after.position),
+        rows: query.scope().rows().fingerprint(),
         phase: Phase::Missed { until: head },
         caught_up: after.is_some() || snapshot,
         pending: VecDeque::new(),
@@ -62,8 +63,13 @@ pub(super) async fn open(
         receiver,
     };
     match after {
-        Some(INCOMPLETE) => subscriber.reset().await?,
-        Some(after) => subscriber.publishing.0.store.resumable(subscriber.collection.id, after).await?,
+        // Between the two scopes lie rows that no change tells of.
+        Some(after) if after.position == INCOMPLETE || after.rows != subscriber.rows => {
+            subscriber.reset().await?;
+        }
+        Some(after) => {
+            subscriber.publishing.0.store.resumable(subscriber.collection.id, after.position).await?;
+        }
         None if snapshot => subscriber.begin_snapshot().await?,
         None => {}
     }
@@ -109,6 +115,8 @@ struct Subscriber {
     collection: Arc<Collection>,
     field: Selected,
     query: Scoped<Query>,
+    /// The fingerprint of the rows that it may see.
+    rows: u64,
     /// Of catalog and policies, when the query was scoped.
     versions: (i64, u64),
     receiver: broadcast::Receiver<Arc<Tailed>>,
@@ -175,6 +183,7 @@ impl Subscriber {
         let query = scoped(&self.publishing, &self.actor, &self.collection, &self.field)?;
         let other_rows = query.scope().rows() != self.query.scope().rows();
         self.query = query;
+        self.rows = self.query.scope().rows().fingerprint();
         if rebuilt || other_rows { self.reset().await } else { Ok(()) }
     }
 
@@ -275,7 +284,7 @@ impl Subscriber {
                 Ok(())
             }
             Err(RecvError::Lagged(_)) => {
-                let cursor = encode_position(self.position, &self.collection, &self.publishing.0.signer);
+                let cursor = self.cursor(self.position);
                 let text =
                     format!("the subscription is read too slowly; open it again with `after: \"{cursor}\"`");
                 Err(Error::new(Code::Backpressure, text))
@@ -300,6 +309,11 @@ impl Subscriber {
         self.push(op, Some(&change.key), tailed.pos, node, before)
     }
 
+    fn cursor(&self, position: i64) -> String {
+        let cursor = ChangeCursor { position, rows: self.rows };
+        cursor.encode(&self.collection, &self.publishing.0.signer)
+    }
+
     fn push(
         &mut self,
         op: &str,
@@ -322,7 +336,7 @@ impl Subscriber {
             match field {
                 ChangeField::Typename(name) => write::text(name, &mut out),
                 ChangeField::Cursor => {
-                    write::text(&encode_position(position, &self.collection, signer), &mut out);
+                    write::text(&self.cursor(position), &mut out);
                 }
                 ChangeField::Op => write::text(op, &mut out),
                 ChangeField::Key => match key {

@@ -2,7 +2,7 @@
 //! once, and handed to all of its subscribers. Must not open a change: that is each subscriber's scope's
 //! part.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// The tails of this node, by collection.
 pub(super) struct Hubs {
-    hubs: Mutex<HashMap<i64, Hub>>,
+    hubs: Mutex<BTreeMap<i64, Hub>>,
     buffer: usize,
 }
 
@@ -34,7 +34,7 @@ impl Hubs {
         Hubs { hubs: Mutex::default(), buffer: buffer.clamp(1, 1 << 20) }
     }
 
-    fn with<R>(&self, each: impl FnOnce(&mut HashMap<i64, Hub>) -> R) -> R {
+    fn with<R>(&self, each: impl FnOnce(&mut BTreeMap<i64, Hub>) -> R) -> R {
         each(&mut self.hubs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -96,28 +96,36 @@ impl Publishing {
         }
     }
 
-    /// Hands on what is new in each collection that somebody hears.
+    /// Hands on what is new in each collection that somebody hears. What fails for one of them holds up no other.
+    ///
+    /// # Errors
+    /// The first one, when all have had their turn.
     pub async fn tail_step(&self) -> Result<()> {
+        let mut done = Ok(());
+        for (id, position) in self.0.hubs.heard() {
+            done = done.and(self.tail_one(id, position).await);
+        }
+        done
+    }
+
+    async fn tail_one(&self, id: i64, mut position: i64) -> Result<()> {
         let max = self.0.subscriptions.tail_batch_max.max(1);
-        for (id, mut position) in self.0.hubs.heard() {
-            loop {
-                let changes = match self.0.store.tail(id, position, max).await {
-                    Ok(changes) => changes,
-                    // Subscribers see the gap and say so to whom it matters.
-                    Err(error) if error.code() == Code::CursorTooOld => {
-                        self.0.hubs.skip_to(id, self.0.store.position(id).await?);
-                        break;
-                    }
-                    Err(error) => return Err(error),
-                };
-                let full = changes.len() == max;
-                position = changes.last().map_or(position, |last| last.pos);
-                self.0.hubs.send(id, changes);
-                if !full {
-                    break;
+        loop {
+            let changes = match self.0.store.tail(id, position, max).await {
+                Ok(changes) => changes,
+                // Subscribers see the gap and say so to whom it matters.
+                Err(error) if error.code() == Code::CursorTooOld => {
+                    self.0.hubs.skip_to(id, self.0.store.position(id).await?);
+                    return Ok(());
                 }
+                Err(error) => return Err(error),
+            };
+            let full = changes.len() == max;
+            position = changes.last().map_or(position, |last| last.pos);
+            self.0.hubs.send(id, changes);
+            if !full {
+                return Ok(());
             }
         }
-        Ok(())
     }
 }

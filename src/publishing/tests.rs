@@ -9,6 +9,7 @@
 )]
 
 mod differential;
+mod figures;
 mod live;
 
 use serde_json::{Value, json};
@@ -89,12 +90,22 @@ pub(super) fn with_roles(roles: &[&str]) -> Actor {
 }
 
 pub(super) fn effect(source: &str, uid: &str, revision: i64, document: Option<&Value>) -> RowEffect {
+    effect_of("order", source, uid, revision, document)
+}
+
+pub(super) fn effect_of(
+    subcategory: &str,
+    source: &str,
+    uid: &str,
+    revision: i64,
+    document: Option<&Value>,
+) -> RowEffect {
     let document = document.map(|document| Arc::new(Json::try_from(document.to_string().as_str()).unwrap()));
     let structure = document.as_ref().map(|document| {
         let structure = Structure::derive(document, &config::Shape::default());
         (structure.fingerprint(), structure.to_text())
     });
-    let source = Source::new("shop", "order", source).unwrap();
+    let source = Source::new("shop", subcategory, source).unwrap();
     let key = source.key(uid).unwrap();
     let draft = Draft {
         id: Uuid::now_v7(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::query::{Collection, ColumnsUsed, FieldRef, Filter, Node, PageCursor};
+use crate::query::{ChangeCursor, Collection, ColumnsUsed, FieldRef, Filter, Node, PageCursor};
 
 /// A root field, ready to be scoped.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,8 +198,8 @@ pub enum Function {
 /// Changes as they come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
-    /// From behind this position on.
-    pub after: Option<i64>,
+    /// From behind this place on.
+    pub after: Option<ChangeCursor>,
     /// First all rows as they are.
     pub snapshot: bool,
     /// What of a change is asked, by response key.

@@ -8,10 +8,11 @@ use super::ask::{
     Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
     GroupField, List, Order, PageInfo, Query,
 };
-use super::{arguments, cursor, selection};
+use super::{arguments, selection};
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::query::{Collection, Comparison, FieldRef, Filter, PageCursor, Root, Selected};
+use crate::query::filter::fnv;
+use crate::query::{ChangeCursor, Collection, Comparison, FieldRef, Filter, PageCursor, Root, Selected};
 use crate::record::{Json, Signer};
 use crate::shape::{Field, Kind, Scalar};
 
@@ -257,7 +258,7 @@ impl<'a> Compiler<'a> {
     fn changes(&mut self) -> Result<Changes> {
         let after = self
             .text("after")?
-            .map(|text| cursor::decode_position(text, self.collection, self.signer))
+            .map(|text| ChangeCursor::decode(text, self.collection, self.signer))
             .transpose()?;
         let snapshot = matches!(self.argument("snapshot"), Some(Json::Bool(true)));
         if snapshot && after.is_some() {
@@ -322,18 +323,13 @@ fn find_leaf<'a>(fields: &'a [Field], name: &str, path: &mut Vec<&'a str>) -> bo
 
 /// A number that tells orders apart; stands in cursors, so that one is not used with another order.
 fn order_fingerprint(order: &[Order]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
+    let mut bytes = Vec::new();
     for part in order {
-        add(part.field.name().as_bytes());
+        bytes.extend_from_slice(part.field.name().as_bytes());
         // A column that has been widened since makes values of another form.
-        add(&[0, part.field.scalar as u8, u8::from(part.descending), u8::from(part.nulls_first)]);
+        bytes.extend([0, part.field.scalar as u8, u8::from(part.descending), u8::from(part.nulls_first)]);
     }
-    hash
+    fnv(&bytes)
 }
 
 fn fitting(cursor: PageCursor, order: &[Order]) -> Result<PageCursor> {

@@ -1,5 +1,5 @@
-//! Cursors: where a page or a subscription goes on. Opaque to clients, signed, and bound to one collection
-//! and build.
+//! Cursors: where a page or a subscription goes on. Sealed, because row numbers and positions count what the client may
+//! not see, and bound to one collection and build.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,10 +8,10 @@ use crate::error::{Code, Error, Result};
 use crate::query::{Collection, Literal};
 use crate::record::Signer;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PAGE: u8 = 1;
 const CHANGE: u8 = 2;
-const MAC_BYTES: usize = 8;
+const MAC_BYTES: usize = 16;
 /// A cursor is never longer than what we make of the longest sortable texts.
 const TEXT_BYTES_MAX: usize = 512 * 1024;
 
@@ -89,20 +89,35 @@ impl PageCursor {
     }
 }
 
-/// The cursor of a position among a collection's changes.
-pub fn encode_position(position: i64, collection: &Collection, signer: &Signer) -> String {
-    let mut bytes = head(CHANGE, collection);
-    bytes.extend_from_slice(&position.to_le_bytes());
-    seal(bytes, signer)
+/// Where a subscription goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeCursor {
+    /// Behind the change at this position.
+    pub position: i64,
+    /// The [fingerprint](crate::query::Filter::fingerprint) of the rows that the client was allowed: with other ones, what
+    /// it holds is not what it would have been told of.
+    pub rows: u64,
 }
 
-/// Reads a client's cursor of a position.
-///
-/// # Errors
-/// `BAD_REQUEST` when it is not ours or of another collection; `CURSOR_TOO_OLD` when its build is gone.
-pub fn decode_position(text: &str, collection: &Collection, signer: &Signer) -> Result<i64> {
-    let bytes = open(text, CHANGE, collection, signer)?;
-    Ok(i64::from_le_bytes(take(&mut bytes.as_slice())?))
+impl ChangeCursor {
+    /// The text that clients get.
+    pub fn encode(self, collection: &Collection, signer: &Signer) -> String {
+        let mut bytes = head(CHANGE, collection);
+        bytes.extend_from_slice(&self.position.to_le_bytes());
+        bytes.extend_from_slice(&self.rows.to_le_bytes());
+        seal(bytes, signer)
+    }
+
+    /// Reads a client's cursor.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when it is not ours or of another collection; `CURSOR_TOO_OLD` when its build is gone.
+    pub fn decode(text: &str, collection: &Collection, signer: &Signer) -> Result<Self> {
+        let bytes = open(text, CHANGE, collection, signer)?;
+        let mut bytes = bytes.as_slice();
+        let position = i64::from_le_bytes(take(&mut bytes)?);
+        Ok(ChangeCursor { position, rows: u64::from_le_bytes(take(&mut bytes)?) })
+    }
 }
 
 fn head(kind: u8, collection: &Collection) -> Vec<u8> {
@@ -113,13 +128,25 @@ fn head(kind: u8, collection: &Collection) -> Vec<u8> {
     bytes
 }
 
-fn mac(bytes: &[u8], signer: &Signer) -> [u8; 32] {
-    signer.mark(&[b"wellspring cursor", bytes])
+/// What tells that the bytes are ours. It is also what they are encrypted by, which makes equal cursors of equal places
+/// and different ones of different places: a synthetic initialization vector.
+fn mac(bytes: &[u8], signer: &Signer) -> [u8; MAC_BYTES] {
+    let mark = signer.mark(&[b"wellspring cursor", bytes]);
+    std::array::from_fn(|place| mark.get(place).copied().unwrap_or_default())
+}
+
+/// Encrypts, or decrypts, with the key stream of this mac.
+fn cross(bytes: &mut [u8], mac: &[u8], signer: &Signer) {
+    for (number, block) in (0_u64..).zip(bytes.chunks_mut(32)) {
+        let stream = signer.mark(&[b"wellspring cursor stream", mac, &number.to_le_bytes()]);
+        block.iter_mut().zip(stream).for_each(|(byte, other)| *byte ^= other);
+    }
 }
 
 fn seal(mut bytes: Vec<u8>, signer: &Signer) -> String {
     let mac = mac(&bytes, signer);
-    bytes.extend(mac.iter().take(MAC_BYTES));
+    cross(&mut bytes, &mac, signer);
+    bytes.extend(mac);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -130,6 +157,7 @@ fn open(text: &str, kind: u8, collection: &Collection, signer: &Signer) -> Resul
     let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| foreign())?;
     let length = bytes.len().checked_sub(MAC_BYTES).ok_or_else(foreign)?;
     let given = bytes.split_off(length);
+    cross(&mut bytes, &given, signer);
     // Compared whole, so that the time tells nothing of where it differs.
     let differs = mac(&bytes, signer).iter().zip(&given).fold(0, |differs, (a, b)| differs | (a ^ b));
     if differs != 0 {
@@ -204,8 +232,23 @@ mod tests {
         for bad in ["", "x", "AAAA", "ä", text.get(1..).unwrap(), &format!("{text}A")] {
             assert_eq!(code(PageCursor::decode(bad, &here, 9, &signer)), Code::BadRequest, "{bad}");
         }
-        let position = encode_position(42, &here, &signer);
-        assert_eq!(decode_position(&position, &here, &signer).unwrap(), 42);
-        assert!(decode_position(&text, &here, &signer).is_err());
+        let change = ChangeCursor { position: 42, rows: 7 };
+        let position = change.encode(&here, &signer);
+        assert_eq!(ChangeCursor::decode(&position, &here, &signer).unwrap(), change);
+        assert!(ChangeCursor::decode(&text, &here, &signer).is_err());
+    }
+
+    #[test]
+    fn a_cursor_does_not_tell_how_much_a_client_may_not_see() {
+        let signer = Signer::new(b"key");
+        let bytes = |position: i64| {
+            let text = ChangeCursor { position, rows: 7 }.encode(&collection(7, 1), &signer);
+            URL_SAFE_NO_PAD.decode(text).unwrap()
+        };
+        let (one, next) = (bytes(1_000), bytes(1_001));
+        // Of cursors that are only signed, all bytes but the signature and the position's last one are equal.
+        let equal = one.iter().zip(&next).filter(|(a, b)| a == b).count();
+        assert!(equal < one.len() / 4, "{equal} of {}", one.len());
+        assert_eq!(one, bytes(1_000));
     }
 }

@@ -51,7 +51,19 @@ impl FieldRef {
     }
 }
 
+/// FNV-1a: the same on every node and after every restart.
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 impl Filter {
+    /// A number that is the same for equal filters, on every node; it stands in cursors.
+    pub fn fingerprint(&self) -> u64 {
+        fnv(format!("{self:?}").as_bytes())
+    }
+
     /// `field` compared with a constant, which is brought into the form of the field's type first.
     ///
     /// # Errors

@@ -22,10 +22,10 @@ pub use ask::{
     GroupField, List, Order, PageInfo, Query,
 };
 pub use compile::compile;
-pub use cursor::{PageCursor, decode_position, encode_position};
+pub use cursor::{ChangeCursor, PageCursor};
 pub use filter::like;
 pub use mask::Plain;
-pub use plan::{Columns, Extras, Plan, Source};
+pub use plan::{Columns, Extras, Plan, Source, plain};
 pub use resolve::{RECORD, walk};
 pub use selection::{Form, Meta, MetaField, Node, What};
 pub use tree::Projector;

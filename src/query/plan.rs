@@ -115,9 +115,9 @@ impl Plan {
             at += 1;
             match op {
                 Op::Literal(bytes) => out.extend_from_slice(bytes),
-                Op::Value { column, scalar } => value(row, *column, *scalar)?.write(*scalar, out),
+                Op::Value { column, scalar } => plain(row, *column, *scalar)?.write(*scalar, out),
                 Op::Masked { column, scalar, mask } => {
-                    mask.apply(value(row, *column, *scalar)?, *scalar, signer, out);
+                    mask.apply(plain(row, *column, *scalar)?, *scalar, signer, out);
                 }
                 Op::Id { column } => match row.uuid(*column)? {
                     Some(id) => write::text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), out),
@@ -140,7 +140,11 @@ impl Plan {
     }
 }
 
-fn value<R: Columns>(row: &R, column: usize, scalar: Scalar) -> Result<Plain<'_>> {
+/// A column's value as its scalar type has it.
+///
+/// # Errors
+/// A stale one when the type is an older shape's and cannot hold the value.
+pub fn plain<R: Columns>(row: &R, column: usize, scalar: Scalar) -> Result<Plain<'_>> {
     Ok(match scalar {
         Scalar::Boolean => row.bool(column)?.map_or(Plain::Null, Plain::Bool),
         Scalar::Int => match row.int(column)? {

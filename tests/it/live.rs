@@ -14,6 +14,21 @@ const REGION_POLICY: &str = r#"
     allow(user: User, "administer", _: Source) if "admin" in user.roles;
 "#;
 
+/// Puts other rules in force; the files are looked at by themselves.
+fn rule(app: &TestApp, rules: &str) {
+    let policies = app.config().store.data.join("policies");
+    // Renamed, so that no half of it is read.
+    std::fs::write(policies.join("next"), rules).unwrap();
+    std::fs::rename(policies.join("next"), policies.join("region.polar")).unwrap();
+}
+
+/// The rules with consumers seeing the orders of this status instead.
+fn status_policy(status: &str) -> String {
+    let rules = REGION_POLICY.replace("row.region = user.region", &format!("row.status = \"{status}\""));
+    assert_ne!(rules, REGION_POLICY);
+    rules
+}
+
 /// A node with rules that show consumers the orders of their region.
 async fn shop(backend: Backend) -> TestApp {
     TestApp::start_with(backend, |config| {
@@ -136,6 +151,54 @@ on_every_backend! {
         app.retract("shop/order/web/1").await;
         let change = live.next().await;
         assert_eq!((&change["op"], &change["key"]), (&json!("DELETE"), &json!("shop~order~web~1")));
+    }
+
+    async fn an_open_subscription_is_told_anew_what_new_rules_let_it_see(backend) {
+        let app = shop(backend).await;
+        app.source("shop/order/web/1", &json!({"region": "eu", "status": "NEW"})).await;
+        app.source("shop/order/web/2", &json!({"region": "us", "status": "PAID"})).await;
+        app.settled().await;
+        let consumer = app.token("consumer", json!({"region": "eu"}));
+        let query = "subscription { shopOrder(snapshot: true) { op cursor node { region } } }";
+        let mut live = app.subscribe(&consumer, query).await;
+        let snapshot = live.until_op("CAUGHT_UP").await;
+        assert_eq!(snapshot.len(), 1, "{snapshot:?}");
+        // Nothing but the rules changes, and nothing else wakes the subscription.
+        rule(&app, &status_policy("PAID"));
+        assert_eq!(live.next().await["op"], "RESET");
+        let rows = live.until_op("CAUGHT_UP").await;
+        let regions: Vec<&Value> = rows.iter().map(|row| &row["node"]["region"]).collect();
+        assert_eq!(regions, ["us"]);
+        app.source("shop/order/web/1", &json!({"region": "eu", "status": "OPEN"})).await;
+        app.source("shop/order/web/3", &json!({"region": "asia", "status": "PAID"})).await;
+        assert_eq!(live.next().await["node"]["region"], "asia");
+    }
+
+    async fn who_resumes_under_another_scope_begins_anew(backend) {
+        let app = shop(backend).await;
+        app.source("shop/order/web/1", &json!({"region": "eu", "status": "NEW"})).await;
+        app.source("shop/order/web/2", &json!({"region": "us", "status": "NEW"})).await;
+        app.settled().await;
+        let (eu, us) = (app.token("consumer", json!({"region": "eu"})), app.token("consumer", json!({"region": "us"})));
+        let read = app.data_as(&eu, "{ shopOrder { pageInfo { cursor } } }").await;
+        let resume = |cursor: &Value| {
+            format!("subscription {{ shopOrder(after: {cursor}) {{ op cursor node {{ region }} }} }}")
+        };
+        let resume = resume(&read["shopOrder"]["pageInfo"]["cursor"]);
+        // The same scope goes on where it was.
+        let mut same = app.subscribe(&eu, &resume).await;
+        let caught_up = same.next().await;
+        assert_eq!(caught_up["op"], "CAUGHT_UP");
+        let again = format!(
+            "subscription {{ shopOrder(after: {}) {{ op node {{ region }} }} }}", caught_up["cursor"]
+        );
+        let mut again = app.subscribe(&eu, &again).await;
+        assert_eq!(again.next().await["op"], "CAUGHT_UP");
+        // Other claims: what the client holds is not what it may see.
+        let mut other = app.subscribe(&us, &resume).await;
+        assert_eq!(other.next().await["op"], "RESET");
+        let rows = other.until_op("CAUGHT_UP").await;
+        assert_eq!(rows.iter().map(|row| &row["node"]["region"]).collect::<Vec<_>>(), ["us"]);
     }
 }
 

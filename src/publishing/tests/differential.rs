@@ -10,7 +10,7 @@ use crate::query::{Ask, Extras, Projector, Selected, compile};
 use crate::record::{Json, Signer};
 
 /// Small and repeatable; nothing secret hangs on it.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
@@ -83,7 +83,7 @@ fn document(dice: &mut Dice) -> Value {
     members.into()
 }
 
-fn condition(dice: &mut Dice, depth: u64) -> Value {
+pub(super) fn condition(dice: &mut Dice, depth: u64) -> Value {
     let nested =
         |dice: &mut Dice| -> Vec<Value> { (0..=dice.roll(2)).map(|_| condition(dice, depth + 1)).collect() };
     match dice.roll(if depth > 2 { 5 } else { 8 }) {
@@ -140,7 +140,7 @@ fn everything() -> Vec<Selected> {
 }
 
 /// The images of all rows, in the order of their keys.
-async fn images(world: &World) -> Vec<Json> {
+pub(super) async fn images(world: &World) -> Vec<Json> {
     let admin = with_roles(&["admin"]);
     let (collection, scope) = world.collection(&admin);
     let asked = field("shopOrder", json!({}), vec![leaf("op")]);
@@ -157,7 +157,7 @@ async fn images(world: &World) -> Vec<Json> {
     images.into_iter().map(|(_, image)| image).collect()
 }
 
-async fn fill(world: &World, dice: &mut Dice, rows: usize) {
+pub(super) async fn fill(world: &World, dice: &mut Dice, rows: usize) {
     let documents: Vec<Value> = (0..rows).map(|_| document(dice)).collect();
     let effects: Vec<_> = documents
         .iter()
@@ -271,5 +271,41 @@ async fn pages_forward_and_backward_are_the_whole_list() {
             }
             assert_eq!(backward, all, "{order:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn conditions_may_be_as_long_as_arguments() {
+    for world in worlds("long").await {
+        for n in 0..3 {
+            let order = json!({"n": n, "x": 0.5, "s": format!("s{n}"), "tags": [format!("t{n}"), "all"]});
+            world.apply(&[effect("web", &n.to_string(), 1, Some(&order))]).await;
+        }
+        let admin = with_roles(&["admin"]);
+        let found = async |condition: &Value| {
+            let arguments = json!({"where": condition, "orderBy": [{"n": "ASC"}]});
+            let asked = field("shopOrder", arguments, vec![some("nodes", &["n"]), leaf("totalCount")]);
+            let answer = world.ask(&admin, Root::List, &asked).await.unwrap();
+            let nodes = answer["nodes"].as_array().unwrap();
+            assert_eq!(answer["totalCount"], json!(nodes.len()));
+            nodes.iter().map(|node| node["n"].as_i64().unwrap()).collect::<Vec<_>>()
+        };
+        let many = |one: &dyn Fn(u64) -> Value| (1..1_999).map(one).collect::<Vec<_>>();
+        let equal = json!({"or": many(&|n| json!({"n": {"eq": n}}))});
+        assert_eq!(found(&equal).await, [1, 2]);
+        assert_eq!(found(&json!({ "not": equal })).await, [0]);
+        let contains = json!({"or": many(&|n| json!({"tags": {"contains": format!("t{n}")}}))});
+        assert_eq!(found(&contains).await, [1, 2]);
+        // These cannot be folded: each is a condition of its own.
+        let begin = json!({"or": many(&|n| json!({"s": {"startsWith": format!("s{n}")}}))});
+        assert_eq!(found(&begin).await, [1, 2]);
+        assert_eq!(found(&json!({ "not": begin })).await, [0]);
+        let differ = json!({"and": many(&|n| json!({"not": {"s": {"eq": format!("s{n}")}}}))});
+        assert_eq!(found(&differ).await, [0]);
+        let mixed = json!({"or": [
+            {"n": {"eq": 0}}, {"s": {"eq": "s2"}}, {"n": {"in": [7, 8]}}, {"x": {"eq": 1}},
+            {"tags": {"contains": "t0"}}, {"tags": {"contains": "none"}}, {"n": {"gt": 99}},
+        ]});
+        assert_eq!(found(&mixed).await, [0, 2]);
     }
 }

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 
-use super::{World, effect, field, leaf, some, with_roles, worlds};
+use super::{World, effect, effect_of, field, leaf, some, with_roles, worlds};
 use crate::error::{Code, Result};
 use crate::record::Actor;
 
@@ -111,5 +111,34 @@ async fn a_cursor_whose_changes_are_gone_says_so() {
         assert_eq!(refused.err().map(|error| error.code()), Some(Code::CursorTooOld));
         let bad = open(&world, &admin, json!({"after": "nonsense"})).await;
         assert_eq!(bad.err().map(|error| error.code()), Some(Code::BadRequest));
+    }
+}
+
+#[tokio::test]
+async fn a_collection_that_cannot_be_read_holds_up_no_other() {
+    for world in worlds("starved").await {
+        let admin = with_roles(&["admin"]);
+        let order = |n: i64| effect("web", "1", n, Some(&json!({"n": n, "status": "open"})));
+        world.apply(&[effect_of("broken", "web", "1", 1, Some(&json!({"n": 1})))]).await;
+        world.apply(&[order(1)]).await;
+        let mut streams = Vec::new();
+        for (collection, _) in world.publishing.visible(&admin).unwrap() {
+            let asked = field(&collection.field_name, json!({}), vec![some("node", &["n"])]);
+            streams.push(world.publishing.subscribe(admin.clone(), collection, asked).await.unwrap());
+        }
+        // Both are heard from here on, the broken one first.
+        for stream in &mut streams {
+            assert!(futures_util::poll!(stream.next()).is_pending());
+        }
+        world.publishing.tail_step().await.unwrap();
+        world.apply(&[effect_of("broken", "web", "1", 2, Some(&json!({"n": 2}))), order(2)]).await;
+        let mut tx = world.store.db.begin().await.unwrap();
+        let damage = "update change set after = '{' where key like '%broken%'";
+        tx.execute(damage, &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(world.publishing.tail_step().await.is_err());
+        let heard = tokio::time::timeout(std::time::Duration::from_secs(20), streams[1].next()).await;
+        let heard: Value = serde_json::from_slice(&heard.unwrap().unwrap().unwrap()).unwrap();
+        assert_eq!(heard, json!({"node": {"n": 2}}));
     }
 }

@@ -6,27 +6,37 @@ use super::sql::{Sql, column};
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
-    Aggregate, Argument, Columns, FieldRef, Figure, Function, GroupField, Plain, Query, write,
+    Aggregate, Argument, Columns, FieldRef, Figure, Function, GroupField, Plain, Query, plain, write,
 };
 use crate::shape::Scalar;
 use crate::store::Store;
 use crate::store::db::{Dialect, RowRef};
 
-/// How a column of the statement is written.
+/// How a figure is made of the columns of the statement that begin at its place.
 #[derive(Clone, Copy)]
 enum How {
+    /// The column's value.
     Plain(Scalar),
-    /// A whole sum, as text: it may be longer than 64 bits.
-    Digits,
-    /// The same where the database has no such number: the sum of the upper halves, the column behind it that of the
-    /// lower ones.
-    Halves,
+    Count,
+    /// A whole sum, as [`Writer::whole_sum`] has it.
+    WholeSum(Dialect),
+    /// The same divided by the column behind it.
+    WholeMean(Dialect),
+    /// A sum of floats, as [`Writer::float_sum`] has it.
+    FloatSum,
+    /// The same divided by the column behind it.
+    FloatMean,
 }
 
-/// A member of a group's answer: constant text, or a column.
+/// Sums of floats below this cannot overflow, however many rows there are.
+const SMALL_BELOW: &str = "cast(1e288 as double precision)";
+/// What greater ones are divided by, a power of two so that they lose nothing, to be as safe.
+const SCALE: f64 = 18_446_744_073_709_551_616.0;
+
+/// A member of a group's answer: constant text, or a figure.
 enum Part {
     Text(Vec<u8>),
-    Column(usize),
+    Figure(usize, How),
 }
 
 impl Store {
@@ -39,9 +49,12 @@ impl Store {
         let mut sql = Sql::new(self.db.dialect());
         let groups: Vec<String> = aggregate.group_by.iter().map(|field| column(&field.column)).collect();
         let mut columns = groups.clone();
-        let mut hows: Vec<How> = aggregate.group_by.iter().map(|field| How::Plain(field.scalar)).collect();
-        let mut writer =
-            Writer { dialect: sql.dialect, columns: &mut columns, hows: &mut hows, parts: Vec::new() };
+        let mut writer = Writer {
+            dialect: sql.dialect,
+            groups: &aggregate.group_by,
+            columns: &mut columns,
+            parts: Vec::new(),
+        };
         writer.fields(&aggregate.fields);
         let parts = writer.parts;
         if columns.is_empty() {
@@ -73,10 +86,7 @@ impl Store {
             for part in &parts {
                 match part {
                     Part::Text(text) => out.extend_from_slice(text),
-                    Part::Column(index) => {
-                        let how = hows.get(*index).copied().unwrap_or(How::Digits);
-                        value(&cells, *index, how, out)?;
-                    }
+                    Part::Figure(place, how) => figure(&cells, *place, *how, out)?,
                 }
             }
             Ok(())
@@ -87,33 +97,60 @@ impl Store {
     }
 }
 
-fn value(cells: &Cells<'_, '_>, index: usize, how: How, out: &mut Vec<u8>) -> Result<()> {
-    let digits;
-    let (value, scalar) = match how {
-        How::Halves => {
-            let halves = cells.int(index)?.zip(cells.int(index + 1)?);
-            digits = halves.map(|(upper, lower)| ((i128::from(upper) << 32) + i128::from(lower)).to_string());
-            (digits.as_deref().map_or(Plain::Null, Plain::Text), Scalar::String)
+/// Appends a figure; one that its type cannot hold is null.
+fn figure(cells: &Cells<'_, '_>, place: usize, how: How, out: &mut Vec<u8>) -> Result<()> {
+    match how {
+        How::Plain(scalar) => plain(cells, place, scalar)?.write(scalar, out),
+        How::Count => cells.int(place)?.map_or(Plain::Null, Plain::Int).write(Scalar::Int, out),
+        How::WholeSum(dialect) => match whole_sum(cells, place, dialect)? {
+            Some(sum) => write::text(&sum.to_string(), out),
+            None => Plain::Null.write(Scalar::String, out),
+        },
+        How::WholeMean(dialect) => {
+            let (sum, count) = (whole_sum(cells, place, dialect)?, count(cells, place + 2)?);
+            #[expect(clippy::cast_precision_loss, reason = "a mean is a float")]
+            float(sum.map(|sum| sum as f64 / count), out);
         }
-        How::Digits => (cells.text(index)?.map_or(Plain::Null, Plain::Text), Scalar::String),
-        How::Plain(scalar) => {
-            let value = match scalar {
-                Scalar::Boolean => cells.bool(index)?.map_or(Plain::Null, Plain::Bool),
-                Scalar::Int | Scalar::BigInt => cells.int(index)?.map_or(Plain::Null, Plain::Int),
-                Scalar::Float => cells.float(index)?.map_or(Plain::Null, Plain::Float),
-                _ => cells.text(index)?.map_or(Plain::Null, Plain::Text),
-            };
-            (value, scalar)
-        }
-    };
-    value.write(scalar, out);
+        How::FloatSum => float(float_sum(cells, place, 1.0)?, out),
+        How::FloatMean => float(float_sum(cells, place, count(cells, place + 2)?)?, out),
+    }
     Ok(())
+}
+
+fn float(value: Option<f64>, out: &mut Vec<u8>) {
+    value.filter(|value| value.is_finite()).map_or(Plain::Null, Plain::Float).write(Scalar::Float, out);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean is a float")]
+fn count(cells: &Cells<'_, '_>, place: usize) -> Result<f64> {
+    Ok(cells.int(place)?.unwrap_or_default() as f64)
+}
+
+fn whole_sum(cells: &Cells<'_, '_>, place: usize, dialect: Dialect) -> Result<Option<i128>> {
+    match dialect {
+        Dialect::Postgres => {
+            cells.text(place)?.map(|digits| digits.parse().map_err(Error::internal)).transpose()
+        }
+        Dialect::Sqlite => {
+            let halves = cells.int(place)?.zip(cells.int(place + 1)?);
+            Ok(halves.map(|(upper, lower)| (i128::from(upper) << 32) + i128::from(lower)))
+        }
+    }
+}
+
+/// The sum divided by `by`.
+fn float_sum(cells: &Cells<'_, '_>, place: usize, by: f64) -> Result<Option<f64>> {
+    let (small, large) = (cells.float(place)?, cells.float(place + 1)?);
+    Ok(match large {
+        None => small.map(|small| small / by),
+        Some(large) => Some((small.unwrap_or_default() / SCALE + large) / by * SCALE),
+    })
 }
 
 struct Writer<'a> {
     dialect: Dialect,
+    groups: &'a [FieldRef],
     columns: &'a mut Vec<String>,
-    hows: &'a mut Vec<How>,
     parts: Vec<Part>,
 }
 
@@ -127,10 +164,9 @@ impl Writer<'_> {
         self.parts.push(Part::Text(text));
     }
 
-    fn column(&mut self, sql: String, how: How) {
-        self.parts.push(Part::Column(self.columns.len()));
-        self.columns.push(sql);
-        self.hows.push(how);
+    fn figure<const N: usize>(&mut self, how: How, columns: [String; N]) {
+        self.parts.push(Part::Figure(self.columns.len(), how));
+        self.columns.extend(columns);
     }
 
     fn fields(&mut self, fields: &[(String, Figure)]) {
@@ -138,7 +174,7 @@ impl Writer<'_> {
             self.text(|out| member(key, index == 0, out));
             match figure {
                 Figure::Typename(name) => self.text(|out| write::text(name, out)),
-                Figure::Count => self.column("count(*)".into(), How::Plain(Scalar::Int)),
+                Figure::Count => self.figure(How::Count, ["count(*)".into()]),
                 Figure::Group(fields) => self.group(fields),
                 Figure::Function(function, arguments) => self.function(*function, arguments),
             }
@@ -151,7 +187,10 @@ impl Writer<'_> {
             self.text(|out| member(key, index == 0, out));
             match field {
                 GroupField::Typename(name) => self.text(|out| write::text(name, out)),
-                GroupField::Value(place) => self.parts.push(Part::Column(*place)),
+                GroupField::Value(place) => {
+                    let scalar = self.groups.get(*place).map_or(Scalar::String, |field| field.scalar);
+                    self.parts.push(Part::Figure(*place, How::Plain(scalar)));
+                }
                 GroupField::Absent => self.text(|out| out.extend_from_slice(b"null")),
             }
         }
@@ -171,22 +210,41 @@ impl Writer<'_> {
 
     fn call(&mut self, function: Function, field: &FieldRef) {
         let name = column(&field.column);
-        let (sql, how) = match function {
-            Function::CountDistinct => (format!("count(distinct {name})"), How::Plain(Scalar::Int)),
-            Function::Sum if field.scalar == Scalar::Float => {
-                (format!("sum(cast({name} as double precision))"), How::Plain(Scalar::Float))
+        let count = format!("count({name})");
+        let dialect = self.dialect;
+        match (function, field.scalar) {
+            (Function::CountDistinct, _) => self.figure(How::Count, [format!("count(distinct {name})")]),
+            (Function::Sum, Scalar::Float) => self.figure(How::FloatSum, Self::float_sum(&name)),
+            (Function::Avg, Scalar::Float) => {
+                let [small, large] = Self::float_sum(&name);
+                self.figure(How::FloatMean, [small, large, count]);
             }
-            Function::Sum if self.dialect == Dialect::Sqlite => {
-                // Its sum of integers stops at 64 bits.
-                self.column(format!("sum({name} >> 32)"), How::Halves);
-                self.columns.push(format!("sum({name} & 4294967295)"));
-                return self.hows.push(How::Halves);
+            (Function::Sum, _) => self.figure(How::WholeSum(dialect), self.whole_sum(&name)),
+            (Function::Avg, _) => {
+                let [upper, lower] = self.whole_sum(&name);
+                self.figure(How::WholeMean(dialect), [upper, lower, count]);
             }
-            Function::Sum => (format!("cast(sum({name}) as text)"), How::Digits),
-            Function::Avg => (format!("avg(cast({name} as double precision))"), How::Plain(Scalar::Float)),
-            Function::Min => (format!("min({name})"), How::Plain(field.scalar)),
-            Function::Max => (format!("max({name})"), How::Plain(field.scalar)),
-        };
-        self.column(sql, how);
+            (Function::Min, scalar) => self.figure(How::Plain(scalar), [format!("min({name})")]),
+            (Function::Max, scalar) => self.figure(How::Plain(scalar), [format!("max({name})")]),
+        }
+    }
+
+    /// A sum of whole numbers, which may be longer than 64 bits: as text; on SQLite, whose sums stop there, of the upper
+    /// halves, then of the lower ones.
+    fn whole_sum(&self, name: &str) -> [String; 2] {
+        match self.dialect {
+            Dialect::Postgres => [format!("cast(sum({name}) as text)"), "null".into()],
+            Dialect::Sqlite => [format!("sum({name} >> 32)"), format!("sum({name} & 4294967295)")],
+        }
+    }
+
+    /// A sum of floats, which may pass what a float can hold, on the way or in the end: of the small ones, and of the
+    /// scaled great ones. Also a mean is made of these: PostgreSQL's own fails on what it squares.
+    fn float_sum(name: &str) -> [String; 2] {
+        let value = format!("cast({name} as double precision)");
+        [
+            format!("sum(case when abs({value}) < {SMALL_BELOW} then {value} end)"),
+            format!("sum(case when abs({value}) >= {SMALL_BELOW} then {value} / {SCALE:e} end)"),
+        ]
     }
 }

@@ -6,8 +6,8 @@ use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
-    Collection, Columns, ConnectionField, EdgeField, List, Literal, Order, PageCursor, PageInfo, Plan, Query,
-    Source, encode_position, write,
+    ChangeCursor, Collection, Columns, ConnectionField, EdgeField, List, Literal, Order, PageCursor,
+    PageInfo, Plan, Query, Source, write,
 };
 use crate::record::Signer;
 use crate::shape::Scalar;
@@ -298,7 +298,9 @@ impl Page<'_> {
                 PageInfo::StartCursor => cursor(start, out),
                 PageInfo::EndCursor => cursor(end, out),
                 PageInfo::Cursor => {
-                    write::text(&encode_position(self.position, collection, self.signer), out);
+                    let rows = self.query.scope().rows().fingerprint();
+                    let cursor = ChangeCursor { position: self.position, rows };
+                    write::text(&cursor.encode(collection, self.signer), out);
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! Filters, orders and columns as SQL, for both databases. What is said here must be what
 //! `query::Filter::eval` says: two-valued, text by code point, numbers of mixed kinds as floats.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, Result};
 use crate::query::{
     ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, Order, PageCursor, Source, write,
@@ -56,28 +58,64 @@ impl Sql {
     pub(super) fn condition(&mut self, filter: &Filter, exact: bool) -> Result<String> {
         Ok(match filter {
             Filter::Const(holds) => holds.to_string(),
-            Filter::And(inner) => self.joined(inner, " and ", "true", exact)?,
-            Filter::Or(inner) => self.joined(inner, " or ", "false", exact)?,
+            Filter::And(inner) => {
+                let parts: Vec<String> =
+                    inner.iter().map(|filter| self.condition(filter, exact)).collect::<Result<_>>()?;
+                joined(&parts, " and ", "true")
+            }
+            Filter::Or(inner) => self.alternatives(inner, exact)?,
             Filter::Not(inner) => format!("not {}", self.condition(inner, true)?),
             Filter::IsNull(field) => match field.column {
                 ColumnRef::Presence(id) => format!("(not coalesce(p{id}, false))"),
                 _ => format!("({} is null)", column(&field.column)),
             },
-            Filter::Contains(field, literal) => self.contains(field, literal),
-            leaf => {
-                let leaf = self.leaf(leaf)?;
-                if exact { format!("coalesce({leaf}, false)") } else { format!("({leaf})") }
-            }
+            Filter::Contains(field, literal) => self.contains(field, &[literal]),
+            leaf => two_valued(&self.leaf(leaf)?, exact),
         })
     }
 
-    fn joined(&mut self, inner: &[Filter], word: &str, none: &str, exact: bool) -> Result<String> {
-        if inner.is_empty() {
-            return Ok(none.into());
+    /// Alternatives; those that ask one field for equality are asked as one.
+    fn alternatives(&mut self, inner: &[Filter], exact: bool) -> Result<String> {
+        let mut places: HashMap<(bool, &ColumnRef), usize> = HashMap::new();
+        let mut folded: Vec<Alternative<'_>> = Vec::new();
+        for filter in inner {
+            let (contains, field, literals) = match filter {
+                Filter::Compare(
+                    left @ Operand::Field(field),
+                    Comparison::Eq,
+                    right @ Operand::Literal(literal),
+                ) if is_float(left) == is_float(right) => (false, field, std::slice::from_ref(literal)),
+                Filter::In(field, literals) => (false, field, literals.as_slice()),
+                Filter::Contains(field, literal) => (true, field, std::slice::from_ref(literal)),
+                other => {
+                    folded.push(Alternative::Other(other));
+                    continue;
+                }
+            };
+            let place = *places.entry((contains, &field.column)).or_insert(folded.len());
+            match folded.get_mut(place) {
+                Some(Alternative::Equal(_, known) | Alternative::Contains(_, known)) => {
+                    known.extend(literals)
+                }
+                _ if contains => folded.push(Alternative::Contains(field, literals.iter().collect())),
+                _ => folded.push(Alternative::Equal(field, literals.iter().collect())),
+            }
         }
-        let parts: Vec<String> =
-            inner.iter().map(|filter| self.condition(filter, exact)).collect::<Result<_>>()?;
-        Ok(format!("({})", parts.join(word)))
+        let mut parts = Vec::with_capacity(folded.len());
+        for alternative in folded {
+            parts.push(match alternative {
+                Alternative::Equal(field, literals) => two_valued(&self.one_of(field, &literals)?, exact),
+                Alternative::Contains(field, literals) => self.contains(field, &literals),
+                Alternative::Other(filter) => self.condition(filter, exact)?,
+            });
+        }
+        Ok(joined(&parts, " or ", "false"))
+    }
+
+    fn one_of(&mut self, field: &FieldRef, literals: &[&Literal]) -> Result<String> {
+        let marks: Vec<String> =
+            literals.iter().map(|literal| self.literal(field, literal)).collect::<Result<_>>()?;
+        Ok(format!("{} in ({})", self.field(field), marks.join(",")))
     }
 
     fn leaf(&mut self, filter: &Filter) -> Result<String> {
@@ -87,11 +125,7 @@ impl Sql {
                 let (one, other) = (self.operand(left, mixed, right)?, self.operand(right, mixed, left)?);
                 format!("{one} {} {other}", symbol(*comparison))
             }
-            Filter::In(field, literals) => {
-                let marks: Vec<String> =
-                    literals.iter().map(|literal| self.literal(field, literal)).collect::<Result<_>>()?;
-                format!("{} in ({})", self.field(field), marks.join(","))
-            }
+            Filter::In(field, literals) => self.one_of(field, &literals.iter().collect::<Vec<_>>())?,
             Filter::Like(field, pattern) => match self.dialect {
                 Dialect::Postgres => {
                     format!("{} like {}", column(&field.column), self.param(pattern.as_str().into()))
@@ -144,29 +178,31 @@ impl Sql {
         Ok(self.param(value))
     }
 
-    fn contains(&mut self, field: &FieldRef, literal: &Literal) -> String {
+    /// Whether a list has one of these items.
+    fn contains(&mut self, field: &FieldRef, literals: &[&Literal]) -> String {
         let name = column(&field.column);
-        match self.dialect {
-            Dialect::Postgres => {
-                // The same float may stand there as several texts.
-                let (item, value) = if field.scalar == Scalar::Float {
-                    let item = "nullif(item::text, 'null')::double precision";
-                    (item, self.constant(literal))
-                } else {
-                    ("item::text", self.param(Value::from(json_text(field.scalar, literal))))
-                };
-                format!(
-                    "exists (select 1 from json_array_elements({name}::json) item where {item} = {value})"
-                )
+        let marks: Vec<String> = literals.iter().map(|literal| self.item(field.scalar, literal)).collect();
+        let (items, item) = match self.dialect {
+            Dialect::Sqlite => (format!("json_each({name})"), "item.value"),
+            // The same float may stand there as several texts.
+            Dialect::Postgres if field.scalar == Scalar::Float => {
+                let item = "nullif(item::text, 'null')::double precision";
+                (format!("json_array_elements({name}::json)"), item)
             }
-            Dialect::Sqlite => {
-                let item = self.param(match literal {
-                    Literal::Int(number) if field.scalar == Scalar::BigInt => number.to_string().into(),
-                    literal => value(literal),
-                });
-                format!("exists (select 1 from json_each({name}) item where item.value = {item})")
-            }
-        }
+            Dialect::Postgres => (format!("json_array_elements({name}::json)"), "item::text"),
+        };
+        format!("exists (select 1 from {items} item where {item} in ({}))", marks.join(","))
+    }
+
+    /// The mark of a constant that items of a list are compared with.
+    fn item(&mut self, scalar: Scalar, literal: &Literal) -> String {
+        let value = match (self.dialect, literal) {
+            (Dialect::Postgres, literal) if scalar == Scalar::Float => return self.constant(literal),
+            (Dialect::Postgres, literal) => json_text(scalar, literal).into(),
+            (Dialect::Sqlite, Literal::Int(number)) if scalar == Scalar::BigInt => number.to_string().into(),
+            (Dialect::Sqlite, literal) => value(literal),
+        };
+        self.param(value)
     }
 
     /// `order by …`, turned round for a page from the end; `prefix` stands before each column.
@@ -217,6 +253,35 @@ impl Sql {
         alternatives.push(format!("({})", equal.join(" and ")));
         Ok(format!("({})", alternatives.join(" or ")))
     }
+}
+
+/// What [`Sql::alternatives`] makes of alternatives.
+enum Alternative<'a> {
+    /// The field has one of these values.
+    Equal(&'a FieldRef, Vec<&'a Literal>),
+    /// The list has one of these items.
+    Contains(&'a FieldRef, Vec<&'a Literal>),
+    Other(&'a Filter),
+}
+
+/// How many conditions may stand in one chain: SQLite takes a chain as an expression as deep as it is long, and bounds
+/// that.
+const CHAIN_MAX: usize = 16;
+
+/// Conditions as one, long chains as a balanced tree.
+fn joined(parts: &[String], word: &str, none: &str) -> String {
+    if parts.is_empty() {
+        return none.into();
+    }
+    if parts.len() <= CHAIN_MAX {
+        return format!("({})", parts.join(word));
+    }
+    let (left, right) = parts.split_at(parts.len() / 2);
+    format!("({}{word}{})", joined(left, word, none), joined(right, word, none))
+}
+
+fn two_valued(condition: &str, exact: bool) -> String {
+    if exact { format!("coalesce({condition}, false)") } else { format!("({condition})") }
 }
 
 fn symbol(comparison: Comparison) -> &'static str {

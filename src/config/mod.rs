@@ -128,6 +128,9 @@ section! {
         connections_max: u32 = 16,
         /// The longest one statement may take, in milliseconds.
         statement_timeout_ms: u64 = 15_000,
+        /// How long a node that hangs may keep a transaction and its locks from the others, in milliseconds; then
+        /// PostgreSQL ends the transaction.
+        idle_in_transaction_ms: u64 = 5_000,
         /// The longest wait for a free connection, in milliseconds.
         acquire_timeout_ms: u64 = 5_000,
         /// The most SQLite reader connections.

@@ -16,7 +16,7 @@ use wellspring::store::db::{Db, Dialect, Type, Value};
 use wellspring::store::wake::Topic;
 use wellspring::telemetry::Clock;
 
-use crate::support::servers::Postgres;
+use crate::support::{create_database, servers::Postgres};
 
 /// One PostgreSQL for these tests; each has a database of its own.
 fn postgres() -> Option<&'static Postgres> {
@@ -26,10 +26,7 @@ fn postgres() -> Option<&'static Postgres> {
 
 async fn database_on(server: &Postgres, name: &str) -> Config {
     let mut config = Config::default();
-    config.store.database_url = Some(server.url("postgres"));
-    let db = Db::open(&config.store).await.unwrap();
-    db.query(&format!("create database {name}"), &[]).await.unwrap();
-    config.store.database_url = Some(server.url(name));
+    config.store.database_url = Some(create_database(server, name).await);
     config
 }
 
@@ -41,9 +38,8 @@ async fn databases(name: &str) -> Vec<(tempfile::TempDir, Config)> {
         ..Default::default()
     };
     let mut all = vec![(dir, embedded)];
-    match postgres() {
-        Some(server) => all.push((tempfile::tempdir().unwrap(), database_on(server, name).await)),
-        None => println!("skipped on PostgreSQL: no initdb"),
+    if let Some(server) = postgres() {
+        all.push((tempfile::tempdir().unwrap(), database_on(server, name).await));
     }
     all
 }
@@ -404,7 +400,7 @@ async fn a_large_batch_passes_a_small_queue_and_a_backlog_is_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_node_is_woken() {
-    let Some(server) = postgres() else { return println!("skipped: no initdb") };
+    let Some(server) = postgres() else { return };
     let config = database_on(server, "woken").await;
     let (here, there) = (Node::start(&config).await, Node::start(&config).await);
     let mut woken = there.woken.clone();
@@ -417,7 +413,7 @@ async fn another_node_is_woken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_needs_no_restarted_node() {
-    let Some(mut server) = Postgres::start_durable() else { return println!("skipped: no initdb") };
+    let Some(mut server) = Postgres::start_durable() else { return };
     let config = database_on(&server, "restarted").await;
     let (here, there) = (Node::start(&config).await, Node::start(&config).await);
     let mut woken = there.woken.clone();

@@ -42,11 +42,12 @@ impl Postgres {
             .sqlx_logging(false)
             .set_application_name("wellspring");
         let timeout = config.statement_timeout_ms.to_string();
+        let idle = config.idle_in_transaction_ms.to_string();
         options.map_sqlx_postgres_opts(move |options| {
             options
                 .options([
                     ("statement_timeout", timeout.as_str()),
-                    ("idle_in_transaction_session_timeout", "60000"),
+                    ("idle_in_transaction_session_timeout", idle.as_str()),
                     ("client_min_messages", "warning"),
                 ])
                 .statement_cache_capacity(STATEMENTS_MAX)

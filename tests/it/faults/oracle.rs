@@ -4,6 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use redis::{
+    Commands,
+    streams::{StreamInfoGroupsReply, StreamInfoStreamReply},
+};
 use reqwest::Client;
 use serde_json::{Value, json};
 use wellspring::query::{Change, ChangeOp};
@@ -38,6 +42,12 @@ pub async fn judge(stand: &Stand, server: &Server, token: &str, answered: &[Answ
     assert!(sound, "{said}");
     let counts = format!("records {}: settled {total}, pending 0, parked {total}", 2 * total);
     assert!(said.starts_with(&counts), "{said}\nexpected: {counts}");
+
+    if stand.redis.is_some() {
+        asked.stream_follows(stand).await;
+    } else {
+        assert_eq!(asked.data("{ lag { stream } }").await["lag"]["stream"], "log");
+    }
 }
 
 /// One change for each record, in the order of the key's revisions, with what was sent; and no other.
@@ -103,6 +113,40 @@ impl Asked {
         .await;
     }
 
+    /// The worker finds in the database what the stream has lost, so a stream that stays dead would change nothing
+    /// else. New records come until every partition's stream ends where the database does; then all of it is read.
+    async fn stream_follows(&self, stand: &Stand) {
+        eventually("the stream ends where the database does", async || {
+            let lag = self.data("{ lag { stream outbox pending partitions { partition claimed } } }").await;
+            let lag = &lag["lag"];
+            assert_eq!(lag["stream"], "redis");
+            if lag["outbox"] != "0" || lag["pending"] != "0" {
+                return Err(lag.to_string());
+            }
+            let claimed = lag["partitions"].as_array().unwrap().iter();
+            let claimed: BTreeMap<u64, &str> = claimed
+                .map(|it| (it["partition"].as_u64().unwrap(), it["claimed"].as_str().unwrap()))
+                .collect();
+            let ends: BTreeMap<u64, String> =
+                streams(stand).into_iter().map(|(partition, stream)| (partition, stream.end)).collect();
+            if claimed.len() == ends.len() && claimed.iter().all(|(partition, end)| ends[partition] == *end) {
+                return Ok(());
+            }
+            let url = format!("{}/source/order/later/shop?key=/n", self.url);
+            let more: Vec<Value> = (0..50).map(|n| json!({"n": n})).collect();
+            let sent = self.client.post(url).bearer_auth(&self.token).json(&more).send().await.unwrap();
+            assert_eq!(sent.status(), 202);
+            Err(format!("{claimed:?} in the database, {ends:?} in the stream"))
+        })
+        .await;
+        eventually("the stream is read and acknowledged", async || {
+            let streams = streams(stand);
+            let done = streams.values().all(|stream| stream.read == stream.end && stream.pending == 0);
+            if done { Ok(()) } else { Err(streams) }
+        })
+        .await;
+    }
+
     /// The row of each key is its last record.
     async fn rows(&self, answered: &[Answered]) {
         let query = "{ orderClothing(orderBy: [{lane: ASC}]) { nodes { lane n _record { revision id } } } }";
@@ -145,4 +189,28 @@ impl Asked {
             assert_eq!(plugins, ["copy", "materialize"], "{receipt}");
         }
     }
+}
+
+/// A partition's stream, and how far its consumers are.
+#[derive(Debug)]
+struct Followed {
+    end: String,
+    read: String,
+    pending: usize,
+}
+
+/// Every stream by its partition.
+fn streams(stand: &Stand) -> BTreeMap<u64, Followed> {
+    let mut redis = stand.redis();
+    let number = |id: &str| id.split('-').next().unwrap().to_owned();
+    let keys: Vec<String> = redis.keys("ws:*").unwrap();
+    let streams = keys.into_iter().map(|key| {
+        let partition = key.split(['.', '}']).nth(1).unwrap().parse().unwrap();
+        let stream: StreamInfoStreamReply = redis.xinfo_stream(&key).unwrap();
+        let groups: StreamInfoGroupsReply = redis.xinfo_groups(&key).unwrap();
+        let read = groups.groups.first().map(|group| number(&group.last_delivered_id)).unwrap_or_default();
+        let pending = groups.groups.iter().map(|group| group.pending).sum();
+        (partition, Followed { end: number(&stream.last_generated_id), read, pending })
+    });
+    streams.collect()
 }

@@ -1,6 +1,6 @@
 //! Under load: the process is killed, its database restarted, its Redis flushed, stopped and rolled back.
 
-use redis::{Client, Connection, cmd};
+use redis::{Connection, cmd};
 
 use super::{load::Load, oracle, server::Stand};
 use crate::support::{Backend, on_backends, on_every_backend};
@@ -11,7 +11,7 @@ const EACH: usize = 60;
 /// A fault that leaves the server running, at a fifth, two fifths and so on of a load.
 async fn goes_through(backend: Backend, mut fault: impl FnMut(&mut Stand, usize)) {
     let mut stand = Stand::new(backend);
-    let server = stand.start(None);
+    let server = stand.start();
     let token = stand.token();
     let load = Load::start(&server.url, &token, EACH);
     load.allow(100);
@@ -26,14 +26,14 @@ async fn goes_through(backend: Backend, mut fault: impl FnMut(&mut Stand, usize)
 on_every_backend! {
     async fn being_killed_under_load_loses_and_doubles_nothing(backend) {
         let stand = Stand::new(backend);
-        let mut server = stand.start(None);
+        let mut server = stand.start();
         let token = stand.token();
         let load = Load::start(&server.url, &token, EACH);
         load.allow(100);
         for round in 0..4 {
             load.reaches(20 * (round + 1)).await;
             server.kill();
-            server = stand.start(None);
+            server = stand.start();
             load.moved(&server.url);
         }
         let answered = load.finish().await;
@@ -49,7 +49,7 @@ on_backends! { [postgres Postgres, scaled Scaled]
 
 on_backends! { [scaled Scaled]
     async fn a_flushed_redis_loses_nothing(backend) {
-        goes_through(backend, |stand, _| cmd("FLUSHALL").exec(&mut redis(stand)).unwrap()).await;
+        goes_through(backend, |stand, _| cmd("FLUSHALL").exec(&mut stand.redis()).unwrap()).await;
     }
 }
 
@@ -67,15 +67,20 @@ on_backends! { [scaled Scaled]
     async fn a_redis_that_is_rolled_back_loses_and_doubles_nothing(backend) {
         let mut dumped = Vec::new();
         goes_through(backend, |stand, round| {
-            if round % 2 == 0 { dumped = dump(&mut redis(stand)) } else { restore(&mut redis(stand), &dumped) }
+            if round % 2 == 0 { dumped = dump(&mut stand.redis()) } else { restore(&mut stand.redis(), &dumped) }
         })
         .await;
     }
 }
 
-fn redis(stand: &Stand) -> Connection {
-    let url = stand.redis.as_ref().unwrap().url();
-    Client::open(url).unwrap().get_connection().unwrap()
+on_backends! { [scaled Scaled]
+    async fn a_redis_that_is_full_loses_nothing(backend) {
+        goes_through(backend, |stand, round| {
+            let bytes = if round % 2 == 0 { 1 } else { 0 };
+            cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(&mut stand.redis()).unwrap();
+        })
+        .await;
+    }
 }
 
 /// Every stream as it is now.

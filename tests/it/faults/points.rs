@@ -12,14 +12,14 @@ async fn crashes_at(backend: Backend, point: &str) {
     use std::os::unix::process::ExitStatusExt as _;
 
     let stand = Stand::new(backend);
-    let mut server = stand.start(Some(point));
+    let mut server = stand.start_to_crash(point);
     let token = stand.token();
     let load = Load::start(&server.url, &token, EACH);
     for crash in 1..=CRASHES {
         // Something new comes each time: even a point that is passed only for what is new is passed.
         load.allow(100 * crash / (CRASHES + 1));
         assert!(server.ended().signal().is_some(), "it should have crashed at {point}:\n{}", stand.log());
-        server = stand.start((crash < CRASHES).then_some(point));
+        server = if crash < CRASHES { stand.start_to_crash(point) } else { stand.start() };
         load.moved(&server.url);
     }
     load.allow(100);

@@ -16,6 +16,8 @@ use crate::support::{
 
 /// Every copy in `masked` is copied once more, one hop too far: it is parked there, its key's followers behind it.
 const CONFIG: &str = r#"
+[store]
+idle_in_transaction_ms = 2000
 [stream]
 lease_ms = 1000
 poll_ms = 200
@@ -59,8 +61,9 @@ impl Stand {
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring"));
         command.env_remove("WELLSPRING_CRASH_AT").arg(name);
+        // One key for all nodes of the database.
+        command.env("WELLSPRING_AUTH__KEY_FILE", self.directory.path().join("signing.key"));
         command.arg("--config").arg(self.directory.path().join("wellspring.toml"));
-        command.arg("--data").arg(self.directory.path().join("data"));
         if let Some(postgres) = &self.postgres {
             command.args(["--database-url", &postgres.url("postgres")]);
         }
@@ -68,15 +71,23 @@ impl Stand {
     }
 
     /// Starts a node and waits until it listens.
-    pub fn start(&self, crash_at: Option<&str>) -> Server {
+    pub fn start(&self) -> Server {
+        self.start_with("data", |command| command)
+    }
+
+    /// Starts a node that ends at the named point.
+    pub fn start_to_crash(&self, point: &str) -> Server {
+        self.start_with("data", |command| command.env("WELLSPRING_CRASH_AT", point))
+    }
+
+    /// Starts a node with a data directory of this name, its command changed.
+    pub fn start_with(&self, data: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Server {
         let mut command = self.command("serve");
-        command.args(["--listen", "127.0.0.1:0"]);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(self.directory.path().join(data));
         if let Some(redis) = &self.redis {
             command.args(["--redis-url", &redis.url()]);
         }
-        if let Some(point) = crash_at {
-            command.env("WELLSPRING_CRASH_AT", point);
-        }
+        change(&mut command);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -89,14 +100,16 @@ impl Stand {
     /// A token of an administrator, made by the binary.
     pub fn token(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring"));
-        command.args(["token", "--subject", "ada", "--role", "admin", "--data"]);
-        let output = command.arg(self.directory.path().join("data")).output().unwrap();
+        command.args(["token", "--subject", "ada", "--role", "admin", "--key-file"]);
+        let output = command.arg(self.directory.path().join("signing.key")).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// What `wellspring verify` says, and whether it says yes.
     pub fn verify(&self) -> (bool, String) {
-        let output = self.command("verify").output().unwrap();
+        let mut command = self.command("verify");
+        let output = command.arg("--data").arg(self.directory.path().join("data")).output().unwrap();
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
@@ -104,9 +117,16 @@ impl Stand {
     pub fn reading(&self) -> (Config, Keys) {
         let mut config = Config::default();
         config.store.data = self.directory.path().join("data");
+        config.auth.key_file = Some(self.directory.path().join("signing.key"));
         config.store.database_url = self.postgres.as_ref().map(|postgres| postgres.url("postgres"));
         let keys = Keys::read(&config.key_file(), &config.auth).unwrap();
         (config, keys)
+    }
+
+    /// A connection to its Redis, as an operator or a fault has one.
+    pub fn redis(&self) -> redis::Connection {
+        let url = self.redis.as_ref().expect("it has a Redis").url();
+        redis::Client::open(url).unwrap().get_connection().unwrap()
     }
 
     /// What its servers have logged.
@@ -130,6 +150,12 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Asks it to end (`TERM`), stops it where it is (`STOP`) or lets it go on (`CONT`).
+    pub fn signal(&self, name: &str) {
+        let order = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success(), "{order}");
     }
 
     /// How it has ended by itself; waits until it has.

@@ -22,9 +22,10 @@ const STYLE: &str = "text/css; charset=utf-8";
 const INDEX: &str = include_str!("../../assets/graphiql/index.html");
 const ICON: &str = include_str!("../../assets/graphiql/favicon.svg");
 
-/// What the page may load and where it may connect. Styles are set by the editor's own script, hence inline.
+/// What the page may load and where it may connect: `'self'` has the server's WebSocket in it. Styles are set by the
+/// editor's own script, hence inline.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; \
+    img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
 const FILES: [File; 6] = [

@@ -1,5 +1,6 @@
-// A person at the playground: GraphiQL in headless Chromium, with every host but the server's refused. Types a query
-// and sees rows; starts a subscription and sees a change arrive after a mutation.
+// A person at the playground: GraphiQL in headless Chromium, for which no host but the server's exists. Types a query
+// and sees rows; types a subscription and sees a change arrive after a mutation; cannot connect elsewhere.
+import { createServer } from "node:net";
 import { chromium } from "playwright-core";
 import { graphql, source, startServer, until } from "./server.mjs";
 
@@ -17,7 +18,7 @@ try {
   browser = await chromium.launch({
     executablePath,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync"],
+      "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
   });
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
   await page.route("**/*", (route) => {
@@ -33,16 +34,19 @@ try {
 
   await page.goto(`${server.url}/graphiql#token=${token}`);
   await page.waitForSelector(".graphiql-query-editor .CodeMirror");
-  const type = (text) =>
-    page.evaluate((value) => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.setValue(value), text);
+  const typed = () =>
+    page.evaluate(() => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.getValue());
+  const type = async (text) => {
+    await page.click(".graphiql-query-editor .CodeMirror");
+    await page.keyboard.press("Control+A");
+    await page.keyboard.press("Delete");
+    await page.keyboard.insertText(text);
+    if ((await typed()) !== text) throw new Error(`typed ${text}, the editor has ${await typed()}`);
+  };
   const shown = () =>
     page.evaluate(() => document.querySelector(".graphiql-response .CodeMirror, .result-window .CodeMirror")?.CodeMirror.getValue() ?? "");
   const run = () => page.click(".graphiql-execute-button");
 
-  await page.click(".graphiql-query-editor .CodeMirror");
-  await page.keyboard.press("Control+A");
-  await page.keyboard.press("Delete");
-  await page.keyboard.insertText("{ gardenPlant { totalCount nodes { name height watered");
   await type("{ gardenPlant { totalCount nodes { name height watered } } }");
   await run();
   const rows = await until(shown, (text) => text.includes('"Fern"'));
@@ -70,8 +74,26 @@ try {
   );
   if (!change.includes('"op": "UPSERT"')) throw new Error(`change: ${change}`);
   if (screenshot) await page.screenshot({ path: screenshot });
-  if (foreign.length > 0) throw new Error(`the page asked other hosts: ${foreign.join(", ")}`);
   if (problems.length > 0) throw new Error(problems.join("\n"));
+  // Another port of the same machine can be reached, but not from this page.
+  const elsewhere = createServer((socket) => foreign.push(`port ${socket.localPort}`) && socket.destroy());
+  await new Promise((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+  const outcome = await page.evaluate(
+    (port) =>
+      new Promise((resolve) => {
+        document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+        try {
+          const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+          socket.onopen = socket.onclose = () => resolve("it was tried");
+        } catch (error) {
+          resolve(error.message);
+        }
+      }),
+    elsewhere.address().port,
+  );
+  elsewhere.close();
+  if (outcome !== "connect-src") throw new Error(`a socket to another port: ${outcome}`);
+  if (foreign.length > 0) throw new Error(`the page asked other hosts: ${foreign.join(", ")}`);
   console.log("browser: 1 passed, 0 failed");
 } finally {
   await browser?.close();

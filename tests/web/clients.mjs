@@ -41,7 +41,11 @@ try {
     }),
     events: createEvents({ url: `${server.url}/graphql`, headers: { authorization }, retryAttempts: 0 }),
   };
+  let plants = 1;
   for (const [name, client] of Object.entries(clients)) {
+    // What was accepted but is not published yet would come after the snapshot, rightly.
+    const count = () => graphql(server, token, "{ gardenPlant { totalCount } }");
+    await until(count, (answer) => answer.data?.gardenPlant?.totalCount === plants);
     const one = await take(client, "{ gardenPlant { nodes { name } } }", 1);
     check(one[0].gardenPlant.nodes.length >= 1, `${name}: query`);
 
@@ -56,6 +60,7 @@ try {
     check(opened.some((change) => change.node?.name === "Fern"), `${name}: snapshot`);
 
     for (const height of [1, 2, 3]) await plant(`${name}-${height}`, { name: `${name}-${height}`, height });
+    plants += 3;
     const resumed = `subscription { gardenPlant(after: "${cursor}") { op cursor node { name } } }`;
     const seen = (await take(client, resumed, 3)).map((data) => data.gardenPlant.node?.name).filter(Boolean);
     const wanted = [1, 2, 3].map((height) => `${name}-${height}`).slice(0, seen.length);

@@ -1,14 +1,17 @@
 //! `wellspring demo`.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use super::{Answer, Settings, runtime};
 use crate::app::{demo, stop_signal};
 use crate::error::Result;
 use crate::telemetry::{self, Clock};
 
-/// Makes every demo tell the same story.
-const SEED: u64 = 7;
+/// Every demo tells the same story, at a pace that people can follow.
+const STORY: demo::Story = demo::Story { seed: 7, pace: Duration::from_millis(600) };
 
 pub(super) fn run(settings: &Settings) -> Result<Answer> {
     let mut config = settings.load()?;
@@ -22,7 +25,7 @@ pub(super) fn run(settings: &Settings) -> Result<Answer> {
             // A closed terminal is no reason to stop serving.
             let _ = writeln!(io::stdout().lock(), "{text}");
         };
-        demo::run(config, Clock::system(), SEED, stop_signal(), say).await?;
+        demo::run(config, Clock::system(), STORY, stop_signal(), say).await?;
         Ok(Answer::Yes)
     })
 }

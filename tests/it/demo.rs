@@ -1,51 +1,114 @@
-//! The demo as people see it: what it prints holds, for every role.
+//! The demo as people see it: what it prints holds, for every role, on the first run and on the next.
 
-use std::sync::mpsc;
+use std::{
+    path::Path,
+    sync::mpsc::{self, Receiver, Sender},
+    time::Duration,
+};
 
 use reqwest::Client;
 use serde_json::{Value, json};
+use tokio::task::{JoinHandle, block_in_place};
 use tokio_util::sync::CancellationToken;
-use wellspring::{app::demo, config::Config, telemetry::Clock};
+use wellspring::{app::demo, config::Config, error::Result, telemetry::Clock};
 
-/// What the demo printed when it was ready, with the means to ask it.
-struct Seen {
+use crate::support::{Subscription, eventually};
+
+/// A running demo. It waits after each thing it says until the test has looked.
+struct Demo {
     url: String,
+    /// What it printed when it was ready.
     text: String,
     client: Client,
+    said: Receiver<String>,
+    go_on: Option<Sender<()>>,
+    stop: CancellationToken,
+    running: JoinHandle<Result<()>>,
 }
 
-impl Seen {
-    /// The answer to a query with the token printed for this one.
-    async fn ask(&self, name: &str, query: &str) -> Value {
+impl Demo {
+    fn start(data: &Path, pace: Duration) -> Self {
+        let mut config = Config::default();
+        config.server.listen = "127.0.0.1:0".into();
+        config.store.data = data.to_owned();
+        let stop = CancellationToken::new();
+        let ((say, said), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
+        let say = move |text: &str| {
+            let _ = say.send(text.to_owned());
+            // Nobody tells any more when the test only listens.
+            let _ = block_in_place(|| may_go_on.recv());
+        };
+        let story = demo::Story { seed: 7, pace };
+        let running = demo::run(config, Clock::system(), story, stop.clone().cancelled_owned(), say);
+        let running = tokio::spawn(running);
+        let client = Client::builder().no_proxy().build().unwrap();
+        let (url, text) = (String::new(), String::new());
+        Demo { url, text, client, said, go_on: Some(go_on), stop, running }
+    }
+
+    /// The next thing it says.
+    fn hear(&self) -> String {
+        block_in_place(|| self.said.recv_timeout(Duration::from_secs(180))).expect("the demo should go on")
+    }
+
+    /// Runs to where it is ready; `/readyz` says no until then.
+    async fn ready(data: &Path, pace: Duration) -> Self {
+        let mut demo = Self::start(data, pace);
+        let first = demo.hear();
+        let address = first.strip_prefix("starting on ").unwrap().split(';').next().unwrap();
+        demo.url = format!("http://{address}");
+        let mut lines = 0;
+        loop {
+            demo.go_on.as_ref().unwrap().send(()).unwrap();
+            let text = demo.hear();
+            let status = demo.client.get(format!("{}/readyz", demo.url)).send().await.unwrap().status();
+            if text.contains("ready: ") {
+                assert_eq!(status, 200);
+                demo.text = text;
+                break;
+            }
+            assert_eq!(status, 503, "after `{text}`");
+            lines += 1;
+        }
+        assert!(lines >= 3, "it should say what it does meanwhile");
+        assert!(demo.text.contains(&format!("ready: {}/graphiql", demo.url)), "{}", demo.text);
+        demo.go_on = None;
+        demo
+    }
+
+    /// The next drift that it tells of.
+    fn drift(&self) -> String {
+        loop {
+            let text = self.hear();
+            if text.starts_with("drift: ") {
+                return text;
+            }
+        }
+    }
+
+    /// The token printed for this one.
+    fn token(&self, name: &str) -> String {
         let lines = self.text.lines().skip_while(|line| line.split_whitespace().next() != Some(name));
         let token = lines.filter_map(|line| line.split_once("#token=")).map(|(_, token)| token.trim()).next();
-        let request = self.client.post(format!("{}/graphql", self.url)).bearer_auth(token.unwrap());
+        token.unwrap().to_owned()
+    }
+
+    /// The answer to a query with the token printed for this one.
+    async fn ask(&self, name: &str, query: &str) -> Value {
+        let request = self.client.post(format!("{}/graphql", self.url)).bearer_auth(self.token(name));
         request.json(&json!({"query": query})).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_fills_itself_and_shows_each_role_something_else() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    config.server.listen = "127.0.0.1:0".into();
-    config.store.data = directory.path().join("data");
-    let stop = CancellationToken::new();
-    let (said, hear) = mpsc::channel();
-    let stopped = stop.clone().cancelled_owned();
-    let running = tokio::spawn(demo::run(config, Clock::system(), 7, stopped, move |text: &str| {
-        said.send(text.to_owned()).unwrap_or_default();
-    }));
-    let text = tokio::task::spawn_blocking(move || {
-        let patience = std::time::Duration::from_secs(180);
-        std::iter::from_fn(|| hear.recv_timeout(patience).ok()).find(|text| text.contains("ready: "))
-    });
-    let text = text.await.unwrap().expect("the demo should say that it is ready");
-    let url = text.split_once("ready: ").unwrap().1.split("/graphiql").next().unwrap().to_owned();
-    let seen = Seen { url, text, client: Client::builder().no_proxy().build().unwrap() };
-
-    let ready = seen.client.get(format!("{}/readyz", seen.url)).send().await.unwrap();
-    assert_eq!(ready.status(), 200);
+    let seen = Demo::ready(&directory.path().join("data"), Duration::from_millis(600)).await;
     let counts =
         "{ geoEarthquake { totalCount } aviationAirport { totalCount } aviationFlight { totalCount } }";
     let counts = seen.ask("consumer-eu", counts).await;
@@ -77,7 +140,61 @@ async fn it_fills_itself_and_shows_each_role_something_else() {
     let number = cards["data"]["shopPayment"]["nodes"][0]["card"]["number"].as_str().unwrap();
     assert!(number.starts_with('…') && number.chars().count() == 5, "{cards}");
     assert!(seen.ask("source", emails).await["errors"].is_array());
+    let request =
+        seen.client.post(format!("{}/source/my/own/test/1", seen.url)).bearer_auth(seen.token("source"));
+    assert_eq!(request.json(&json!({"n": 1})).send().await.unwrap().status(), 202);
+    eventually("what was sent as `source`", async || {
+        let answer = seen.ask("admin", "{ myOwn { nodes { n } } }").await;
+        if answer["data"]["myOwn"]["nodes"] == json!([{"n": 1}]) { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    seen.end().await;
+}
 
-    stop.cancel();
-    running.await.unwrap().unwrap();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_lives_through_every_drift_and_what_is_told_is_true_on_every_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, pace) = (directory.path().join("data"), Duration::from_millis(5));
+    let seen = Demo::ready(&data, pace).await;
+    let query = "subscription { shopOrder(snapshot: true) { op node { orderNo quantity } } }";
+    let mut live = Subscription::open(&seen.url, &seen.token("admin"), query).await;
+    live.until_op("CAUGHT_UP").await;
+    let expected = [
+        "`quantity` was Int, from now on it is Float",
+        "`giftWrap: Boolean` can be selected from now on",
+        "`quantity` stays Float",
+        "`quantity` stays Float",
+        "`loyaltyPoints: Int` can be selected from now on",
+    ];
+    for (turn, became) in expected.into_iter().enumerate() {
+        let told = seen.drift();
+        assert!(told.ends_with(became), "{told}");
+        let number = told.split("order ").nth(1).unwrap().split([' ', ';']).next().unwrap();
+        let change = live.next_where(|change| change["node"]["orderNo"] == number).await;
+        let quantity = &change["node"]["quantity"];
+        match turn % 3 {
+            0 => assert!(told.contains(&format!("is {quantity};")), "{told}: {change}"),
+            2 => assert!(quantity.is_null(), "{told}: {change}"),
+            _ => assert!(quantity.is_number(), "{told}: {change}"),
+        }
+        if turn == 2 {
+            let rescued = format!(
+                "{{ shopOrder(where: {{orderNo: {{eq: \"{number}\"}}}}) {{ nodes {{ _record {{ rescued }} }} }} }}"
+            );
+            let answer = seen.ask("admin", &rescued).await;
+            assert!(answer.to_string().contains(" pcs"), "{answer}");
+        }
+    }
+    let query =
+        "{ shopOrder(where: {loyaltyPoints: {gte: 0}}, first: 1) { nodes { giftWrap loyaltyPoints } } }";
+    let answer = seen.ask("admin", query).await;
+    assert!(answer["data"]["shopOrder"]["nodes"][0]["loyaltyPoints"].is_number(), "{answer}");
+    seen.end().await;
+
+    let again = Demo::ready(&data, pace).await;
+    for became in ["`quantity` stays Float", "`couponCode: String` can be selected from now on"] {
+        let told = again.drift();
+        assert!(told.ends_with(became), "{told}");
+    }
+    again.end().await;
 }

@@ -5,7 +5,7 @@ mod door;
 mod people;
 mod shop;
 
-use std::{convert::Infallible, fs, future::Future, path::Path};
+use std::{convert::Infallible, fs, future::Future, path::Path, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -19,15 +19,23 @@ use shop::Shop;
 /// The rules that the demo shows.
 const POLICY: &str = include_str!("../../../policies/demo.polar");
 
-/// Serves, fills itself and keeps the shop going until `stop`. What people should read goes to `say`. The same
-/// `seed` makes the shop tell the same story.
+/// What the shop tells, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Story {
+    /// The same seed tells the same story.
+    pub seed: u64,
+    /// How long the shop waits between two events.
+    pub pace: Duration,
+}
+
+/// Serves, fills itself and keeps the shop going until `stop`. What people should read goes to `say`.
 ///
 /// # Errors
 /// As [`App::build`] and [`App::run_until`], and when the sample data cannot be sourced.
 pub async fn run(
     config: Config,
     clock: Clock,
-    seed: u64,
+    story: Story,
     stop: impl Future<Output = ()>,
     mut say: impl FnMut(&str),
 ) -> Result<()> {
@@ -36,18 +44,21 @@ pub async fn run(
     }
     let app = App::build(config, clock.clone()).await?;
     let people = People::new(&app, clock.now_us())?;
-    let ready = app.ready().clone();
+    let (ready, address) = (app.ready().clone(), app.address());
     let stopping = CancellationToken::new();
     let serve = app.run_unready(async {
         stop.await;
         stopping.cancel();
     });
     let show = async {
-        let mut shop = Shop::open(seed, clock.now_us());
+        say(&format!("starting on {address}; /readyz says no until the demo's data can be queried"));
+        let known = people.published().await?;
+        let mut shop =
+            Shop::open(story.seed, clock.now_us(), |field| known.iter().any(|(name, _)| name == field));
         people.fill(&mut shop, &clock, &mut say).await?;
         ready.set();
         say(&people.welcome());
-        Ok(people.keep(&mut shop, &clock, &mut say).await)
+        Ok(people.keep(&mut shop, &clock, story.pace, &mut say).await)
     };
     tokio::pin!(serve, show);
     let shown: Result<Infallible> = tokio::select! {

@@ -11,8 +11,6 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::telemetry::Clock;
 
-/// How long the shop waits between two events.
-const PACE: Duration = Duration::from_millis(600);
 /// How often the demo looks whether its collections are queryable.
 const LOOK: Duration = Duration::from_millis(20);
 /// How much of the shop's day has passed when it opens.
@@ -82,7 +80,8 @@ The same query, asked as different people, has different rows, fields and masks:
   { shopOrderAggregate(groupBy: [region, status]) { group { region status } count sum { total } } }
   { geoEarthquake(first: 5, where: {properties: {mag: {gte: 4}}}) { nodes { properties { mag place } } } }
 
-Watch it live, and see the shop change its documents while you do:
+Watch it live. Twice a minute the shop changes what its documents look like, and this terminal tells; whatever is open
+goes on:
 
   subscription { shopOrder(snapshot: true) { op cursor node { orderNo status quantity region } before { status } } }
 
@@ -156,9 +155,10 @@ impl People {
         &self,
         shop: &mut Shop,
         clock: &Clock,
+        pace: Duration,
         say: &mut impl FnMut(&str),
     ) -> Infallible {
-        let mut pace = interval(PACE);
+        let mut pace = interval(pace);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pace.tick().await;
@@ -179,17 +179,51 @@ impl People {
         text
     }
 
+    /// What the shop's orders are published with: fields with their types, none before there is one.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when there is no answer.
+    pub(super) async fn published(&self) -> Result<Vec<(String, String)>> {
+        let query = "{ collections { name shape { fields { name type } } } }";
+        let answer = self.observer.graphql(query, json!({})).await?;
+        let text = |value: &Value, part: &str| value.get(part).and_then(Value::as_str).map(str::to_owned);
+        let collections = answer.get("collections").and_then(Value::as_array).into_iter().flatten();
+        let orders =
+            collections.filter(|collection| text(collection, "name").as_deref() == Some("shopOrder"));
+        let fields = orders.filter_map(|orders| orders.pointer("/shape/fields")?.as_array()).flatten();
+        Ok(fields.filter_map(|field| Some((text(field, "name")?, text(field, "type")?))).collect())
+    }
+
+    async fn type_of(&self, field: &str) -> Result<Option<String>> {
+        Ok(self.published().await?.into_iter().find(|(name, _)| name == field).map(|(_, kind)| kind))
+    }
+
     async fn send(&self, event: &Event, say: &mut impl FnMut(&str)) -> Result<()> {
         let Some(((_, path), door)) = SOURCES.get(event.system).zip(self.systems.get(event.system)) else {
             return Ok(());
         };
-        match &event.document {
-            Some(document) => door.source(path, &event.uid, document).await?,
-            None => door.retract(path, &event.uid).await?,
+        let Some(drift) = &event.drift else {
+            return match &event.document {
+                Some(document) => door.source(path, &event.uid, document).await,
+                None => door.retract(path, &event.uid).await,
+            };
+        };
+        let before = self.type_of(drift.field).await?;
+        if let Some(document) = &event.document {
+            door.source(path, &event.uid, document).await?;
         }
-        if let Some(note) = event.note {
-            say(&format!("drift: {note}"));
-        }
+        self.wait_until_queryable().await?;
+        // What became of it is asked, not foretold: an earlier run may have seen the same.
+        let (field, now) = (drift.field, self.type_of(drift.field).await?);
+        let became = match (before, now) {
+            (None, Some(now)) => format!("`{field}: {now}` can be selected from now on"),
+            (Some(before), Some(now)) if before != now => {
+                format!("`{field}` was {before}, from now on it is {now}")
+            }
+            (_, Some(now)) => format!("`{field}` stays {now}"),
+            (_, None) => format!("`{field}` is not published"),
+        };
+        say(&format!("drift: {}; {became}", drift.said));
         Ok(())
     }
 

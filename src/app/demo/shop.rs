@@ -10,12 +10,22 @@ use serde_json::{Value, json};
 pub(super) const SOURCES: [(&str, &str); 3] =
     [("webshop", "shop/order/webshop"), ("psp", "shop/payment/psp"), ("carrier", "shop/shipment/carrier")];
 
-/// From this event on some things are sold by weight: `quantity` is no longer whole.
-const QUANTITY_FLOAT_FROM: u64 = 70;
-/// From this event on orders have a field `giftWrap`.
-const GIFT_WRAP_FROM: u64 = 100;
-/// From this event on a new clerk sometimes writes `quantity` as text.
-const QUANTITY_TEXT_FROM: u64 = 130;
+/// From this event on the documents drift: every now and then one looks unlike those before.
+const DRIFT_FROM: u64 = 70;
+/// So many events after one drift the next is due.
+const DRIFT_EVERY: u64 = 40;
+/// What the webshop begins to send, one after the other; each stays.
+const NEW_FIELDS: [&str; 9] = [
+    "giftWrap",
+    "loyaltyPoints",
+    "couponCode",
+    "newsletter",
+    "carbonGrams",
+    "giftMessage",
+    "express",
+    "parcels",
+    "deliveryNote",
+];
 /// So many orders are open at once.
 const OPEN_MAX: usize = 12;
 
@@ -28,8 +38,17 @@ pub(super) struct Event {
     pub(super) uid: String,
     /// What it is like now; `None` when the system takes it back.
     pub(super) document: Option<Value>,
-    /// What people who watch should look out for.
-    pub(super) note: Option<&'static str>,
+    /// What is new about the document.
+    pub(super) drift: Option<Drift>,
+}
+
+/// A document that looks unlike those before.
+#[derive(Debug, PartialEq)]
+pub(super) struct Drift {
+    /// The field that it is about.
+    pub(super) field: &'static str,
+    /// What the shop did, for people who watch.
+    pub(super) said: String,
 }
 
 /// The shop and its open orders.
@@ -37,7 +56,9 @@ pub(super) struct Shop {
     dice: StdRng,
     number: i64,
     told: u64,
-    noted: u64,
+    drifts: u64,
+    /// How many of [`NEW_FIELDS`] it sends.
+    fields: usize,
     open: VecDeque<Order>,
 }
 
@@ -92,11 +113,14 @@ const fn person(
 }
 
 impl Shop {
-    /// A shop that opens at `now_us` and numbers its orders from then on.
-    pub(super) fn open(seed: u64, now_us: i64) -> Self {
+    /// A shop that opens at `now_us` and numbers its orders from then on. It has sent some fields before: those that
+    /// are `known`.
+    pub(super) fn open(seed: u64, now_us: i64, known: impl Fn(&str) -> bool) -> Self {
         // A later run starts at a higher number than an earlier one has reached.
         let number = (now_us / 1_000_000).rem_euclid(100_000_000);
-        Shop { dice: StdRng::seed_from_u64(seed), number, told: 0, noted: 0, open: VecDeque::new() }
+        let fields = NEW_FIELDS.iter().take_while(|field| known(field)).count();
+        let dice = StdRng::seed_from_u64(seed);
+        Shop { dice, number, told: 0, drifts: 0, fields, open: VecDeque::new() }
     }
 
     /// The next thing that happens.
@@ -110,7 +134,7 @@ impl Shop {
         let chosen = self.dice.random_range(0..self.open.len());
         let Some(mut order) = self.open.remove(chosen) else { return self.place(&at) };
         if order.step == 0 && self.dice.random_bool(0.12) {
-            return Event { system: 0, uid: uid("W", order.number), document: None, note: None };
+            return Event { system: 0, uid: uid("W", order.number), document: None, drift: None };
         }
         let event = order.advance(&at);
         order.step += 1;
@@ -140,43 +164,54 @@ impl Shop {
             "customer": {"name": customer.name, "email": customer.email, "phone": customer.phone},
             "email": customer.email, "items": items, "quantity": pieces, "total": money(cents), "currency": currency,
         });
-        let note = self.drift(pieces, &mut document);
+        let drift = self.drift(pieces, &mut document);
         let order =
             Order { number, step: 0, region, customer, document, total: money(cents), shipped: Vec::new() };
-        let event = Event { system: 0, uid: uid("W", number), document: Some(order.document.clone()), note };
+        let event = Event { system: 0, uid: uid("W", number), document: Some(order.document.clone()), drift };
         self.open.push_back(order);
         event
     }
 
-    /// How documents change as the story goes on; a note where it happens for the first time.
-    fn drift(&mut self, pieces: i32, document: &mut Value) -> Option<&'static str> {
+    /// What the webshop has come to send, and when it is due something that it never sent: in turn a number that is
+    /// no longer whole, a new field, a number as text.
+    fn drift(&mut self, pieces: i32, document: &mut Value) -> Option<Drift> {
         let fields = document.as_object_mut()?;
-        let mut stage = 0;
-        if self.told >= QUANTITY_FLOAT_FROM && (self.noted < 1 || pieces % 2 == 1) {
-            fields.insert("quantity".into(), json!(f64::from(pieces) + 0.5));
-            stage = 1;
-        }
-        if self.told >= GIFT_WRAP_FROM {
-            fields.insert("giftWrap".into(), json!(pieces > 3));
-            stage = 2;
-        }
-        if self.told >= QUANTITY_TEXT_FROM && (self.noted < 3 || pieces % 3 == 0) {
-            fields.insert("quantity".into(), json!(format!("{pieces} pcs")));
-            stage = 3;
-        }
-        if stage <= self.noted {
-            return None;
-        }
-        self.noted = stage;
-        match stage {
-            1 => {
-                Some("the webshop sells by weight now: `quantity` came as 1.5, so its type widened to Float")
+        let order = format!("order {}", uid("W", self.number));
+        let due = self.told >= DRIFT_FROM + self.drifts * DRIFT_EVERY;
+        let drift = due.then(|| match (self.drifts % 3, NEW_FIELDS.get(self.fields)) {
+            (1, Some(field)) => {
+                self.fields += 1;
+                Drift { field, said: format!("the webshop sends a new field `{field}`, first in {order}") }
             }
-            2 => Some("the webshop sends a new field: `giftWrap` can be queried from now on"),
-            _ => Some(
-                "a clerk wrote `quantity` as text: the order is taken, the text is in `_record { rescued }`",
-            ),
+            (2, _) => {
+                let text = format!("{pieces} pcs");
+                let said = format!(
+                    "a clerk wrote `{text}` as the `quantity` of {order}; it is taken, the text stands in \
+                     `_record {{ rescued }}`"
+                );
+                fields.insert("quantity".into(), json!(text));
+                Drift { field: "quantity", said }
+            }
+            _ => {
+                let weight = f64::from(pieces) + 0.5;
+                fields.insert("quantity".into(), json!(weight));
+                let said = format!("something was sold by weight: the `quantity` of {order} is {weight}");
+                Drift { field: "quantity", said }
+            }
+        });
+        self.drifts += u64::from(due);
+        for field in NEW_FIELDS.iter().take(self.fields) {
+            fields.insert((*field).into(), of_new_field(field, pieces));
         }
+        drift
+    }
+}
+
+fn of_new_field(field: &str, pieces: i32) -> Value {
+    match field {
+        "giftWrap" | "newsletter" | "express" => json!(pieces > 3),
+        "loyaltyPoints" | "carbonGrams" | "parcels" => json!(pieces * 10),
+        _ => json!(format!("{field} {pieces}")),
     }
 }
 
@@ -206,7 +241,7 @@ impl Order {
                 (uid("W", self.number), self.document.clone())
             }
         };
-        Event { system, uid, document: Some(document), note: None }
+        Event { system, uid, document: Some(document), drift: None }
     }
 
     fn payment(&self, status: &str, at: &str) -> Value {
@@ -245,21 +280,25 @@ mod tests {
 
     use super::*;
 
-    fn story(seed: u64) -> Vec<Event> {
-        let mut shop = Shop::open(seed, 1_700_000_000_000_000);
-        (0..400).map(|n| shop.tell(1_700_000_000_000_000 + n * 600_000)).collect()
+    fn story(seed: u64, known: impl Fn(&str) -> bool) -> Vec<Event> {
+        let mut shop = Shop::open(seed, 1_700_000_000_000_000, known);
+        (0..600).map(|n| shop.tell(1_700_000_000_000_000 + n * 600_000)).collect()
+    }
+
+    fn drifts(story: &[Event]) -> Vec<&'static str> {
+        story.iter().filter_map(|event| Some(event.drift.as_ref()?.field)).collect()
     }
 
     #[test]
     fn the_same_seed_tells_the_same_story() {
-        assert_eq!(story(7), story(7));
-        assert_ne!(story(7), story(8));
+        assert_eq!(story(7, |_| false), story(7, |_| false));
+        assert_ne!(story(7, |_| false), story(8, |_| false));
     }
 
     #[test]
-    fn every_system_speaks_and_every_drift_comes_once() {
+    fn every_system_speaks_and_drift_comes_again_and_again() {
         for seed in 0..20 {
-            let story = story(seed);
+            let story = story(seed, |_| false);
             for system in 0..SOURCES.len() {
                 assert!(story.iter().filter(|event| event.system == system).count() > 40, "seed {seed}");
             }
@@ -267,21 +306,23 @@ mod tests {
                 story.iter().any(|event| event.document.is_none()),
                 "seed {seed}: nothing was taken back"
             );
-            assert_eq!(story.iter().filter(|event| event.note.is_some()).count(), 3, "seed {seed}");
+            let drifts = drifts(&story);
+            assert!(drifts.len() > 9, "seed {seed}: {drifts:?}");
+            assert_eq!(drifts[..5], ["quantity", "giftWrap", "quantity", "quantity", "loyaltyPoints"]);
         }
     }
 
     #[test]
-    fn documents_change_their_shape_only_late() {
-        let story = story(1);
-        let orders = |from: usize, to: usize| {
-            let documents = story[from..to].iter().filter(|event| event.system == 0);
-            documents.filter_map(|event| event.document.as_ref()).collect::<Vec<_>>()
-        };
-        assert!(orders(0, 60).iter().all(|order| order["quantity"].is_i64() && order["giftWrap"].is_null()));
-        let late = orders(130, 400);
-        assert!(late.iter().any(|order| order["quantity"].is_f64()));
-        assert!(late.iter().any(|order| order["quantity"].is_string()));
-        assert!(late.iter().any(|order| order["giftWrap"].is_boolean()));
+    fn a_drift_is_in_its_document_and_what_is_known_is_no_drift() {
+        for event in story(1, |_| false) {
+            let (Some(drift), Some(order)) = (&event.drift, &event.document) else { continue };
+            assert!(drift.said.contains(order["orderNo"].as_str().unwrap_or("no number")), "{drift:?}");
+            let value = &order[drift.field];
+            assert!(!value.is_null() && (drift.field != "quantity" || !value.is_i64()), "{order}");
+        }
+        let later = story(1, |field| field == "giftWrap");
+        assert_eq!(drifts(&later)[..2], ["quantity", "loyaltyPoints"]);
+        assert!(later[0].document.as_ref().is_some_and(|order| order["giftWrap"].is_boolean()));
+        assert!(later[..60].iter().all(|event| event.drift.is_none()), "the shop opens with what is known");
     }
 }

@@ -90,7 +90,7 @@ impl App {
             store,
             ready: Ready::default(),
             stopping: CancellationToken::new(),
-            sockets: TaskTracker::new(),
+            connections: TaskTracker::new(),
         };
         Ok(App { config, keys, address, listener, services, writer, policy, publishing })
     }

@@ -83,6 +83,18 @@ fn bounds(config: &Config) -> Result<()> {
             config.sourcing.batch_bytes_max,
         ),
         ("graphql.depth_max", config.graphql.depth_max, "graphql.nesting_max", config.graphql.nesting_max),
+        (
+            "sourcing.record_bytes_max",
+            config.sourcing.record_bytes_max,
+            "server.bodies_bytes_max",
+            config.server.bodies_bytes_max,
+        ),
+        (
+            "graphql.body_bytes_max",
+            config.graphql.body_bytes_max,
+            "server.bodies_bytes_max",
+            config.server.bodies_bytes_max,
+        ),
     ];
     for (less, small, more, large) in pairs {
         if small > large {
@@ -93,6 +105,7 @@ fn bounds(config: &Config) -> Result<()> {
         ("server.request_timeout_ms", config.server.request_timeout_ms),
         ("server.requests_max", config.server.requests_max as u64),
         ("server.connections_max", config.server.connections_max as u64),
+        ("server.head_timeout_ms", config.server.head_timeout_ms),
         ("store.connections_max", u64::from(config.store.connections_max)),
         ("store.readers_max", config.store.readers_max as u64),
         ("stream.batch_max", config.stream.batch_max as u64),
@@ -103,6 +116,7 @@ fn bounds(config: &Config) -> Result<()> {
         ("data.exports_max", config.data.exports_max as u64),
         ("data.export_timeout_ms", config.data.export_timeout_ms),
         ("subscriptions.init_timeout_ms", config.subscriptions.init_timeout_ms),
+        ("subscriptions.id_bytes_max", config.subscriptions.id_bytes_max as u64),
         ("subscriptions.keepalive_ms", config.subscriptions.keepalive_ms),
         ("subscriptions.buffer_max", config.subscriptions.buffer_max as u64),
         ("subscriptions.tail_batch_max", config.subscriptions.tail_batch_max as u64),
@@ -165,6 +179,7 @@ mod tests {
         assert!(refused(|c| c.server.listen = "8080".into()).contains("address:port"));
         assert!(refused(|c| c.store.database_url = Some("mysql://x".into())).contains("postgres://"));
         assert!(refused(|c| c.graphql.page_default = 2_000).contains("`graphql.page_max` (1000)"));
+        assert!(refused(|c| c.server.bodies_bytes_max = 5).contains("`sourcing.record_bytes_max`"));
         assert!(refused(|c| c.graphql.page_default = 0).contains("at least 1"));
         assert!(refused(|c| c.log.format = "xml".into()).contains("`xml`"));
     }

@@ -110,8 +110,12 @@ section! {
         shutdown_grace_ms: u64 = 10_000,
         /// The most requests in work at once; more are answered `BACKPRESSURE`.
         requests_max: usize = 1_024,
+        /// The most bytes of request bodies held while they are read; more are answered `BACKPRESSURE`.
+        bodies_bytes_max: usize = 256 * 1024 * 1024,
         /// The most open connections.
         connections_max: usize = 8_192,
+        /// How long a connection may wait with a whole request head, its idle time counted, in milliseconds.
+        head_timeout_ms: u64 = 75_000,
         /// How long a connection may stay open without a byte moving, in milliseconds; more than a keepalive.
         idle_timeout_ms: u64 = 75_000,
     }
@@ -289,6 +293,8 @@ section! {
         keepalive_ms: u64 = 15_000,
         /// The largest message from a client, in bytes.
         message_bytes_max: usize = 1024 * 1024,
+        /// The longest id that a client may give an operation, in bytes.
+        id_bytes_max: usize = 256,
         /// The most changes read from the log in one step.
         tail_batch_max: usize = 500,
     }

@@ -117,7 +117,7 @@ pub(super) fn refusal(context: &Context, faults: &[Fault]) -> Response {
     let mut body = b"{".to_vec();
     errors(context, faults, &mut body);
     body.push(b'}');
-    Response { body, request_error: Some(code), stale: false }
+    Response { body, request_error: Some(code), fault: worst(faults), stale: false }
 }
 
 /// The answer to a request that was executed: `data` is a complete JSON value.
@@ -130,7 +130,17 @@ pub(super) fn executed(context: &Context, data: &[u8], faults: &[Fault]) -> Resp
         errors(context, faults, &mut body);
     }
     body.push(b'}');
-    Response { body, request_error: None, stale: faults.iter().any(|fault| fault.stale) }
+    Response {
+        body,
+        request_error: None,
+        fault: worst(faults),
+        stale: faults.iter().any(|fault| fault.stale),
+    }
+}
+
+/// What the close out tells: the code whose status is the highest.
+fn worst(faults: &[Fault]) -> Option<Code> {
+    faults.iter().map(Fault::code).max_by_key(|code| code.http_status())
 }
 
 fn errors(context: &Context, faults: &[Fault], out: &mut Vec<u8>) {

@@ -72,6 +72,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Failed before execution: `errors` without `data`; the code decides the HTTP status.
     pub request_error: Option<Code>,
+    /// The worst of all its errors, those of single fields too.
+    pub fault: Option<Code>,
     /// Planned for a shape that has changed since.
     stale: bool,
 }
@@ -137,12 +139,12 @@ impl Engine {
     }
 
     /// Opens a subscription (or runs a query or mutation as a stream of one). `Err` is a request error, each
-    /// item a complete response body.
+    /// item a complete response.
     pub async fn subscribe(
         &self,
         context: Context,
         request: Request,
-    ) -> Result<BoxStream<'static, Vec<u8>>, Response> {
+    ) -> Result<BoxStream<'static, Response>, Response> {
         let prepared = self
             .prepare(&context, &request, Transport::Stream)
             .await
@@ -153,7 +155,7 @@ impl Engine {
         let response = self.fresh(&context, &request, &prepared).await;
         match response.request_error {
             Some(_) => Err(response),
-            None => Ok(stream::iter([response.body]).boxed()),
+            None => Ok(stream::iter([response]).boxed()),
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) async fn open(
     services: &Services,
     context: Context,
     prepared: &Prepared,
-) -> std::result::Result<BoxStream<'static, Vec<u8>>, Response> {
+) -> std::result::Result<BoxStream<'static, Response>, Response> {
     let node = match &*prepared.nodes {
         [node] if !node.name.starts_with("__") => node,
         nodes => return Err(answer::refusal(&context, &[Fault::at(&context, not_one(nodes))])),
@@ -38,11 +38,11 @@ pub(super) async fn open(
             data.extend_from_slice(&start);
             data.extend_from_slice(&value);
             data.push(b'}');
-            answer::executed(&context, &data, &[]).body
+            answer::executed(&context, &data, &[])
         }
         Err(error) => {
             let fault = Fault::of(&context, error).on(pos, vec![key.as_ref().into()]);
-            answer::executed(&context, b"null", &[fault]).body
+            answer::executed(&context, b"null", &[fault])
         }
     });
     Ok(answers.boxed())

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Shared, accept, answer::Refusal, door, graphql};
+use super::{Shared, accept, answer::Refusal, close::Outcome, close::causes, door, graphql};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format, Writer};
 use crate::graphql::{Ask, Context, Page, Table};
-use crate::record::{self, Json, Limits};
+use crate::record::{self, Actor, Json, Limits};
 
 /// What the URL says.
 #[derive(Debug, Default)]
@@ -54,17 +54,18 @@ pub(super) async fn rows(
         })?,
     };
     let Parameters { ask, first, after } = parse(uri.query().unwrap_or_default(), &shared)?;
-    let actor = visit.actor.as_ref().map_err(|error| Error::new(error.code(), error.message()))?;
-    let context = graphql::context(&visit, actor.clone(), false);
+    let context = graphql::context(&visit, visit.actor()?, false);
     let Ok(permit) = shared.0.exports.clone().try_acquire_owned() else {
         let error = Error::new(Code::Backpressure, "too many exports are in work; try again shortly");
         return Err(error.retry_after_ms(1_000).into());
     };
     let table = shared.engine.table(&context, name, ask).await?;
+    let outcome = Outcome::default();
     let mut export = Export {
         writer: format.writer(&table.columns),
         left: first.unwrap_or(usize::MAX),
-        until_us: shared.clock.now_us().saturating_add_unsigned(shared.config.data.export_timeout_ms * 1_000),
+        until: until(&shared, &context.actor),
+        outcome: outcome.clone(),
         table: Arc::new(table),
         context,
         shared,
@@ -75,6 +76,7 @@ pub(super) async fn rows(
     let whole = export.left == 0 || page.next.is_none();
     let link = page.next.as_deref().filter(|_| whole).map(|next| link(&uri, next));
     let mut response = Response::new(export.into_body(page));
+    response.extensions_mut().insert(outcome);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type(format));
     headers.insert(header::VARY, HeaderValue::from_static("accept, authorization"));
@@ -83,6 +85,20 @@ pub(super) async fn rows(
         headers.insert(header::LINK, link);
     }
     Ok(response)
+}
+
+/// When an export is broken off, and why then: at the bound, or with the token that it was asked with.
+fn until(shared: &Shared, actor: &Actor) -> (i64, Code, &'static str) {
+    let (now_us, limit_ms) = (shared.clock.now_us(), shared.config.data.export_timeout_ms);
+    let bound = now_us.saturating_add_unsigned(limit_ms.saturating_mul(1_000));
+    let remaining = shared.keys.remaining_us(actor, now_us);
+    match remaining
+        .map(|remaining| now_us.saturating_add_unsigned(remaining))
+        .filter(|expiry| *expiry < bound)
+    {
+        Some(expiry) => (expiry, Code::Unauthenticated, "the token has expired"),
+        None => (bound, Code::Timeout, "the export took too long"),
+    }
 }
 
 fn formats(pattern: &str) -> String {
@@ -186,7 +202,9 @@ struct Export {
     writer: Box<dyn Writer + Send>,
     /// How many rows may still come.
     left: usize,
-    until_us: i64,
+    /// Unix microseconds, and what is told from then on.
+    until: (i64, Code, &'static str),
+    outcome: Outcome,
     shared: Shared,
     _permit: OwnedSemaphorePermit,
 }
@@ -225,6 +243,7 @@ impl Export {
             for row in &page.rows {
                 export.writer.row(row, &mut out)?;
             }
+            export.outcome.sent(page.rows.len());
             let step = match page.next.filter(|_| export.left > 0) {
                 Some(next) => Step::After(next),
                 None => {
@@ -237,18 +256,21 @@ impl Export {
     }
 
     fn may_go_on(&self) -> Result<()> {
-        let late = self.shared.clock.now_us() > self.until_us;
-        if late || self.shared.stopping.is_cancelled() {
-            let error =
-                Error::new(Code::Timeout, if late { "the export took too long" } else { "the node stops" });
-            self.broken(&error);
-            return Err(error);
-        }
-        Ok(())
+        let (until_us, code, why) = self.until;
+        let error = if self.shared.clock.now_us() > until_us {
+            Error::new(code, why)
+        } else if self.shared.stopping.is_cancelled() {
+            Error::new(Code::Unavailable, "the node stops")
+        } else {
+            return Ok(());
+        };
+        self.broken(&error);
+        Err(error)
     }
 
     fn broken(&self, error: &Error) {
+        self.outcome.fault(Some(error.code()));
         let request_id = self.context.request_id.as_str();
-        tracing::warn!(request_id, %error, cause = error.cause().map(door::causes), "an export was broken off");
+        tracing::warn!(request_id, %error, cause = error.cause().map(causes), "an export was broken off");
     }
 }

@@ -1,5 +1,5 @@
-//! The door that every request passes: request id, trace context, token, bounds on work and time, and
-//! when it is answered one log line and the counts. Must not know what any route does.
+//! The door that every request passes: request id, trace context, token, bounds on work and time. Must not
+//! know what any route does.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -10,11 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::{Shared, accept, accept::Media, answer, answer::Refusal};
+use super::{Shared, accept, accept::Media, answer, answer::Refusal, close::CloseOut};
 use crate::error::{Code, Error, Result};
 use crate::record::Actor;
+use crate::telemetry::Open;
 
 /// What the door found out about a request.
 #[derive(Clone, Debug)]
@@ -27,9 +29,15 @@ pub(super) struct Visit {
     pub(super) traceparent: Option<String>,
 }
 
-/// What a handler wants the closing log line to say, beside the status.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome(pub(super) Code);
+impl Visit {
+    /// Who asks, for all but sockets.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` that says what is wrong with the token.
+    pub(super) fn actor(&self) -> Result<Actor> {
+        self.actor.clone().map_err(|error| Error::new(error.code(), error.message()))
+    }
+}
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -38,7 +46,6 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     let began_us = shared.clock.now_us();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "none".to_owned());
-    let method = request.method().clone();
     let visit = Visit {
         actor: identify(&shared, request.headers(), began_us).map_err(Arc::new),
         request_id: request_id(request.headers(), began_us),
@@ -47,6 +54,9 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     let graphql =
         (route == super::GRAPHQL_ROUTE).then(|| accept::negotiate(request.headers()).unwrap_or(Media::Json));
     request.extensions_mut().insert(visit.clone());
+    // Closes the request out also when it is given up before it is answered.
+    let closing =
+        CloseOut::new(shared.clone(), route.clone(), request.method().clone(), visit.clone(), began_us);
     let admitted = AssertUnwindSafe(admit(&shared, &route, &visit, request, next)).catch_unwind().await;
     // A panic is a bug, but it must not look to the client as if the network were broken.
     let mut response = admitted.unwrap_or_else(|_| Refusal::new(Error::internal("panic")).into_response());
@@ -59,8 +69,7 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    close_out(&shared, &route, &method, &visit, began_us, &response, refusal.as_ref());
-    response
+    closing.answered(response, refusal)
 }
 
 /// Whether the request asks for a socket.
@@ -78,37 +87,57 @@ async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, ne
         let error = Error::not_found(format!("there is no contract `{name}`; leave the header out"));
         return Refusal::new(error).into_response();
     }
-    let upgrade = is_upgrade(request.headers());
-    if let (Err(error), false) = (&visit.actor, upgrade) {
-        let status = Refusal::new(Error::new(error.code(), error.message()));
-        return status.into_response();
+    // A socket tells its client by a close code, and may bring another token.
+    let socket = route == super::GRAPHQL_ROUTE && request.method() == Method::GET;
+    if let (Err(error), false) = (visit.actor(), socket && is_upgrade(request.headers())) {
+        return Refusal::new(error).into_response();
     }
-    let Ok(_permit) = shared.0.requests.clone().try_acquire_owned() else {
-        let error = Error::new(Code::Backpressure, "too many requests are in work; try again shortly");
-        return Refusal::new(error.retry_after_ms(250)).into_response();
+    let _working = match working(shared) {
+        Ok(working) => working,
+        Err(error) => return Refusal::new(error).into_response(),
     };
-    let _open = shared.metrics.request_open();
     if route == super::BATCH_ROUTE {
         // A batch may take as long as its sender keeps sending; it bounds the wait for each piece itself.
         return next.run(request).await;
     }
-    let limit = Duration::from_millis(shared.config.server.request_timeout_ms);
     let reads_only = request.method().is_safe();
-    match tokio::time::timeout(limit, next.run(request)).await {
+    match in_time(shared, reads_only, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            let advice = if reads_only {
-                "ask for less"
-            } else {
-                "ask for less; whether what it sends is stored is not known: repeat it with the same idempotency key"
-            };
-            let text = format!(
-                "the request took longer than {} ms (`server.request_timeout_ms`); {advice}",
-                limit.as_millis()
-            );
-            Refusal::new(Error::new(Code::Timeout, text)).into_response()
-        }
+        Err(error) => Refusal::new(error).into_response(),
     }
+}
+
+/// A place among the requests in work, until it is dropped.
+///
+/// # Errors
+/// `BACKPRESSURE` when all are taken.
+pub(super) fn working(shared: &Shared) -> Result<(OwnedSemaphorePermit, Open)> {
+    let permit = shared.0.requests.clone().try_acquire_owned().map_err(|_| {
+        let error = Error::new(Code::Backpressure, "too many requests are in work; try again shortly");
+        error.retry_after_ms(250)
+    })?;
+    Ok((permit, shared.metrics.request_open()))
+}
+
+/// What is ready within the time that a request may take.
+///
+/// # Errors
+/// `TIMEOUT` when it is not.
+pub(super) async fn in_time<T>(
+    shared: &Shared,
+    reads_only: bool,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    let ms = shared.config.server.request_timeout_ms;
+    tokio::time::timeout(Duration::from_millis(ms), work).await.map_err(|_| {
+        let advice = if reads_only {
+            "ask for less"
+        } else {
+            "ask for less; whether what it sends is stored is not known: repeat it with the same idempotency key"
+        };
+        let text = format!("the request took longer than {ms} ms (`server.request_timeout_ms`); {advice}");
+        Error::new(Code::Timeout, text)
+    })
 }
 
 fn identify(shared: &Shared, headers: &HeaderMap, now_us: i64) -> Result<Actor> {
@@ -157,57 +186,6 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
     let well_formed =
         hex(version, 2) && *version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
     (well_formed && !zero(trace) && !zero(parent)).then(|| text.to_owned())
-}
-
-/// Milliseconds between two readings of the clock.
-pub(super) fn ms_between(from_us: i64, to_us: i64) -> f64 {
-    let us = u32::try_from(to_us.saturating_sub(from_us).max(0)).unwrap_or(u32::MAX);
-    f64::from(us) / 1_000.0
-}
-
-/// A moment as the log shows it.
-pub(super) fn event_time(us: i64) -> String {
-    jiff::Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default()
-}
-
-fn close_out(
-    shared: &Shared,
-    route: &str,
-    method: &Method,
-    visit: &Visit,
-    began_us: i64,
-    response: &Response,
-    refusal: Option<&Refusal>,
-) {
-    let ms = ms_between(began_us, shared.clock.now_us());
-    let status = response.status().as_u16();
-    let outcome = response.extensions().get::<Outcome>().map(|outcome| outcome.0.as_str());
-    let code = refusal.map(|refusal| refusal.error.code().as_str()).or(outcome);
-    shared.metrics.record_request(route, code.unwrap_or(&status.to_string()), ms);
-    let cause = refusal.and_then(|refusal| refusal.error.cause()).map(causes);
-    let subject = visit.actor.as_ref().map_or("refused", |actor| actor.subject.as_str());
-    let event_time = event_time(began_us);
-    let (request_id, traceparent) = (visit.request_id.as_str(), visit.traceparent.as_deref());
-    // A node that is starting or stopping says so by 503, which is no failure.
-    if status >= 500 && route != "/readyz" {
-        tracing::error!(target: "wellspring::request", %event_time, ms, request_id, traceparent,
-            method = %method, route, subject, status, code, cause, "request");
-    } else {
-        tracing::info!(target: "wellspring::request", %event_time, ms, request_id, traceparent,
-            method = %method, route, subject, status, code, cause, "request");
-    }
-}
-
-/// An error with everything under it, for the log.
-pub(super) fn causes(error: &(dyn std::error::Error + Send + Sync)) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(error) = below {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        below = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

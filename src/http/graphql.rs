@@ -10,8 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Shared, accept, accept::Media, answer::Refusal, door, payload, socket, sse};
-use crate::error::{Code, Error};
+use super::{
+    Shared, accept, accept::Media, answer::Refusal, body, close::Outcome, door, payload, socket, sse,
+};
+use crate::error::Code;
 use crate::graphql;
 use crate::record::Actor;
 
@@ -44,9 +46,10 @@ pub(super) async fn post(
         let message = "send the request as `Content-Type: application/json`";
         return Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     }
-    let bytes_max = shared.config.graphql.body_bytes_max;
-    let body = match read(&headers, body, "request", bytes_max, "graphql.body_bytes_max").await {
-        Ok(body) => body,
+    let (room, bytes_max) = (&shared.0.bodies, shared.config.graphql.body_bytes_max);
+    let read = body::read(room, &headers, body, "request", bytes_max, "graphql.body_bytes_max").await;
+    let (body, _held) = match read {
+        Ok(read) => read,
         Err(refusal) => return refusal.into_response(),
     };
     match payload::from_json(&body, &shared.config) {
@@ -60,34 +63,10 @@ pub(super) async fn schema(
     State(shared): State<Shared>,
     Extension(visit): Extension<door::Visit>,
 ) -> Result<Response, Refusal> {
-    let actor = visit.actor.as_ref().ok();
+    let actor = visit.actor()?;
     let headers =
         [(header::CONTENT_TYPE, "application/graphql; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, shared.engine.sdl(actor)?).into_response())
-}
-
-/// The body as bytes, refused as soon as it is known to be too large.
-pub(super) async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    what: &str,
-    bytes_max: usize,
-    option: &str,
-) -> Result<bytes::Bytes, Refusal> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > bytes_max) {
-        return Err(Refusal::too_large(what, bytes_max, option));
-    }
-    axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
-        let limit =
-            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
-        if limit {
-            return Refusal::too_large(what, bytes_max, option);
-        }
-        Refusal::new(
-            Error::bad_request("the body ended before it was complete; send it again").with_cause(error),
-        )
-    })
+    Ok((headers, shared.engine.sdl(Some(&actor))?).into_response())
 }
 
 fn not_acceptable() -> Response {
@@ -112,27 +91,28 @@ async fn answer(
     media: Media,
     payload: graphql::Request,
 ) -> Response {
-    let actor = match &visit.actor {
-        Ok(actor) => actor.clone(),
-        Err(error) => return Refusal::new(Error::new(error.code(), error.message())).into_response(),
+    let actor = match visit.actor() {
+        Ok(actor) => actor,
+        Err(error) => return Refusal::new(error).into_response(),
     };
     let context = context(visit, actor, method == Method::POST);
     if media == Media::EventStream {
         return sse::answer(shared, context, payload).await;
     }
     let result = shared.engine.execute(context, payload).await;
-    let code = result.request_error;
     let mut response = Response::new(Body::from(result.body));
     response.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(code) = code {
+    if let Some(code) = result.request_error {
         *response.status_mut() = status(media, &method, code);
         if *response.status_mut() == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
-        response.extensions_mut().insert(door::Outcome(code));
     }
+    let outcome = Outcome::default();
+    outcome.fault(result.fault);
+    response.extensions_mut().insert(outcome);
     response
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "starting"}))).into_response();
     }
     if let Err(error) = shared.store.ping().await {
-        let cause = error.cause().map(super::door::causes);
+        let cause = error.cause().map(super::close::causes);
         tracing::warn!(%error, cause, "the database does not answer");
         let body = json!({"status": "unavailable", "database": "down"});
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();

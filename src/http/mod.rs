@@ -4,6 +4,8 @@
 mod accept;
 mod answer;
 pub mod auth;
+mod body;
+mod close;
 mod console;
 mod data;
 mod door;
@@ -40,6 +42,7 @@ use crate::telemetry::{Clock, Metrics};
 
 use answer::Refusal;
 use auth::Keys;
+use body::Room;
 
 pub use serve::serve;
 
@@ -69,8 +72,8 @@ pub struct Services {
     pub ready: Ready,
     /// Cancelled when the node stops: streams and sockets end.
     pub stopping: CancellationToken,
-    /// Counts open sockets, which a graceful stop waits for.
-    pub sockets: TaskTracker,
+    /// Connections and sockets run here; a graceful stop waits for them.
+    pub connections: TaskTracker,
 }
 
 /// A flag that the application sets once what it promises is there; clones share it.
@@ -95,6 +98,7 @@ struct Inner {
     requests: Arc<Semaphore>,
     subscriptions: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    bodies: Room,
 }
 
 /// State of every handler; cheap to clone.
@@ -115,7 +119,8 @@ fn router(services: Services) -> Router {
     let requests = Arc::new(Semaphore::new(services.config.server.requests_max));
     let subscriptions = Arc::new(Semaphore::new(services.config.subscriptions.open_max));
     let exports = Arc::new(Semaphore::new(services.config.data.exports_max));
-    let shared = Shared(Arc::new(Inner { services, requests, subscriptions, exports }));
+    let bodies = Room::new(services.config.server.bodies_bytes_max);
+    let shared = Shared(Arc::new(Inner { services, requests, subscriptions, exports, bodies }));
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -1,47 +1,86 @@
-//! Accepts connections, as many as may be open at once, and ends those on which nothing moves. Must not look
-//! into what they carry.
+//! Accepts connections, as many as may be open at once, and ends those on which nothing moves or no request
+//! comes to its end. Must not look into what they carry.
 
 use std::{
+    error::Error,
     future::Future as _,
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1::{self, UpgradeableConnection},
+    service::HttpService,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Services, router};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::telemetry::{Metrics, Open};
 
 /// Serves until `services.stopping` is cancelled and what was open then has ended.
 ///
 /// # Errors
-/// `INTERNAL` when the listener breaks.
+/// None by now; a listener that cannot accept tries again.
 pub async fn serve(listener: TcpListener, services: Services) -> Result<()> {
-    let stopping = services.stopping.clone();
-    let sockets = services.sockets.clone();
+    let (stopping, connections) = (services.stopping.clone(), services.connections.clone());
     let accept = Accept {
         listener,
         permits: Arc::new(Semaphore::new(services.config.server.connections_max)),
         idle: Duration::from_millis(services.config.server.idle_timeout_ms),
         metrics: services.metrics.clone(),
     };
-    axum::serve(accept, router(services))
-        .with_graceful_shutdown(stopping.cancelled_owned())
-        .await
-        .map_err(Error::internal)?;
-    sockets.close();
-    sockets.wait().await;
+    let mut http = http1::Builder::new();
+    let head_timeout = Duration::from_millis(services.config.server.head_timeout_ms);
+    http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let router = TowerToHyperService::new(router(services));
+    loop {
+        let connection = tokio::select! {
+            () = stopping.cancelled() => break,
+            connection = accept.next() => connection,
+        };
+        let served = http.serve_connection(TokioIo::new(connection), router.clone()).with_upgrades();
+        connections.spawn(until_stopped(served, stopping.clone()));
+    }
+    drop(accept);
+    connections.close();
+    connections.wait().await;
     Ok(())
+}
+
+/// Drives one connection to its end; once the node stops, to the end of the request that is in work.
+async fn until_stopped<S, B>(served: UpgradeableConnection<TokioIo<Connection>, S>, stop: CancellationToken)
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client left, or said what is not HTTP, or nothing for too long.
+        tracing::debug!(%error, cause = error.source().map(tracing::field::display), "a connection broke off");
+    }
 }
 
 struct Accept {
@@ -51,21 +90,19 @@ struct Accept {
     metrics: Metrics,
 }
 
-impl axum::serve::Listener for Accept {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+impl Accept {
+    /// The next connection, as soon as there may be one more.
+    async fn next(&self) -> Connection {
         loop {
             let Ok(permit) = self.permits.clone().acquire_owned().await else {
                 // The semaphore is never closed; were it, nothing more could be accepted.
                 return std::future::pending().await;
             };
             match self.listener.accept().await {
-                Ok((stream, address)) => {
+                Ok((stream, _)) => {
                     // Small answers must not wait for each other; without the option they are only slower.
                     let _ = stream.set_nodelay(true);
-                    let connection = Connection {
+                    return Connection {
                         _permit: permit,
                         _open: self.metrics.connection_open(),
                         idle: self.idle,
@@ -73,7 +110,6 @@ impl axum::serve::Listener for Accept {
                         deadline: Box::pin(tokio::time::sleep(self.idle)),
                         stream,
                     };
-                    return (connection, address);
                 }
                 Err(error) => {
                     // Most often too many open files: closing connections makes room.
@@ -82,10 +118,6 @@ impl axum::serve::Listener for Accept {
                 }
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
     }
 }
 

@@ -6,13 +6,13 @@ use std::{borrow::Cow, collections::HashMap, pin::Pin, time::Duration};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
     extract::{
-        FromRequestParts, Request,
+        self, FromRequestParts,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
     },
     response::{IntoResponse, Response},
 };
 use futures_util::{
-    StreamExt,
+    Stream, StreamExt,
     stream::{self, AbortHandle, BoxStream, SelectAll},
 };
 use serde::Deserialize;
@@ -22,8 +22,9 @@ use tokio::{
     time::{Interval, MissedTickBehavior, Sleep},
 };
 
-use super::{Shared, answer, answer::Refusal, door, graphql::context, payload};
+use super::{Shared, answer, answer::Refusal, close, close::Outcome, door, graphql::context, payload};
 use crate::error::{Code, Error};
+use crate::graphql::{self, Context, Request};
 use crate::record::Actor;
 use crate::telemetry::Open;
 
@@ -36,7 +37,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// Answers an upgrade.
-pub(super) async fn upgrade(shared: Shared, visit: door::Visit, request: Request) -> Response {
+pub(super) async fn upgrade(shared: Shared, visit: door::Visit, request: extract::Request) -> Response {
     let (mut parts, _) = request.into_parts();
     if GraphQLProtocol::from_request_parts(&mut parts, &shared).await.is_err() {
         let text = format!("ask for the subprotocol `{PROTOCOL}` in `Sec-WebSocket-Protocol`");
@@ -47,7 +48,7 @@ pub(super) async fn upgrade(shared: Shared, visit: door::Visit, request: Request
         Err(rejection) => return Refusal::new(Error::bad_request(rejection.body_text())).into_response(),
     };
     let bytes_max = shared.config.subscriptions.message_bytes_max;
-    let token = shared.sockets.token();
+    let token = shared.connections.token();
     upgrade
         .read_buffer_size(4_096)
         .write_buffer_size(0)
@@ -80,8 +81,9 @@ struct Init {
 
 /// What an operation yields.
 enum Yield {
-    Next(Vec<u8>),
-    Error(Vec<u8>),
+    Next(graphql::Response),
+    /// A list of errors.
+    Error(Code, Vec<u8>),
     Complete,
 }
 
@@ -101,7 +103,7 @@ struct Operation {
     abort: AbortHandle,
     request_id: String,
     began_us: i64,
-    events: u64,
+    outcome: Outcome,
     _open: Open,
     _permit: OwnedSemaphorePermit,
 }
@@ -145,15 +147,15 @@ impl Session {
         let began_us = self.shared.clock.now_us();
         let close = self.serve(&mut socket).await;
         for (id, operation) in std::mem::take(&mut self.operations) {
-            self.log_operation(&id, operation, None);
+            self.log_operation(&id, &operation);
         }
         let code = close.as_ref().map(|close| close.0);
         if let Some(Close(code, reason)) = close {
             farewell(&mut socket, code, &reason).await;
         }
-        let ms = door::ms_between(began_us, self.shared.clock.now_us());
+        let ms = close::ms_between(began_us, self.shared.clock.now_us());
         let subject = self.actor.as_ref().map_or("none", |actor| actor.subject.as_str());
-        tracing::info!(target: "wellspring::socket", event_time = door::event_time(began_us), ms,
+        tracing::info!(target: "wellspring::socket", event_time = close::event_time(began_us), ms,
             request_id = self.visit.request_id, subject, close = code, "socket");
     }
 
@@ -217,7 +219,7 @@ impl Session {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
             Some(Ok(Message::Binary(_))) => return Err(Some(Close::new(4400, "send text, not binary"))),
-            Some(Err(error)) if door::causes(&error).contains("too long") => {
+            Some(Err(error)) if close::causes(&error).contains("too long") => {
                 return Err(Some(Close::new(
                     1009,
                     "the message is larger than `subscriptions.message_bytes_max`",
@@ -230,18 +232,17 @@ impl Session {
             }
             None | Some(Err(_)) => return Err(None),
         };
-        let incoming: Incoming<'_> = serde_json::from_str(text.as_str())
-            .map_err(|error| Some(Close::new(4400, format!("invalid message: {error}"))))?;
+        let incoming: Incoming<'_> = object(text.as_str())?;
         match incoming.kind.as_ref() {
             "connection_init" => self.initialise(socket, incoming.payload).await,
             "ping" => self.send_text(socket, pong(incoming.payload)).await,
             "pong" => Ok(()),
             "subscribe" => self.subscribe(socket, incoming.id, incoming.payload).await,
             "complete" => {
-                let id = identified(incoming.id)?;
-                if let Some(operation) = self.operations.remove(&id) {
+                let id = self.identified(incoming.id)?;
+                if let Some(operation) = self.operations.get(&id) {
                     operation.abort.abort();
-                    self.log_operation(&id, operation, None);
+                    self.finished(&id);
                 }
                 Ok(())
             }
@@ -253,9 +254,8 @@ impl Session {
         if self.actor.is_some() {
             return Err(Some(Close::new(4429, "Too many initialisation requests")));
         }
-        let init: Option<Init> = serde_json::from_str(payload.map_or("null", RawValue::get))
-            .map_err(|_| Some(Close::new(4400, "the payload of `connection_init` must be an object")))?;
-        let init = init.unwrap_or_default();
+        let payload = payload.map(RawValue::get).filter(|payload| *payload != "null");
+        let init: Init = payload.map(object).transpose()?.unwrap_or_default();
         if let Some(contract) = init.contract.filter(|contract| !contract.is_empty()) {
             return Err(Some(Close::new(4403, format!("there is no contract `{contract}`"))));
         }
@@ -281,17 +281,23 @@ impl Session {
         let Some(actor) = self.actor.clone() else {
             return Err(Some(Close::new(4401, "Unauthorized")));
         };
-        let id = identified(id)?;
-        let request =
-            payload::from_json(payload.map_or("null", RawValue::get).as_bytes(), &self.shared.config)
-                .map_err(|error| Some(Close::new(4400, format!("invalid message: {}", error.message()))))?;
+        let id = self.identified(id)?;
+        let payload = payload.map_or("null", RawValue::get).as_bytes();
+        let request = match payload::from_json(payload, &self.shared.config) {
+            // What is not of the protocol's form ends the socket; a request that is too much fails alone.
+            Err(error) if error.code() == Code::BadRequest => {
+                return Err(Some(Close::new(4400, format!("invalid message: {}", error.message()))));
+            }
+            request => request,
+        };
         if self.operations.contains_key(&id) {
-            return Err(Some(Close::new(4409, format!("Subscriber for {id} already exists"))));
+            return Err(Some(Close::new(4409, "an operation with this id is running already")));
         }
         let began_us = self.shared.clock.now_us();
         let request_id = door::new_id(began_us);
-        let permit = match self.permit() {
-            Ok(permit) => permit,
+        let admitted = request.and_then(|request| Ok((request, self.permit()?)));
+        let (request, permit) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 let errors = answer::graphql_errors(&error, &request_id);
                 return self.send_text(socket, with_payload("error", &id, &errors)).await;
@@ -299,16 +305,9 @@ impl Session {
         };
         let mut context = context(&self.visit, actor, true);
         context.request_id.clone_from(&request_id);
-        let engine = self.shared.engine.clone();
-        let opening = async move {
-            match engine.subscribe(context, request).await {
-                Ok(items) => items.map(Yield::Next).chain(one(Yield::Complete)).boxed(),
-                Err(refused) => one(Yield::Error(refused.body)).boxed(),
-            }
-        };
-        let (items, abort) = stream::abortable(stream::once(opening).flatten());
-        let open = self.shared.metrics.subscription_open();
-        let operation = Operation { abort, request_id, began_us, events: 0, _open: open, _permit: permit };
+        let (items, abort) = stream::abortable(opened(self.shared.clone(), context, request));
+        let (open, outcome) = (self.shared.metrics.subscription_open(), Outcome::default());
+        let operation = Operation { abort, request_id, began_us, outcome, _open: open, _permit: permit };
         self.operations.insert(id.clone(), operation);
         self.running.push(items.map(move |item| (id.clone(), item)).boxed());
         Ok(())
@@ -325,52 +324,96 @@ impl Session {
     }
 
     async fn deliver(&mut self, socket: &mut WebSocket, id: String, item: Yield) -> Step {
-        let Some(operation) = self.operations.get_mut(&id) else { return Ok(()) };
+        let Some(operation) = self.operations.get(&id) else { return Ok(()) };
         match item {
-            Yield::Next(body) => {
-                operation.events += 1;
+            Yield::Next(response) => {
+                operation.outcome.fault(response.fault);
+                operation.outcome.sent(1);
                 self.shared.metrics.record_event();
-                self.send_text(socket, with_payload("next", &id, &body)).await
+                self.send_text(socket, with_payload("next", &id, &response.body)).await
             }
-            Yield::Error(body) => {
-                self.finished(&id, Some("request error"));
-                let errors = errors_of(&body);
-                self.send_text(socket, with_payload("error", &id, errors.as_bytes())).await
+            Yield::Error(code, errors) => {
+                operation.outcome.fault(Some(code));
+                self.finished(&id);
+                self.send_text(socket, with_payload("error", &id, &errors)).await
             }
             Yield::Complete => {
-                self.finished(&id, None);
+                self.finished(&id);
                 let id = serde_json::Value::from(id);
                 self.send_text(socket, format!(r#"{{"id":{id},"type":"complete"}}"#).into_bytes()).await
             }
         }
     }
 
-    fn finished(&mut self, id: &str, error: Option<&str>) {
+    fn finished(&mut self, id: &str) {
         if let Some(operation) = self.operations.remove(id) {
-            self.log_operation(id, operation, error);
+            self.log_operation(id, &operation);
         }
     }
 
-    fn log_operation(&self, id: &str, operation: Operation, error: Option<&str>) {
-        let ms = door::ms_between(operation.began_us, self.shared.clock.now_us());
+    fn log_operation(&self, id: &str, operation: &Operation) {
+        let ms = close::ms_between(operation.began_us, self.shared.clock.now_us());
+        let event_time = close::event_time(operation.began_us);
         let subject = self.actor.as_ref().map_or("none", |actor| actor.subject.as_str());
-        let (route, code) = ("/graphql socket", error.map_or("200", |_| Code::BadRequest.as_str()));
+        let (socket, request_id) = (self.visit.request_id.as_str(), operation.request_id.as_str());
+        let (route, fault) = ("/graphql socket", operation.outcome.worst());
+        let (code, items) = (fault.map_or("200", Code::as_str), operation.outcome.items());
         self.shared.metrics.record_request(route, code, ms);
-        tracing::info!(target: "wellspring::request", event_time = door::event_time(operation.began_us), ms,
-            request_id = operation.request_id, socket = self.visit.request_id, operation = id, route, subject,
-            events = operation.events, error, "request");
+        if fault.is_some_and(|fault| fault.http_status() >= 500) {
+            tracing::error!(target: "wellspring::request", event_time, ms, request_id, socket,
+                operation = id, route, subject, code, items, "request");
+        } else {
+            tracing::info!(target: "wellspring::request", event_time, ms, request_id, socket,
+                operation = id, route, subject, code, items, "request");
+        }
     }
+
+    fn identified(&self, id: Option<Cow<'_, str>>) -> Result<String, Option<Close>> {
+        let bytes_max = self.shared.config.subscriptions.id_bytes_max;
+        match id {
+            Some(id) if (1..=bytes_max).contains(&id.len()) => Ok(id.into_owned()),
+            _ => {
+                let text = format!("invalid message: `id` must be a text of 1 to {bytes_max} bytes");
+                Err(Some(Close::new(4400, text)))
+            }
+        }
+    }
+}
+
+/// What an operation yields, its opening counted and limited like any request. Nothing happens before it is polled.
+fn opened(shared: Shared, context: Context, request: Request) -> impl Stream<Item = Yield> + Send {
+    let opening = async move {
+        let request_id = context.request_id.clone();
+        let working = door::working(&shared);
+        let opened = match working {
+            Ok(_working) => door::in_time(&shared, false, shared.engine.subscribe(context, request)).await,
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(Ok(items)) => items.map(Yield::Next).chain(one(Yield::Complete)).boxed(),
+            Ok(Err(refused)) => {
+                let code = refused.fault.unwrap_or(Code::Internal);
+                one(Yield::Error(code, errors_of(&refused.body).into_bytes())).boxed()
+            }
+            Err(error) => {
+                one(Yield::Error(error.code(), answer::graphql_errors(&error, &request_id))).boxed()
+            }
+        }
+    };
+    stream::once(opening).flatten()
+}
+
+/// A JSON object of the protocol. Its form is asked for first: a list of the right values would be read as one.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Option<Close>> {
+    let wrong = |why: String| Some(Close::new(4400, format!("invalid message: {why}")));
+    if !text.trim_start().starts_with('{') {
+        return Err(wrong("it must be an object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| wrong(error.to_string()))
 }
 
 fn one(item: Yield) -> impl futures_util::Stream<Item = Yield> {
     stream::once(std::future::ready(item))
-}
-
-fn identified(id: Option<Cow<'_, str>>) -> Result<String, Option<Close>> {
-    match id {
-        Some(id) if !id.is_empty() => Ok(id.into_owned()),
-        _ => Err(Some(Close::new(4400, "invalid message: `id` must be a text that is not empty"))),
-    }
 }
 
 fn pong(payload: Option<&RawValue>) -> Vec<u8> {

@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Shared, answer::Refusal, door, graphql};
+use super::{Shared, answer::Refusal, body, body::Held, close, door};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format};
 use crate::record::{Actor, Envelope, Receipt, Source, UsageAgreement};
@@ -38,13 +38,16 @@ pub(super) async fn record(
     body: Body,
 ) -> Result<Response, Refusal> {
     let Path((category, subcategory, source_name, source_uid)) = path.map_err(|error| bad_path(&error))?;
-    let actor = actor(&visit)?;
+    let (actor, source) = (visit.actor()?, Source::new(category, subcategory, source_name)?);
+    // Who may not send is told so before a byte of the body is read.
+    shared.sourcing.may_source(&actor, &source)?;
     let format = format_of(&headers)?;
-    let bytes_max = shared.config.sourcing.record_bytes_max;
-    let body = graphql::read(&headers, body, "record", bytes_max, "sourcing.record_bytes_max").await?;
+    let (room, bytes_max) = (&shared.0.bodies, shared.config.sourcing.record_bytes_max);
+    let (body, _held) =
+        body::read(room, &headers, body, "record", bytes_max, "sourcing.record_bytes_max").await?;
     let limits = (&shared.config.sourcing).into();
     let input = Input {
-        source: Source::new(category, subcategory, source_name)?,
+        source,
         source_uid: Some(source_uid),
         body: format.document(body, limits)?,
         content_type: content_type(&headers),
@@ -78,14 +81,13 @@ pub(super) async fn batch(
     let Query(query) = query.map_err(|_| {
         Error::bad_request("the only parameter is `key`, a JSON pointer such as `?key=/order/id`")
     })?;
+    let (actor, source) = (visit.actor()?, Source::new(category, subcategory, source_name)?);
+    shared.sourcing.may_source(&actor, &source)?;
     let bytes_max = shared.config.sourcing.batch_bytes_max;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > bytes_max) {
-        return Err(Refusal::too_large("batch", bytes_max, "sourcing.batch_bytes_max"));
-    }
+    body::check_announced(&headers, "batch", bytes_max, "sourcing.batch_bytes_max")?;
     let mut batch = Batch {
-        actor: actor(&visit)?,
-        source: Source::new(category, subcategory, source_name)?,
+        actor,
+        source,
         key: query.key.as_deref().map(Pointer::parse).transpose()?,
         idempotency_key: idempotency_key(&headers)?,
         content_type: content_type(&headers),
@@ -93,6 +95,7 @@ pub(super) async fn batch(
         index: 0,
         bytes: 0,
         group: Group::default(),
+        held: shared.0.bodies.held(),
         outcome: Outcome::default(),
         shared: &shared,
     };
@@ -133,6 +136,8 @@ struct Batch<'a> {
     /// How many bytes they had, as JSON.
     bytes: usize,
     group: Group,
+    /// The room of its group and of the document that is not whole yet.
+    held: Held,
     outcome: Outcome,
 }
 
@@ -151,17 +156,21 @@ impl Batch<'_> {
         let mut chunks = body.into_data_stream();
         let patience = Duration::from_millis(self.shared.config.server.request_timeout_ms);
         let stalled = |_| Error::new(Code::Timeout, "nothing came for too long");
-        let mut sent = 0_usize;
+        let (mut sent, mut begun) = (0_usize, 0_usize);
         while let Some(chunk) = tokio::time::timeout(patience, chunks.next()).await.map_err(stalled)? {
             let chunk = chunk.map_err(|error| {
                 Error::bad_request("the body ended before it was complete").with_cause(error)
             })?;
             sent = sent.saturating_add(chunk.len());
+            begun = begun.saturating_add(chunk.len());
+            self.hold(begun).await?;
             let mut rest: &[u8] = &chunk;
             // A table's rows become larger than they were sent: what is stored is bounded too.
             while sent.max(self.bytes) <= bytes_max {
                 let Some(item) = splitter.next(&mut rest) else { break };
                 self.take(item).await;
+                begun = rest.len();
+                self.hold(begun).await?;
             }
             if sent.max(self.bytes) > bytes_max {
                 let text = format!("the batch has more than {bytes_max} bytes (`sourcing.batch_bytes_max`)");
@@ -172,6 +181,17 @@ impl Batch<'_> {
             self.take(item).await;
         }
         Ok(())
+    }
+
+    /// Takes the room for what is there, `begun` bytes of it not whole documents yet.
+    async fn hold(&mut self, begun: usize) -> Result<()> {
+        // No splitter holds more of one document than it may have.
+        let begun = begun.min(self.shared.config.sourcing.record_bytes_max);
+        if self.held.set(begun.saturating_add(self.group.bytes)).is_ok() {
+            return Ok(());
+        }
+        self.source().await;
+        self.held.set(begun)
     }
 
     /// The error of a batch that could not be read to its end, with what has become of its beginning.
@@ -245,7 +265,7 @@ impl Batch<'_> {
     fn reject(&mut self, index: u64, error: &Error) {
         self.outcome.rejected_total += 1;
         if let Some(cause) = error.cause() {
-            tracing::warn!(index, %error, cause = door::causes(cause), "record rejected");
+            tracing::warn!(index, %error, cause = close::causes(cause), "record rejected");
         }
         if self.outcome.rejected.len() < self.shared.config.sourcing.rejected_listed_max {
             let message = error.message().to_owned();
@@ -256,10 +276,6 @@ impl Batch<'_> {
 
 fn bad_path(error: &PathRejection) -> Refusal {
     Refusal::new(Error::bad_request(format!("the path cannot be read: {}", error.body_text())))
-}
-
-fn actor(visit: &door::Visit) -> Result<Actor> {
-    visit.actor.clone().map_err(|error| Error::new(error.code(), error.message()))
 }
 
 fn content_type(headers: &HeaderMap) -> String {

@@ -19,9 +19,9 @@ use tokio::{
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{Shared, accept::Media, answer::Refusal, door};
+use super::{Shared, accept::Media, answer::Refusal, close::Outcome};
 use crate::error::{Code, Error};
-use crate::graphql::{Context, Request};
+use crate::graphql::{self, Context, Request};
 use crate::telemetry::{Metrics, Open};
 
 /// Longest pause that a timer is set to.
@@ -35,14 +35,11 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
         return Refusal::new(Error::new(Code::Backpressure, text)).into_response();
     };
     let remaining = shared.keys.remaining_us(&context.actor, shared.clock.now_us());
-    let mut code = None;
     let results = match shared.engine.subscribe(context, request).await {
         Ok(results) => results,
-        Err(refused) => {
-            code = refused.request_error;
-            stream::once(std::future::ready(refused.body)).boxed()
-        }
+        Err(refused) => stream::once(std::future::ready(refused)).boxed(),
     };
+    let outcome = Outcome::default();
     let mut keepalive =
         tokio::time::interval(Duration::from_millis(shared.config.subscriptions.keepalive_ms));
     keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -53,6 +50,7 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
         expiry: Box::pin(tokio::time::sleep(remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER))),
         stopping: Box::pin(shared.stopping.clone().cancelled_owned()),
         metrics: shared.metrics.clone(),
+        outcome: outcome.clone(),
         done: false,
         _open: shared.metrics.subscription_open(),
         _permit: permit,
@@ -65,18 +63,17 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
     response.headers_mut().insert(header::CONTENT_TYPE, Media::EventStream.content_type());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if let Some(code) = code {
-        response.extensions_mut().insert(door::Outcome(code));
-    }
+    response.extensions_mut().insert(outcome);
     response
 }
 
 struct Events {
-    results: BoxStream<'static, Vec<u8>>,
+    results: BoxStream<'static, graphql::Response>,
     keepalive: Interval,
     expiry: Pin<Box<Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     metrics: Metrics,
+    outcome: Outcome,
     done: bool,
     _open: Open,
     _permit: OwnedSemaphorePermit,
@@ -97,7 +94,9 @@ impl Events {
                 match result {
                     Some(result) => {
                         self.metrics.record_event();
-                        Some(event("next", result))
+                        self.outcome.fault(result.fault);
+                        self.outcome.sent(1);
+                        Some(event("next", result.body))
                     }
                     None => {
                         self.done = true;

@@ -120,6 +120,14 @@ impl Sourcing {
         (Sourcing(Arc::new(inner)), writer)
     }
 
+    /// Whether this actor may send to this source: asked before a body is read, and again for what it holds.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub fn may_source(&self, actor: &Actor, source: &Source) -> Result<()> {
+        self.0.policy.allow_source(actor, Action::Source, source)
+    }
+
     /// Takes one document in; returns after the commit.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("async_graphql", &["graphql"]),
     ("async_graphql_axum", &["http"]),
     ("axum", &["http"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
     ("clap", &["cli"]),
     ("anyhow", &["app", "cli"]),
     ("reqwest", &["app", "cli"]),

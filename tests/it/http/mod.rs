@@ -1,9 +1,12 @@
 //! The door as clients see it: media types, statuses, tokens, bounds, sockets, event streams, the source
 //! routes and the console's files. Every test has a node of its own in this process.
 
+mod bounds;
+mod connections;
 mod console;
 mod data;
 mod graphql;
+mod lines;
 mod node;
 mod socket;
 mod source;

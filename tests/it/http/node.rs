@@ -21,7 +21,7 @@ pub struct Node {
     stop: CancellationToken,
     running: Option<tokio::task::JoinHandle<wellspring::error::Result<()>>>,
     _stop_on_drop: DropGuard,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Node {
@@ -30,12 +30,17 @@ impl Node {
     }
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_clock(Clock::system(), change).await
+    }
+
+    /// A node whose time is this.
+    pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.store.data = directory.path().join("data");
         config.server.listen = "127.0.0.1:0".into();
         change(&mut config);
-        let app = App::build(config, Clock::system()).await.unwrap();
+        let app = App::build(config, clock).await.unwrap();
         let url = format!("http://{}", app.address());
         let (keys, metrics) = (app.keys().clone(), app.metrics().clone());
         let stop = CancellationToken::new();
@@ -48,7 +53,7 @@ impl Node {
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
             running: Some(running),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -98,6 +103,15 @@ impl Node {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), asking).await.expect("not within 20 s")
+    }
+
+    /// Keeps its database from writing anything until the answer is dropped.
+    pub fn hold_database(&self) -> rusqlite::Connection {
+        let file = self.directory.path().join("data/wellspring.db");
+        assert!(file.exists());
+        let holder = rusqlite::Connection::open(file).unwrap();
+        holder.execute_batch("pragma busy_timeout = 20000; begin immediate").unwrap();
+        holder
     }
 
     /// Stops it and gives how it ended.

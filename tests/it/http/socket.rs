@@ -10,6 +10,7 @@ use tokio_tungstenite::{
 };
 
 use super::node::Node;
+use crate::support::eventually;
 
 type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -92,6 +93,10 @@ async fn each_fault_has_its_close_code() {
         ("unknown type", vec![init(), json!({"type": "start"})], 4400),
         ("no type", vec![init(), json!({"id": "1"})], 4400),
         ("not an object", vec![json!([1])], 4400),
+        ("a list of the right values", vec![json!(["connection_init"])], 4400),
+        ("a list that subscribes", vec![init(), json!(["subscribe", "1", {"query": "{__typename}"}])], 4400),
+        ("a long id", vec![init(), subscribe(&"x".repeat(257))], 4400),
+        ("a long id to complete", vec![init(), json!({"type": "complete", "id": "x".repeat(257)})], 4400),
         ("no id", vec![init(), json!({"type": "subscribe", "payload": {"query": "{a}"}})], 4400),
         (
             "id not a text",
@@ -101,6 +106,8 @@ async fn each_fault_has_its_close_code() {
         ("empty id", vec![init(), subscribe("")], 4400),
         ("no query", vec![init(), json!({"id": "1", "type": "subscribe", "payload": {}})], 4400),
         ("init payload", vec![json!({"type": "connection_init", "payload": [1]})], 4400),
+        ("init payload as a list", vec![json!({"type": "connection_init", "payload": [null, null]})], 4400),
+        ("init payload as a text", vec![json!({"type": "connection_init", "payload": "x"})], 4400),
         (
             "bad token",
             vec![json!({"type": "connection_init", "payload": {"authorization": "Bearer x"}})],
@@ -139,7 +146,7 @@ async fn an_id_in_use_is_4409() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_before_init_is_4408_and_other_protocols_4406() {
+async fn silence_before_init_is_4408_and_no_subprotocol_is_refused() {
     let node = Node::with(|config| config.subscriptions.init_timeout_ms = 50).await;
     assert_eq!(Client::open(&node).await.hear().await, Heard::Closed(4408));
     let answer = node.get("/graphql").header("upgrade", "websocket").header("connection", "upgrade");
@@ -227,6 +234,98 @@ async fn a_socket_is_bounded() {
     assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED", "{error}");
     client.subscribe("3", &"x".repeat(3_000)).await;
     assert_eq!(client.hear().await, Heard::Closed(1009));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_does_not_come_to_an_end_is_given_up_alone() {
+    let node = Node::with(|config| config.server.request_timeout_ms = 300).await;
+    let holder = node.hold_database();
+    let mut client = Client::admin(&node).await;
+    let mutation = "mutation { source(input: {category: \"a\", subcategory: \"b\", sourceName: \"c\", \
+        sourceUid: \"d\", data: {x: 1}}) { id } }";
+    client.subscribe("1", mutation).await;
+    let error = client.hear_kind("error").await;
+    assert_eq!(error["id"], "1");
+    assert_eq!(error["payload"][0]["extensions"]["code"], "TIMEOUT", "{error}");
+    drop(holder);
+    client.subscribe("2", "{ __typename }").await;
+    assert_eq!(client.hear_kind("next").await["id"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_counts_among_the_requests_until_it_is_open() {
+    let node = Node::with(|config| config.server.requests_max = 1).await;
+    node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
+    let mut client = Client::admin(&node).await;
+    // Open, it takes no place any more.
+    client.subscribe("open", "subscription { gardenPlant(snapshot: true) { op } }").await;
+    while client.hear_kind("next").await["payload"]["data"]["gardenPlant"]["op"] != "CAUGHT_UP" {}
+    assert_eq!(node.get("/graphql?query=%7B__typename%7D").send().await.unwrap().status(), 200);
+
+    // A request whose body never ends takes the only place.
+    let endless = futures_util::stream::pending::<Result<String, std::io::Error>>();
+    let stuck =
+        node.post("/source/a/b/c/d").bearer_auth(node.admin()).body(reqwest::Body::wrap_stream(endless));
+    let stuck = tokio::spawn(stuck.send());
+    eventually("a request in work", async || {
+        let text = node.metrics.render();
+        if text.contains("wellspring_requests_open 1") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    client.subscribe("2", "{ __typename }").await;
+    let error = client.hear_kind("error").await;
+    assert_eq!(
+        (&error["id"], &error["payload"][0]["extensions"]["code"]),
+        (&json!("2"), &json!("BACKPRESSURE"))
+    );
+    stuck.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_too_much_fails_alone() {
+    let node = Node::start().await;
+    let mut client = Client::admin(&node).await;
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let message = format!(
+        "{{\"id\":\"1\",\"type\":\"subscribe\",\"payload\":{{\"query\":\"query($v: JSON) {{ __typename }}\",\
+         \"variables\":{{\"v\":{deep}}}}}}}"
+    );
+    client.0.send(Message::text(message)).await.unwrap();
+    let error = client.hear_kind("error").await;
+    assert_eq!(error["id"], "1");
+    assert_eq!(error["payload"][0]["extensions"]["code"], "TOO_LARGE", "{error}");
+    client.subscribe("1", "{ __typename }").await;
+    client.hear_kind("next").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_has_only_so_many_subscriptions() {
+    let node = Node::with(|config| config.subscriptions.open_max = 1).await;
+    node.source("garden/plant/greenhouse/1", &json!({"name": "Fern"})).await;
+    node.until("{ gardenPlant { nodes { name } } }", |a| {
+        a["data"]["gardenPlant"]["nodes"][0]["name"] == "Fern"
+    })
+    .await;
+    let (mut one, mut other) = (Client::admin(&node).await, Client::admin(&node).await);
+    let query = "subscription { gardenPlant(snapshot: true) { op } }";
+    one.subscribe("1", query).await;
+    one.hear_kind("next").await;
+    other.subscribe("1", query).await;
+    let error = other.hear_kind("error").await;
+    assert_eq!(error["payload"][0]["extensions"]["code"], "BACKPRESSURE", "{error}");
+    one.say(json!({"id": "1", "type": "complete"})).await;
+    eventually("room for another", async || {
+        other.subscribe("1", query).await;
+        match other.hear().await {
+            Heard::Message(message) if message["type"] == "next" => Ok(()),
+            heard => Err(heard),
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

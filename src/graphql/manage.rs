@@ -285,8 +285,8 @@ fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
     })
 }
 
-/// A receipt; its times and steps are looked up only when they are asked for. When they cannot be, it goes without them:
-/// what is durable must not look failed, or it would be sent once more.
+/// A receipt; its times and steps are looked up only when they are asked for. When they cannot be, it goes without
+/// them: what is durable must not look failed, or it would be sent once more.
 async fn told(services: &Services, context: &Context, receipt: &Receipt, node: &Node) -> Value {
     const LOOKED_UP: [&str; 4] = ["ingestedAt", "publishedAt", "provisionedAt", "steps"];
     let mut told = plain(receipt);

@@ -1,5 +1,5 @@
-//! What plugins decide about records: pure, records side by side on all cores, and whatever a plugin does wrong ends here as a failure of
-//! that one record at that one plugin. Must not touch the store.
+//! What plugins decide about records: pure, records side by side on all cores, and whatever a plugin does wrong
+//! ends here as a failure of that one record at that one plugin. Must not touch the store.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -94,8 +94,8 @@ impl PageCursor {
 pub struct ChangeCursor {
     /// Behind the change at this position.
     pub position: i64,
-    /// The [fingerprint](crate::query::Filter::fingerprint) of the rows that the client was allowed: with other ones, what
-    /// it holds is not what it would have been told of.
+    /// The [fingerprint](crate::query::Filter::fingerprint) of the rows that the client was allowed: with other ones,
+    /// what it holds is not what it would have been told of.
     pub rows: u64,
 }
 

@@ -57,7 +57,9 @@ pub fn type_of(kind: &Kind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, record::Json, shape::Shape, shape::Structure};
+    use crate::config;
+    use crate::record::Json;
+    use crate::shape::{Shape, Structure};
 
     #[test]
     fn what_is_added_widened_and_tagged_is_told() {

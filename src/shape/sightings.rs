@@ -97,7 +97,9 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, record::Json, shape::Shape};
+    use crate::config;
+    use crate::record::Json;
+    use crate::shape::Shape;
 
     #[test]
     fn every_location_is_counted_in_every_document() {

@@ -229,8 +229,8 @@ impl Writer<'_> {
         }
     }
 
-    /// A sum of whole numbers, which may be longer than 64 bits: as text; on SQLite, whose sums stop there, of the upper
-    /// halves, then of the lower ones.
+    /// A sum of whole numbers, which may be longer than 64 bits: as text; on SQLite, whose sums stop there, of the
+    /// upper halves, then of the lower ones.
     fn whole_sum(&self, name: &str) -> [String; 2] {
         match self.dialect {
             Dialect::Postgres => [format!("cast(sum({name}) as text)"), "null".into()],

@@ -149,7 +149,8 @@ on_every_backend! {
             server.signal("TERM");
             let status = server.ended();
             assert_eq!(status.code(), Some(0), "{status}:\n{}", stand.log());
-            // What the stream had delivered and was not acknowledged comes again after a lease: the last has a short one.
+            // What the stream had delivered and was not acknowledged comes again after a lease: the last has a
+            // short one.
             server = if round < 3 { long() } else { stand.start() };
             load.moved(&server.url);
         }

@@ -1,11 +1,12 @@
 //! `wellspring source`: loads files through the public door, batch by batch, in order. Each batch carries an
 //! idempotency key made of its content and place, so that running the same command again repeats nothing.
+//! What the server cannot take at the moment is sent again; only what it refuses for good goes to the error file.
 
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -18,18 +19,20 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{
-    Answer,
+    Answer, Settings,
     remote::{Remote, Target, refused},
     runtime,
 };
-use crate::error::{Code, Error, Result};
-use crate::format::{self, Format, Item};
+use crate::error::{Code, Error, Result, Retry};
+use crate::format::{self, Format, Item, Limits};
+use crate::record;
+use crate::telemetry::Clock;
 
 /// The most records and bytes in one request.
 const RECORDS: usize = 1_000;
 const BYTES: usize = 4 * 1024 * 1024;
-/// How often a request that may succeed later is sent again.
-const TRIES: u32 = 8;
+/// The first and the longest pause before a request is sent again, when its answer names none.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -54,6 +57,12 @@ pub(super) struct Options {
     /// Where rejected records go, one JSON object a line.
     #[arg(long, value_name = "FILE", default_value = "wellspring-rejected.ndjson")]
     errors: PathBuf,
+    /// How many seconds a batch is sent again while the server is busy, restarts or misses its database.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    patience: u64,
+    /// Load also what the server knows from an earlier load, as new revisions; brings back what was retracted since.
+    #[arg(long, requires = "key")]
+    again: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -73,9 +82,18 @@ struct Load<'a> {
     options: &'a Options,
     remote: Remote,
     path: String,
+    limits: Limits,
+    /// Sets the keys of this load apart from those of an earlier one.
+    run: String,
+    /// Whether the server has answered at all; one that never did is not waited for.
+    answered: bool,
+    /// Whether a request got no answer: what it stored is known when it is sent again.
+    doubtful: bool,
     accepted: u64,
-    duplicates: u64,
+    known: u64,
     rejected: u64,
+    /// How many were rejected without being named.
+    unlisted: u64,
     errors: Option<BufWriter<File>>,
 }
 
@@ -90,17 +108,30 @@ struct Batch {
 
 /// What the batch route answers.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Outcome {
     rejected: Vec<Rejected>,
+    rejected_total: u64,
     receipts: Vec<Receipt>,
     accepted: u64,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Rejected {
     index: usize,
     code: String,
     message: String,
+    retry_after_ms: Option<u64>,
+}
+
+impl Rejected {
+    /// The error when the same record can be taken later.
+    fn transient(&self) -> Option<Error> {
+        let code = Code::by_name(&self.code).filter(|code| code.retry() == Retry::Transient)?;
+        let error = Error::new(code, format!("the server says: {} ({})", self.message, self.code));
+        Some(self.retry_after_ms.into_iter().fold(error, Error::retry_after_ms))
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,7 +151,22 @@ impl<'a> Load<'a> {
         }
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         let path = format!("{}{query}", url.path());
-        Ok(Load { options, remote, path, accepted: 0, duplicates: 0, rejected: 0, errors: None })
+        let run = if options.again { format!("-{}", Clock::system().now_us()) } else { String::new() };
+        Ok(Load {
+            options,
+            remote,
+            path,
+            // The bounds can be set for this command like for the server.
+            limits: (&Settings::default().load()?.sourcing).into(),
+            run,
+            answered: false,
+            doubtful: false,
+            accepted: 0,
+            known: 0,
+            rejected: 0,
+            unlisted: 0,
+            errors: None,
+        })
     }
 
     async fn file(&mut self, path: &Path) -> Result<()> {
@@ -156,7 +202,7 @@ impl<'a> Load<'a> {
         path: &Path,
     ) -> Result<()> {
         bar.set_message(path.display().to_string());
-        let mut splitter = format.splitter((&crate::config::Sourcing::default()).into());
+        let mut splitter = format.splitter(self.limits);
         let (mut batch, mut index) = (Batch::default(), 0_u64);
         let mut buffer = vec![0_u8; 64 * 1024];
         loop {
@@ -181,7 +227,11 @@ impl<'a> Load<'a> {
     }
 
     async fn take(&mut self, item: Item, batch: &mut Batch, index: &mut u64) -> Result<()> {
-        match item {
+        let checked = item.map_err(|error| (error, None)).and_then(|record| match document(&record) {
+            Ok(()) => Ok(record),
+            Err(error) => Err((error, Some(record))),
+        });
+        match checked {
             Ok(record) => {
                 if batch.records.is_empty() {
                     batch.first = *index;
@@ -189,10 +239,10 @@ impl<'a> Load<'a> {
                 batch.bytes += record.len();
                 batch.records.push(record);
             }
-            Err(error) => {
+            Err((error, record)) => {
                 // What follows must keep its place, so what came before goes first.
                 self.send(batch).await?;
-                self.reject(*index, error.code().as_str(), error.message(), None)?;
+                self.reject(*index, error.code().as_str(), error.message(), record.as_ref())?;
             }
         }
         *index += 1;
@@ -213,10 +263,12 @@ impl<'a> Load<'a> {
         body.push(b']');
         let digest: String =
             Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let key = format!("{digest}-{}", batch.first);
+        let key = format!("{digest}-{}{}", batch.first, self.run);
         let outcome = self.post(&key, &Bytes::from(body)).await?;
+        let unlisted = outcome.rejected_total.saturating_sub(outcome.rejected.len() as u64);
         self.accepted += outcome.accepted;
-        self.duplicates += outcome.receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
+        self.rejected += unlisted;
+        self.unlisted += unlisted;
         for rejected in outcome.rejected {
             let record = batch.records.get(rejected.index);
             let index = batch.first + rejected.index as u64;
@@ -225,31 +277,67 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Sends one batch, again while that can help.
-    async fn post(&self, key: &str, body: &Bytes) -> Result<Outcome> {
-        let mut pause = Duration::from_millis(100);
-        let mut tries = 0;
+    /// Sends one batch, again while that can help: with the same key nothing of it is repeated.
+    async fn post(&mut self, key: &str, body: &Bytes) -> Result<Outcome> {
+        let deadline = Instant::now() + Duration::from_secs(self.options.patience);
+        let [mut pause, longest] = PAUSES;
+        let mut fresh = 0;
         loop {
-            tries += 1;
-            let request = self.remote.request(Method::POST, &self.path);
-            let request = request.header("content-type", "application/json").header("idempotency-key", key);
-            let failure = match self.remote.send(request.body(body.clone())).await {
-                Ok((202, text)) => {
-                    return serde_json::from_str(&text).map_err(Error::internal);
+            let failure = match self.attempt(key, body).await {
+                Ok(outcome) => {
+                    let known = outcome.receipts.iter().filter(|receipt| receipt.duplicate).count();
+                    match outcome.rejected.iter().find_map(Rejected::transient) {
+                        None => {
+                            self.known += known.saturating_sub(fresh) as u64;
+                            return Ok(outcome);
+                        }
+                        Some(failure) => {
+                            fresh += outcome.receipts.len() - known;
+                            failure
+                        }
+                    }
                 }
-                Ok((status, text)) => {
-                    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-                    refused(status, answer.pointer("/error/message"), answer.pointer("/error/code"))
-                }
-                Err(error) => error,
+                Err(error) if self.answered && error.code().retry() == Retry::Transient => error,
+                Err(error) => return Err(error),
             };
-            let again = matches!(failure.code(), Code::Backpressure | Code::Unavailable);
-            if !again || tries >= TRIES {
-                return Err(failure);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.given_up(failure));
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            let wait = failure.retry_after().map_or(pause, Duration::from_millis);
+            tokio::time::sleep(wait.min(left)).await;
+            pause = (pause * 2).min(longest);
         }
+    }
+
+    /// Sends one batch once.
+    async fn attempt(&mut self, key: &str, body: &Bytes) -> Result<Outcome> {
+        let request = self.remote.request(Method::POST, &self.path);
+        let request = request.header("content-type", "application/json").header("idempotency-key", key);
+        let sent = self.remote.send(request.body(body.clone())).await;
+        let (status, text) = sent.inspect_err(|_| self.doubtful = true)?;
+        self.answered = true;
+        if status == 202 {
+            return serde_json::from_str(&text).map_err(|error| {
+                Error::bad_request("the answer is not one to a batch; check --url").with_cause(error)
+            });
+        }
+        self.doubtful |= status >= 500;
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let error = refused(status, answer.pointer("/error/message"), answer.pointer("/error/code"));
+        let wait = answer.pointer("/error/retryAfterMs").and_then(Value::as_u64);
+        Err(wait.into_iter().fold(error, Error::retry_after_ms))
+    }
+
+    fn given_up(&self, failure: Error) -> Error {
+        let Load { accepted, rejected, .. } = self;
+        let text = format!(
+            "{}; given up after {} s with {accepted} records accepted and {rejected} rejected before: run the \
+             command again later, what was accepted is not repeated",
+            failure.message(),
+            self.options.patience
+        );
+        Error::new(failure.code(), text)
     }
 
     fn reject(&mut self, index: u64, code: &str, message: &str, record: Option<&Bytes>) -> Result<()> {
@@ -273,16 +361,31 @@ impl<'a> Load<'a> {
     }
 
     fn finish(mut self) -> Result<Answer> {
-        let Load { accepted, duplicates, rejected, .. } = self;
-        let mut text =
-            format!("accepted {accepted} ({duplicates} of them known already), rejected {rejected}");
+        let Load { accepted, known, rejected, unlisted, .. } = self;
+        let mut text = format!("accepted {accepted} ({known} of them known already), rejected {rejected}");
         if let Some(errors) = &mut self.errors {
             errors.flush().map_err(Error::internal)?;
             text.push_str(&format!("; see {}", self.options.errors.display()));
         }
+        if unlisted > 0 {
+            text.push_str(&format!(
+                "; {unlisted} were not named, raise the server's `sourcing.rejected_listed_max`"
+            ));
+        }
         super::print(&text)?;
+        if accepted > 0 && known == accepted && !self.doubtful {
+            let text = "wellspring: warning: the server knows all of it from an earlier load, so nothing has changed; \
+                        what was retracted since stays retracted. To load it anew, use --key and --again";
+            let _ = writeln!(io::stderr(), "{text}");
+        }
         Ok(if rejected == 0 { Answer::Yes } else { Answer::No })
     }
+}
+
+/// Whether it is JSON: what is not would break the batch's array, and its neighbours with it.
+fn document(record: &[u8]) -> Result<()> {
+    let anything = record::Limits { depth_max: 500, values_max: usize::MAX };
+    record::parse(record, anything).map(drop)
 }
 
 /// A bar over the bytes of a file, or a count when their number is not known; only on a terminal.

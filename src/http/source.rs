@@ -117,10 +117,13 @@ struct Outcome {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Rejected {
     index: u64,
     code: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 struct Batch<'a> {
@@ -268,8 +271,12 @@ impl Batch<'_> {
             tracing::warn!(index, %error, cause = close::causes(cause), "record rejected");
         }
         if self.outcome.rejected.len() < self.shared.config.sourcing.rejected_listed_max {
-            let message = error.message().to_owned();
-            self.outcome.rejected.push(Rejected { index, code: error.code().as_str(), message });
+            self.outcome.rejected.push(Rejected {
+                index,
+                code: error.code().as_str(),
+                message: error.message().to_owned(),
+                retry_after_ms: error.retry_after(),
+            });
         }
     }
 }

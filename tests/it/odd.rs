@@ -1,28 +1,42 @@
 //! Odd and bad input: each is a typed error or kept data, never a panic, a hang or a lost record.
 
 use serde_json::{Value, json};
+use wellspring::record;
 
 use crate::support::{TestApp, on_every_backend};
+
+/// What a refused document is answered with: status, code and a part of the text that says what to do.
+const REFUSED: &[(&str, &str, u16, &str, &str)] = &[
+    ("application/json", "{nonsense", 400, "BAD_REQUEST", "not valid JSON"),
+    ("application/json", "", 400, "BAD_REQUEST", "the body is empty; send one JSON document"),
+    ("application/json", "{\"a\": 01}", 400, "BAD_REQUEST", "not valid JSON"),
+    ("application/json", "{\"a\": \"\\ud800\"}", 400, "BAD_REQUEST", "not valid JSON"),
+    ("application/json", "{\"a\": 1} {\"a\": 2}", 400, "BAD_REQUEST", "not valid JSON"),
+    ("application/json", "{\"a\": NaN}", 400, "BAD_REQUEST", "not valid JSON"),
+    ("text/csv", "a\n1\n2\n", 400, "BAD_REQUEST", "send them to the batch route"),
+    ("text/csv", "a\n", 400, "BAD_REQUEST", "the body holds no document; send one"),
+    ("application/xml", "<a>1</a>", 415, "BAD_REQUEST", "send one of `application/json`"),
+    ("text/xml; charset=utf-8", "<a>1</a>", 415, "BAD_REQUEST", "`text/csv`"),
+    ("application/octet-stream", "x", 415, "BAD_REQUEST", "`application/x-ndjson`"),
+];
 
 on_every_backend! {
     async fn what_is_no_record_is_refused_by_name(backend) {
         let app = TestApp::start_with(backend, |config| config.sourcing.record_bytes_max = 10_000).await;
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
         let large = json!({"x": "y".repeat(20_000)}).to_string();
-        for (body, status, code) in [
-            ("{nonsense", 400, "BAD_REQUEST"),
-            ("", 400, "BAD_REQUEST"),
-            ("{\"a\": 01}", 400, "BAD_REQUEST"),
-            ("{\"a\": \"\\ud800\"}", 400, "BAD_REQUEST"),
-            (deep.as_str(), 413, "TOO_LARGE"),
-            (large.as_str(), 413, "TOO_LARGE"),
-        ] {
-            let (got, answer) = app.post("a/b/c/1", "application/json", body.to_owned(), &[]).await;
+        let long = [
+            ("application/json", deep.as_str(), 413, "TOO_LARGE", "nests deeper than 100"),
+            ("application/json", large.as_str(), 413, "TOO_LARGE", "`sourcing.record_bytes_max`"),
+        ];
+        for (media_type, body, status, code, says) in REFUSED.iter().chain(&long) {
+            let (got, answer) = app.post("a/b/c/1", media_type, (*body).to_owned(), &[]).await;
             let start: String = body.chars().take(30).collect();
-            assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{start}: {answer}");
+            assert_eq!((got, &answer["error"]["code"]), (*status, &json!(code)), "{start}: {answer}");
+            assert!(answer["error"]["message"].as_str().unwrap().contains(says), "{start}: {answer}");
         }
-        let (status, _) = app.post("a/b/c/1", "application/octet-stream", "x", &[]).await;
-        assert_eq!(status, 415);
+        let (status, answer) = app.post("a/b/c", "application/xml", "<a>1</a>", &[]).await;
+        assert_eq!((status, &answer["error"]["code"]), (415, &json!("BAD_REQUEST")), "{answer}");
         app.source("a/b/c/1", &json!({"fine": true})).await;
         app.data_until("{ aB { nodes { fine } } }", |data| data["aB"]["nodes"] == json!([{"fine": true}])).await;
     }
@@ -35,6 +49,8 @@ on_every_backend! {
             r#"{"US Gross": 10, "us gross": 11, "usGross": 12, "1st": 13}"#,
             r#"{"mixed": [1, "two", null, {"three": 3}], "empty": {}, "none": [], "nul": "x\u0000y"}"#,
             r#"{"mixed": {"now": "an object"}, "emoji": "🜚", "a": {"b": {"c": {"d": {"e": 1}}}}}"#,
+            "{ \"spaced\" :\t1.50 ,\n\"tiny\":1e-400, \"\u{202e}\u{200b}\u{feff}\": \"\\ud83d\\ude00\\/\"}",
+            "{\"e\u{301}\": 1, \"\u{e9}\": 2, \"\\u00e9\": 3, \" \": 4, \"__typename\": 5}",
             r#""only a text""#,
             "[1, 2, 3]",
             "null",
@@ -43,6 +59,17 @@ on_every_backend! {
             let path = format!("odd/one/s/{n}");
             let (status, answer) = app.post(&path, "application/json", (*body).to_owned(), &[]).await;
             assert_eq!(status, 202, "{body}: {answer}");
+            // Every key in its place, also one that comes again, and every digit, whatever a library makes of it.
+            let id = answer["id"].as_str().unwrap();
+            let query = format!("{{ record(id: \"{id}\") {{ dataObj }} }}");
+            let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(app.admin());
+            let told = request.json(&json!({"query": query})).send().await.unwrap().text().await.unwrap();
+            let exact = |text: &str| record::parse(text.as_bytes(), record::Limits::default()).unwrap();
+            let told = exact(&told);
+            let kept = ["data", "record", "dataObj"].iter().try_fold(&told, |value, name| value.get(name));
+            let sent =
+                if body.starts_with('{') { exact(body) } else { exact(&format!("{{\"value\":{body}}}")) };
+            assert_eq!(kept, Some(&sent), "{body}");
         }
         app.settled().await;
         let letters = app.data("{ deadLetters { key reason } }").await;
@@ -105,16 +132,48 @@ on_every_backend! {
         app.source("a/b/c/1", &json!({"v": 1})).await;
         app.settled().await;
         let admin = app.admin();
-        for query in ["{ nothingHere { v } }", "{ aB { nodes { w } } }", "{ aB(first: -1) { nodes { v } } }",
-            "{ aB(first: 100000) { nodes { v } } }", "{ aB(after: \"%%\") { nodes { v } } }", "{", "query { aB"] {
+        for (query, says) in [
+            ("{ aC { nodes { v } } }", "aC"),
+            ("{ aB { nodes { w } } }", "w"),
+            ("{ aB(first: -1) { nodes { v } } }", "first"),
+            ("{ aB(first: 100000) { nodes { v } } }", "1000"),
+            ("{ aB(after: \"%%\") { nodes { v } } }", "cursor"),
+            ("subscription { aB(after: \"%%\") { op } }", ""),
+            ("{", ""),
+            ("query { aB", ""),
+        ] {
             let answer = app.ask(&admin, query, json!({})).await;
-            assert!(answer["errors"][0]["message"].is_string(), "{query}: {answer}");
-            assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{query}: {answer}");
+            let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
+            assert!(!message.is_empty() && message.contains(says), "{query}: {answer}");
+            let code = if says == "1000" { "TOO_COMPLEX" } else { "BAD_REQUEST" };
+            assert_eq!(answer["errors"][0]["extensions"]["code"], code, "{query}: {answer}");
         }
-        let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth("wrong");
-        let response = request.json(&json!({"query": "{ __typename }"})).send().await.unwrap();
-        assert_eq!(response.status(), 401);
-        let request = app.client.post(format!("{}/source/a/b/c/1", app.url)).bearer_auth("wrong");
-        assert_eq!(request.json(&json!({})).send().await.unwrap().status(), 401);
+        let sign = |claims: Value| app.keys().sign(claims.as_object().unwrap()).unwrap();
+        let expired = sign(json!({"sub": "x", "roles": ["admin"], "exp": 1_000_000_000}));
+        let forged = format!("{}x", admin.trim_end_matches(|c: char| c != '.'));
+        for token in ["wrong", "", expired.as_str(), forged.as_str()] {
+            let graphql = app.client.post(format!("{}/graphql", app.url)).json(&json!({"query": "{ __typename }"}));
+            let source = app.client.post(format!("{}/source/a/b/c/1", app.url)).json(&json!({}));
+            let batch = app.client.post(format!("{}/source/a/b/c", app.url)).json(&json!([]));
+            let data = app.client.get(format!("{}/data/aB.json", app.url));
+            for request in [graphql, source, batch, data] {
+                let answer = request.bearer_auth(token).send().await.unwrap();
+                assert_eq!(answer.status(), 401, "{token}");
+                let answer: Value = answer.json().await.unwrap();
+                let error = answer.get("error").unwrap_or(&answer["errors"][0]);
+                assert!(error["message"].as_str().is_some_and(|text| text.len() > 10), "{answer}");
+            }
+        }
+        for (path, status, code) in [
+            ("aC.json", 404, "NOT_FOUND"),
+            ("aB.json?after=%25%25", 400, "BAD_REQUEST"),
+            ("aB.xml", 404, "NOT_FOUND"),
+        ] {
+            let request = app.client.get(format!("{}/data/{path}", app.url)).bearer_auth(&admin);
+            let answer = request.send().await.unwrap();
+            let got = answer.status();
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!((got.as_u16(), &answer["error"]["code"]), (status, &json!(code)), "{path}: {answer}");
+        }
     }
 }

@@ -45,7 +45,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("clap", &["cli"]),
-    ("anyhow", &["app", "cli"]),
     ("reqwest", &["app", "cli"]),
     ("indicatif", &["cli"]),
     ("jiter", &["record"]),

@@ -67,6 +67,11 @@ impl Db {
             }
             url => {
                 let path = sqlite_path(url, &config.data)?;
+                if read_only && !path.exists() {
+                    return Err(Error::not_found(
+                        "there is no Wellspring database here yet; `wellspring serve` makes one",
+                    ));
+                }
                 Driver::Sqlite(sqlite::Sqlite::open(&path, config.readers_max, read_only)?)
             }
         };

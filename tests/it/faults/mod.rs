@@ -7,4 +7,4 @@ mod nodes;
 mod oracle;
 mod outages;
 mod points;
-mod server;
+pub mod server;

@@ -113,6 +113,11 @@ impl Stand {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
+    /// The data directory of its servers.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
+    }
+
     /// The configuration and the key of its servers, to read their database beside them.
     pub fn reading(&self) -> (Config, Keys) {
         let mut config = Config::default();

@@ -141,8 +141,7 @@ async fn settled(server: &Server, rows: u64) -> u64 {
 }
 
 /// CPU per request of server and database, beside a bare handler that runs the ideal SQL on the same data.
-pub async fn reads(server: &Server, services: &Services, rows: u64, requests: usize) {
-    let bare = bare::Bare::start(services, rows).await;
+pub async fn reads(server: &Server, services: &Services, bare: &bare::Bare, requests: usize) {
     let fields = "orderNo status channel currency total quantity placedAt priority note customer { name }";
     let list = |first: u32| {
         format!(

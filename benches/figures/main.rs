@@ -51,7 +51,13 @@ async fn figures(mode: Mode, quick: bool) {
     let rows = if quick { 5_000 } else { 100_000 };
     load::sourcing(&server, &services, rows).await;
     println!("resident memory after: {:.1} MB", server.rss_mb());
-    load::reads(&server, &services, rows, if quick { 200 } else { 2_000 }).await;
+    let requests = if quick { 200 } else { 2_000 };
+    let bare = bare::Bare::start(&services, rows).await;
+    println!("without an index on the source's fields:");
+    load::reads(&server, &services, &bare, requests).await;
+    services.index_by_hand("bulkOrder").await;
+    println!("with the index that the bare table has, made by hand:");
+    load::reads(&server, &services, &bare, requests).await;
     println!("resident memory at the end: {:.1} MB", server.rss_mb());
 }
 

@@ -235,8 +235,12 @@ section! {
         body_bytes_max: usize = 1024 * 1024,
         /// How deep selections may nest.
         depth_max: usize = 20,
-        /// How deep brackets of any kind may nest in a document.
+        /// How deep brackets of any kind may nest in a document, and conditions in a `where`.
         nesting_max: usize = 64,
+        /// The most operations in a document.
+        operations_max: usize = 20,
+        /// The most arguments of one field.
+        arguments_max: usize = 32,
         /// The most fields after fragments are expanded.
         fields_max: usize = 5_000,
         /// The most root fields, aliases counted.
@@ -251,6 +255,14 @@ section! {
         page_default: usize = 50,
         /// The most rows of a page.
         page_max: usize = 1_000,
+        /// The most constants in one `where`.
+        constants_max: usize = 2_000,
+        /// The longest `like` pattern, in bytes.
+        pattern_bytes_max: usize = 4_096,
+        /// The most fields in one `orderBy`.
+        order_by_max: usize = 16,
+        /// The most fields in one `groupBy`.
+        group_by_max: usize = 16,
         /// The most groups of an aggregate.
         groups_max: usize = 10_000,
         /// The most validated schema slices kept.
@@ -263,6 +275,10 @@ section! {
         errors_max: usize = 20,
         /// The most root fields of one query that are answered at once.
         roots_at_once_max: usize = 8,
+        /// The most whole schemas kept for introspection, one for all actors that see the same.
+        schemas_max: usize = 8,
+        /// How deep lists of types and fields may nest in an introspection; tools ask for 2.
+        introspection_nesting_max: usize = 2,
         /// The most lists of types, fields or values that one introspection may name.
         introspection_lists_max: usize = 30,
     }

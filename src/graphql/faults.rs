@@ -32,6 +32,11 @@ pub(super) fn is_worded_better(error: &ServerError) -> bool {
     error.message.starts_with("Invalid value for argument")
 }
 
+/// Whether it is about a root field that is not there: the nearest name may be any collection's.
+pub(super) fn is_unknown_root(error: &ServerError) -> bool {
+    unknown_field(&error.message).is_some_and(|(_, ty)| matches!(ty, "Query" | "Subscription"))
+}
+
 /// What a rule of validation says.
 pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -> Fault {
     let text = match unknown_field(&error.message) {

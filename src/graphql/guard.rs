@@ -4,8 +4,11 @@
 
 use std::collections::HashMap;
 
+use async_graphql::Pos;
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 
+use super::coerce::short;
+use super::plan::Misplaced;
 use crate::config;
 use crate::error::{Code, Error, Result};
 
@@ -152,11 +155,16 @@ struct Measure<'a> {
     known: HashMap<&'a str, Option<Size>>,
 }
 
-/// Checks the parsed document: fields after fragments are expanded, root fields, depth, aliases, directives.
+/// Checks the parsed document: operations, arguments, fields after fragments are expanded, root fields, depth,
+/// aliases, directives. Fragments that are unknown, unused or contain themselves end here too: what the library's
+/// rules do with them is not measured by any of these bounds.
 ///
 /// # Errors
-/// `TOO_COMPLEX` with the bound, `BAD_REQUEST` for fragments that contain themselves.
-pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -> Result<()> {
+/// `TOO_COMPLEX` with the bound, `BAD_REQUEST` for fragments.
+pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -> Result<(), Misplaced> {
+    if document.operations.iter().count() > limits.operations_max {
+        return Err(too_complex("operations_max", limits.operations_max, "operations").into());
+    }
     let mut measure = Measure { document, limits, known: HashMap::new() };
     let mut sum = Size::default();
     for (_, operation) in document.operations.iter() {
@@ -170,12 +178,11 @@ pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -
         sum.roots = sum.roots.max(size.roots);
         sum.depth = sum.depth.max(size.depth);
     }
-    // Fragments that no operation spreads are walked by the rules of validation all the same.
-    for fragment in document.fragments.values() {
-        let size = measure.selection(&fragment.node.selection_set.node, 1)?;
-        sum.fields = sum.fields.max(size.fields);
-        sum.directives = sum.directives.max(size.directives.saturating_add(fragment.node.directives.len()));
-        sum.aliases = sum.aliases.max(size.aliases);
+    if let Some((name, fragment)) =
+        document.fragments.iter().find(|(name, _)| !measure.known.contains_key(name.as_str()))
+    {
+        let text = format!("the fragment `{}` is not used; spread it, or take it out", short(name));
+        return Err(Misplaced { error: Error::bad_request(text), locations: vec![fragment.pos] });
     }
     let bounds = [
         (sum.fields, limits.fields_max, "fields_max", "fields"),
@@ -185,21 +192,26 @@ pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -
         (sum.depth, limits.depth_max, "depth_max", "fields inside each other"),
     ];
     match bounds.into_iter().find(|(value, bound, _, _)| value > bound) {
-        Some((_, bound, name, what)) => Err(too_complex(name, bound, what)),
+        Some((_, bound, name, what)) => Err(too_complex(name, bound, what).into()),
         None => Ok(()),
     }
 }
 
 impl<'a> Measure<'a> {
     /// `level` counts the selection sets around this one, so that this function's own recursion is bounded.
-    fn selection(&mut self, set: &'a SelectionSet, level: usize) -> Result<Size> {
+    fn selection(&mut self, set: &'a SelectionSet, level: usize) -> Result<Size, Misplaced> {
         if level > self.limits.nesting_max {
-            return Err(too_deep(self.limits.nesting_max));
+            return Err(too_deep(self.limits.nesting_max).into());
         }
         let mut sum = Size { nesting: 1, ..Size::default() };
         for item in &set.items {
             let mut size = match &item.node {
                 Selection::Field(field) => {
+                    let max = self.limits.arguments_max;
+                    if field.node.arguments.len() > max {
+                        let error = too_complex("arguments_max", max, "arguments of one field");
+                        return Err(Misplaced { error, locations: vec![field.pos] });
+                    }
                     let mut size = Size::default();
                     if !field.node.selection_set.node.items.is_empty() {
                         size = self.selection(&field.node.selection_set.node, level + 1)?;
@@ -212,7 +224,7 @@ impl<'a> Measure<'a> {
                     self.selection(&inline.node.selection_set.node, level + 1)?
                 }
                 Selection::FragmentSpread(spread) => {
-                    self.fragment(spread.node.fragment_name.node.as_str(), level + 1)?
+                    self.fragment(spread.node.fragment_name.node.as_str(), spread.pos, level + 1)?
                 }
             };
             size.directives = size.directives.saturating_add(item.node.directives().len());
@@ -226,18 +238,20 @@ impl<'a> Measure<'a> {
         Ok(sum)
     }
 
-    fn fragment(&mut self, name: &'a str, level: usize) -> Result<Size> {
+    fn fragment(&mut self, name: &'a str, pos: Pos, level: usize) -> Result<Size, Misplaced> {
+        let wrong = |what: &str| {
+            let text = format!("the fragment `{}` {what}", short(name));
+            Misplaced { error: Error::bad_request(text), locations: vec![pos] }
+        };
         match self.known.get(name) {
             Some(Some(size)) if level + size.nesting > self.limits.nesting_max + 1 => {
-                Err(too_deep(self.limits.nesting_max))
+                Err(too_deep(self.limits.nesting_max).into())
             }
             Some(Some(size)) => Ok(*size),
-            Some(None) => {
-                Err(Error::bad_request(format!("the fragment `{name}` contains itself; take the spread out")))
-            }
+            Some(None) => Err(wrong("contains itself; take the spread out")),
             None => {
-                // An unknown fragment is a matter for validation.
-                let Some(fragment) = self.document.fragments.get(name) else { return Ok(Size::default()) };
+                let fragment = self.document.fragments.get(name);
+                let fragment = fragment.ok_or_else(|| wrong("is not in the document; define it"))?;
                 self.known.insert(name, None);
                 let mut size = self.selection(&fragment.node.selection_set.node, level)?;
                 size.directives = size.directives.saturating_add(fragment.node.directives.len());
@@ -267,7 +281,7 @@ mod tests {
         let start = Instant::now();
         let limits = limits();
         let outcome = scan(text, &limits).and_then(|()| match parse_query(text) {
-            Ok(document) => measure(&document, &limits),
+            Ok(document) => measure(&document, &limits).map_err(|misplaced| misplaced.error),
             Err(error) => Err(Error::bad_request(error.to_string())),
         });
         assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
@@ -309,16 +323,28 @@ mod tests {
         assert_eq!(check(&text).unwrap_err().code(), Code::BadRequest);
     }
 
+    fn doubling(levels: usize, leaf: &str) -> String {
+        let links = (0..levels).map(|i| format!(" fragment F{i} on Query {{ ...F{} ...F{} }}", i + 1, i + 1));
+        format!("{{ ...F0 }}{} fragment F{levels} on Query {{ {leaf} }}", links.collect::<String>())
+    }
+
     #[test]
     fn doubling_fragments_are_counted_without_expanding_them() {
         for levels in [20, 30, 1_000] {
-            let mut text = "{ ...F0 }".to_owned();
-            for i in 0..levels {
-                let next = i + 1;
-                text.push_str(&format!(" fragment F{i} on Query {{ ...F{next} ...F{next} }}"));
-            }
-            text.push_str(&format!(" fragment F{levels} on Query {{ a }}"));
-            refused(&text);
+            refused(&doubling(levels, "a"));
+        }
+    }
+
+    #[test]
+    fn doubling_fragments_that_end_in_an_unknown_one_are_refused() {
+        for levels in [20, 30, 62] {
+            let error = check(&doubling(levels, "...X")).unwrap_err();
+            assert_eq!(error.code(), Code::BadRequest);
+            assert_eq!(error.message(), "the fragment `X` is not in the document; define it");
+        }
+        refused(&doubling(1_000, "...X"));
+        for text in ["{ a { ... { ...X } } }", "{ ...A } fragment A on Query { b { ...X } }"] {
+            assert!(check(text).unwrap_err().message().contains("`X` is not in the document"), "{text}");
         }
     }
 
@@ -326,10 +352,36 @@ mod tests {
     fn fragments_that_contain_themselves_are_refused() {
         for text in [
             "{ ...A } fragment A on Query { ...A }",
-            "{ a } fragment A on Query { b { ...B } } fragment B on Query { ...A }",
+            "{ ...A } fragment A on Query { ... { ... on Query { b { ... { ...A } } } } }",
+            "{ a { ...A } } fragment A on Query { b { ...B } } fragment B on Query { ... { ...A } }",
         ] {
-            assert!(check(text).unwrap_err().message().contains("contains itself"));
+            assert!(check(text).unwrap_err().message().contains("contains itself"), "{text}");
         }
+    }
+
+    #[test]
+    fn fragments_that_nobody_spreads_are_refused() {
+        for text in [
+            "{ a } fragment A on Query { a }",
+            "{ a ...C } fragment A on Query { ...B } fragment B on Query { ...A } fragment C on Query { a }",
+        ] {
+            assert!(check(text).unwrap_err().message().contains("is not used"), "{text}");
+        }
+        check("query A { ...A } query B { ...B } fragment A on Query { a } fragment B on Query { a }")
+            .unwrap();
+    }
+
+    #[test]
+    fn operations_and_arguments_have_bounds() {
+        let operations = |n: usize| (0..n).map(|i| format!("query Q{i} {{ a }} ")).collect::<String>();
+        check(&operations(limits().operations_max)).unwrap();
+        assert!(refused(&operations(limits().operations_max + 1)).contains("graphql.operations_max"));
+        let arguments = |n: usize| {
+            let list: String = (0..n).map(|i| format!("x{i}: 1 ")).collect();
+            format!("{{ b {{ ... {{ a({list}) }} }} }}")
+        };
+        check(&arguments(limits().arguments_max)).unwrap();
+        assert!(refused(&arguments(limits().arguments_max + 1)).contains("graphql.arguments_max"));
     }
 
     #[test]
@@ -339,7 +391,6 @@ mod tests {
             format!("{first}{} fragment F3000 on Query {{ a }}", links.collect::<String>())
         };
         refused(&chain("{ ...F0 }"));
-        refused(&chain("{ a }"));
         refused(&chain("{ ...F2980 ...F2950 ...F0 }"));
     }
 

@@ -18,13 +18,8 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::record::Json;
 
-/// How many actors' views of the whole schema are kept.
-const SCHEMAS_MAX: usize = 8;
-
 /// Lists that can be nested by way of types and fields; each level multiplies the answer.
 const NESTING: [&str; 5] = ["types", "fields", "inputFields", "interfaces", "possibleTypes"];
-/// As deep as tools ask.
-const NESTING_MAX: usize = 2;
 /// All lists.
 const LISTS: [&str; 4] = ["args", "enumValues", "directives", "locations"];
 
@@ -40,7 +35,7 @@ pub(super) fn is_introspection(node: &Node) -> bool {
 pub(super) fn affordable(nodes: &[Node], limits: &config::Graphql) -> Result<()> {
     let mut lists = 0;
     for node in nodes.iter().filter(|node| is_introspection(node)) {
-        lists += 1 + count(node, 0)?;
+        lists += 1 + count(node, 0, limits.introspection_nesting_max)?;
     }
     if lists > limits.introspection_lists_max {
         let bound = limits.introspection_lists_max;
@@ -49,19 +44,16 @@ pub(super) fn affordable(nodes: &[Node], limits: &config::Graphql) -> Result<()>
     Ok(())
 }
 
-fn count(node: &Node, level: usize) -> Result<usize> {
+fn count(node: &Node, level: usize, level_max: usize) -> Result<usize> {
     let mut lists = 0;
     for child in &node.children {
         let nests = NESTING.contains(&&*child.name);
         let level = level + usize::from(nests);
-        if level > NESTING_MAX {
-            return Err(guard::too_complex(
-                "introspection_lists_max",
-                NESTING_MAX,
-                "lists inside each other",
-            ));
+        if level > level_max {
+            let what = "lists inside each other in its introspection";
+            return Err(guard::too_complex("introspection_nesting_max", level_max, what));
         }
-        lists += usize::from(nests || LISTS.contains(&&*child.name)) + count(child, level)?;
+        lists += usize::from(nests || LISTS.contains(&&*child.name)) + count(child, level, level_max)?;
     }
     Ok(lists)
 }
@@ -72,8 +64,8 @@ pub(super) struct Introspection {
 }
 
 impl Introspection {
-    pub(super) fn new() -> Self {
-        Introspection { schemas: Cache::new(SCHEMAS_MAX) }
+    pub(super) fn new(schemas_max: usize) -> Self {
+        Introspection { schemas: Cache::new(schemas_max) }
     }
 
     /// Answers the introspection fields of an operation; a JSON object by response key.

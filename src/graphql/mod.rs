@@ -15,6 +15,7 @@ mod names;
 mod plan;
 mod prepare;
 mod project;
+mod rules;
 mod schema;
 mod sdl;
 mod subscribe;
@@ -39,7 +40,7 @@ use answer::Fault;
 use async_graphql::parser::types::OperationType;
 use execute::Execution;
 use introspect::Introspection;
-use prepare::{Prepared, Preparer, Transport};
+use prepare::{Prepared, Preparer, Transport, Wanted};
 
 /// One request as every transport carries it.
 #[derive(Clone, Debug)]
@@ -110,8 +111,9 @@ impl Engine {
         config: Arc<config::Config>,
     ) -> Self {
         let preparer = Preparer::new(config.clone());
+        let introspection = Introspection::new(config.graphql.schemas_max);
         let services = Services { sourcing, provisioning, publishing, config };
-        Engine { inner: Arc::new(Inner { services, preparer, introspection: Introspection::new() }) }
+        Engine { inner: Arc::new(Inner { services, preparer, introspection }) }
     }
 
     /// Runs a query or mutation. Never panics, never fails: errors are in the response.
@@ -177,7 +179,7 @@ impl Engine {
         transport: Transport,
     ) -> Result<Prepared, Vec<Fault>> {
         let inner = &self.inner;
-        let visible = || inner.services.publishing.visible(&context.actor);
+        let visible = |wanted: Wanted<'_>| inner.services.publishing.visible_among(&context.actor, wanted);
         let prepared = inner.preparer.prepare(context, request, transport, visible).await;
         // Another node may have published the collection a moment ago, and the hint not be here yet: what names things
         // that are not known is tried once more when the catalog turns out to be older than the database.

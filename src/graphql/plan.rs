@@ -85,6 +85,13 @@ pub(super) struct Misplaced {
     pub(super) locations: Vec<Pos>,
 }
 
+impl From<Error> for Misplaced {
+    /// An error of the whole document.
+    fn from(error: Error) -> Self {
+        Misplaced { error, locations: Vec::new() }
+    }
+}
+
 /// The variables that `@skip` and `@include` depend on.
 pub(super) fn conditions(document: &ExecutableDocument, operation: &OperationDefinition) -> Vec<Arc<str>> {
     let mut found = Vec::new();
@@ -228,10 +235,7 @@ impl<'a> Collector<'a> {
 
     fn node(&self, parent: &str, group: &Group<'a>) -> Result<Node, Misplaced> {
         let Some((first, others)) = group.fields.split_first() else {
-            return Err(Misplaced {
-                error: Error::internal("a group without fields"),
-                locations: Vec::new(),
-            });
+            return Err(Error::internal("a group without fields").into());
         };
         for other in others {
             agree(group.key, first, other)?;
@@ -281,7 +285,11 @@ fn no_condition(directive: &Positioned<Directive>, what: &str) -> Misplaced {
 }
 
 /// Fields with one response key must be one field with the same arguments.
-fn agree(key: &str, first: &Positioned<Field>, other: &Positioned<Field>) -> Result<(), Misplaced> {
+pub(super) fn agree(
+    key: &str,
+    first: &Positioned<Field>,
+    other: &Positioned<Field>,
+) -> Result<(), Misplaced> {
     let same_arguments = first.node.arguments.len() == other.node.arguments.len()
         && first.node.arguments.iter().all(|(name, value)| {
             other.node.get_argument(&name.node).is_some_and(|other| other.node == value.node)

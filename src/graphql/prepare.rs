@@ -23,7 +23,7 @@ use super::model::{Model, TypeRef};
 use super::names::{self, Names};
 use super::plan::{self, Misplaced, Node};
 use super::schema::{self, Purpose};
-use super::{Context, Request, faults, guard};
+use super::{Context, Request, faults, guard, rules};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope};
@@ -32,6 +32,9 @@ use crate::record::Json;
 
 /// A collection with what the actor may see of it.
 pub(super) type Visible = (Arc<Collection>, Arc<Scope>);
+
+/// Says of which collections an actor's view is asked for.
+pub(super) type Wanted<'a> = &'a dyn Fn(&Collection) -> bool;
 
 /// A parsed document that has passed the guard.
 pub(super) struct Document {
@@ -143,29 +146,29 @@ impl Preparer {
         &self.config.graphql
     }
 
-    /// Everything before execution. `visible` gives the actor's collections; it is asked only when the
-    /// document names something that the management part lacks.
+    /// Everything before execution. `visible` gives the actor's view of collections; it is asked for those that the
+    /// document names, and for all only when a name that is not known deserves a hint.
     pub(super) async fn prepare(
         &self,
         context: &Context,
         request: &Request,
         transport: Transport,
-        visible: impl Fn() -> Result<Vec<Visible>>,
+        visible: impl Fn(Wanted<'_>) -> Result<Vec<Visible>>,
     ) -> std::result::Result<Prepared, Vec<Fault>> {
         let one = |error| vec![Fault::of(context, error)];
         let document = self.document(context, &request.query)?;
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = choose(&document.parsed, name).map_err(one)?;
         allowed(operation.ty, context, transport).map_err(one)?;
-        let all = if self.is_management(&document) { Vec::new() } else { visible().map_err(one)? };
-        let collections: Vec<Visible> =
-            all.iter().filter(|(collection, _)| document.names(collection)).cloned().collect();
+        let named = |collection: &Collection| document.names(collection);
+        let collections =
+            if self.is_management(&document) { Vec::new() } else { visible(&named).map_err(one)? };
         let slice = self.slice(&collections).map_err(one)?;
         let key = (document.id, name.map(str::to_owned), slice.id);
         let compiled = match self.plans.get(&key) {
             Some(compiled) => compiled,
             None => {
-                let compiled = self.compile(context, &document, name, slice, &all).await?;
+                let compiled = self.compile(context, &document, name, slice, &visible).await?;
                 self.plans.insert(key, compiled.clone());
                 compiled
             }
@@ -199,7 +202,9 @@ impl Preparer {
         let one = |error| vec![Fault::of(context, error)];
         guard::scan(text, self.limits()).map_err(one)?;
         let parsed = parse_query(text).map_err(|error| vec![faults::syntax(&error)])?;
-        guard::measure(&parsed, self.limits()).map_err(one)?;
+        guard::measure(&parsed, self.limits())
+            .and_then(|()| rules::check(&parsed))
+            .map_err(|error| vec![Fault::at(context, error)])?;
         let mut mentions = HashSet::new();
         for (_, operation) in parsed.operations.iter() {
             mention(&operation.node.selection_set.node, &mut mentions);
@@ -250,7 +255,7 @@ impl Preparer {
         document: &Arc<Document>,
         name: Option<&str>,
         slice: Arc<Slice>,
-        all: &[Visible],
+        visible: &impl Fn(Wanted<'_>) -> Result<Vec<Visible>>,
     ) -> std::result::Result<Arc<Compiled>, Vec<Fault>> {
         let one = |error| vec![Fault::of(context, error)];
         let operation = choose(&document.parsed, name).map_err(one)?;
@@ -271,8 +276,10 @@ impl Preparer {
             if !conditional && errors.iter().all(|error| faults::is_worded_better(error)) {
                 compile()?;
             }
-            let errors = errors.into_iter().take(self.limits().errors_max);
-            return Err(errors.map(|error| faults::invalid(error, &slice.model, all)).collect());
+            let errors: Vec<_> = errors.into_iter().take(self.limits().errors_max).collect();
+            let hints = errors.iter().any(|error| faults::is_unknown_root(error));
+            let all = if hints { visible(&|_| true).map_err(one)? } else { Vec::new() };
+            return Err(errors.into_iter().map(|error| faults::invalid(error, &slice.model, &all)).collect());
         }
         let nodes = if conditional { Vec::new() } else { compile()? };
         Ok(Arc::new(Compiled { document: document.clone(), slice, conditional, nodes: nodes.into() }))

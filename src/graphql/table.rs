@@ -62,7 +62,8 @@ impl Engine {
     pub async fn table(&self, context: &Context, name: &str, ask: Ask) -> Result<Table> {
         let publishing = &self.inner.services.publishing;
         let find = || -> Result<Option<_>> {
-            Ok(publishing.visible(&context.actor)?.into_iter().find(|(known, _)| known.field_name == name))
+            let named = publishing.visible_among(&context.actor, &|known| known.field_name == name)?;
+            Ok(named.into_iter().next())
         };
         let mut found = find()?;
         // Another node may have published it a moment ago.

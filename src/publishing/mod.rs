@@ -63,9 +63,18 @@ impl Publishing {
 
     /// The collections that exist for this actor, each with what it may see of it, by field name.
     pub fn visible(&self, actor: &Actor) -> Result<Vec<(Arc<Collection>, Arc<Scope>)>> {
+        self.visible_among(actor, &|_| true)
+    }
+
+    /// As [`Publishing::visible`], of the wanted ones only: a scope that is not known yet takes time to compile.
+    pub fn visible_among(
+        &self,
+        actor: &Actor,
+        wanted: &dyn Fn(&Collection) -> bool,
+    ) -> Result<Vec<(Arc<Collection>, Arc<Scope>)>> {
         let catalog = self.0.store.catalog.load();
-        let mut visible = Vec::with_capacity(catalog.collections.len());
-        for collection in catalog.collections.values() {
+        let mut visible = Vec::new();
+        for collection in catalog.collections.values().filter(|collection| wanted(collection)) {
             if let Some(scope) = self.0.policy.scope(actor, collection)? {
                 visible.push((collection.clone(), scope));
             }

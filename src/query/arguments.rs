@@ -4,38 +4,38 @@ use std::collections::BTreeSet;
 
 use super::ask::Order;
 use super::selection;
+use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::query::{Collection, Comparison, FieldRef, Filter, RECORD};
 use crate::record::Json;
 use crate::shape::Scalar;
 
-/// The most constants in one `where`.
-const CONSTANTS_MAX: usize = 2_000;
-/// The most fields in one `orderBy`.
-const ORDER_MAX: usize = 16;
-/// How deep `where` may nest.
-const DEPTH_MAX: usize = 64;
-
 /// The filter that `where` says. The ids of the fields it looks at, and of those above them, are added to
 /// `ids`.
-pub(super) fn filter(collection: &Collection, value: &Json, ids: &mut BTreeSet<u32>) -> Result<Filter> {
-    let mut reader = Reader { collection, ids, constants: 0 };
+pub(super) fn filter(
+    collection: &Collection,
+    value: &Json,
+    limits: &config::Graphql,
+    ids: &mut BTreeSet<u32>,
+) -> Result<Filter> {
+    let mut reader = Reader { collection, limits, ids, constants: 0 };
     reader.object(&mut Vec::new(), value, 0)
 }
 
 struct Reader<'a> {
     collection: &'a Collection,
+    limits: &'a config::Graphql,
     ids: &'a mut BTreeSet<u32>,
     constants: usize,
 }
 
 impl Reader<'_> {
     fn object<'a>(&mut self, path: &mut Vec<&'a str>, value: &'a Json, depth: usize) -> Result<Filter> {
-        if depth > DEPTH_MAX {
-            return Err(Error::new(
-                Code::TooComplex,
-                format!("`where` nests deeper than {DEPTH_MAX}; write it flatter"),
-            ));
+        let max = self.limits.nesting_max;
+        if depth > max {
+            let text =
+                format!("`where` nests deeper than `graphql.nesting_max`, which is {max}; write it flatter");
+            return Err(Error::new(Code::TooComplex, text));
         }
         let mut all = Vec::new();
         for (name, value) in members(value, path.last().unwrap_or(&"where"))? {
@@ -100,7 +100,7 @@ impl Reader<'_> {
                     let one = Filter::one_of(field.clone(), self.list(constant)?)?;
                     Filter::all([one.opposite(), Filter::IsNull(field).opposite()])
                 }
-                "like" => Filter::matches(field, text(constant, "like")?)?,
+                "like" => Filter::matches(field, self.pattern(constant)?)?,
                 "startsWith" => Filter::begins(field, text(constant, "startsWith")?)?,
                 "contains" => Filter::has(field, constant)?,
                 "isNull" => match constant {
@@ -127,11 +127,24 @@ impl Reader<'_> {
 
     fn count(&mut self, constants: usize) -> Result<()> {
         self.constants += constants;
-        if self.constants > CONSTANTS_MAX {
-            let text = format!("`where` has more than {CONSTANTS_MAX} constants; ask in parts");
+        let max = self.limits.constants_max;
+        if self.constants > max {
+            let text = format!(
+                "`where` has more constants than `graphql.constants_max`, which is {max}; ask in parts"
+            );
             return Err(Error::new(Code::TooComplex, text));
         }
         Ok(())
+    }
+
+    fn pattern<'a>(&self, value: &'a Json) -> Result<&'a str> {
+        let (pattern, max) = (text(value, "like")?, self.limits.pattern_bytes_max);
+        if pattern.len() > max {
+            let text =
+                format!("a `like` pattern has more bytes than `graphql.pattern_bytes_max`, which is {max}");
+            return Err(Error::new(Code::TooComplex, text));
+        }
+        Ok(pattern)
     }
 }
 
@@ -150,13 +163,20 @@ fn text<'a>(value: &'a Json, name: &str) -> Result<&'a str> {
 }
 
 /// The order that `orderBy` says.
-pub(super) fn order(collection: &Collection, value: &Json, ids: &mut BTreeSet<u32>) -> Result<Vec<Order>> {
+pub(super) fn order(
+    collection: &Collection,
+    value: &Json,
+    limits: &config::Graphql,
+    ids: &mut BTreeSet<u32>,
+) -> Result<Vec<Order>> {
     let items = match value {
         Json::Array(items) => items.as_slice(),
         single => std::slice::from_ref(single),
     };
-    if items.len() > ORDER_MAX {
-        return Err(Error::new(Code::TooComplex, format!("`orderBy` takes {ORDER_MAX} fields at most")));
+    let max = limits.order_by_max;
+    if items.len() > max {
+        let text = format!("`orderBy` has more fields than `graphql.order_by_max`, which is {max}");
+        return Err(Error::new(Code::TooComplex, text));
     }
     items.iter().map(|item| order_item(collection, item, ids)).collect()
 }

@@ -68,7 +68,7 @@ impl<'a> Compiler<'a> {
     fn filter(&mut self) -> Result<Filter> {
         match self.argument("where") {
             None => Ok(Filter::Const(true)),
-            Some(value) => arguments::filter(self.collection, value, &mut self.compared),
+            Some(value) => arguments::filter(self.collection, value, self.limits, &mut self.compared),
         }
     }
 
@@ -101,7 +101,7 @@ impl<'a> Compiler<'a> {
     fn list(&mut self) -> Result<List> {
         let order = match self.argument("orderBy") {
             None => Vec::new(),
-            Some(value) => arguments::order(self.collection, value, &mut self.compared)?,
+            Some(value) => arguments::order(self.collection, value, self.limits, &mut self.compared)?,
         };
         let fingerprint = order_fingerprint(&order);
         let (limit, backward) = self.page()?;
@@ -189,8 +189,9 @@ impl<'a> Compiler<'a> {
                 grouped.push(name.to_owned());
             }
         }
-        if group_by.len() > GROUP_COLUMNS_MAX {
-            let text = format!("`groupBy` takes {GROUP_COLUMNS_MAX} fields at most");
+        let max = self.limits.group_by_max;
+        if group_by.len() > max {
+            let text = format!("`groupBy` has more fields than `graphql.group_by_max`, which is {max}");
             return Err(Error::new(Code::TooComplex, text));
         }
         let mut fields = Vec::with_capacity(self.selected.children.len());
@@ -280,9 +281,6 @@ impl<'a> Compiler<'a> {
         Ok(Changes { after, snapshot, fields })
     }
 }
-
-/// The most fields in `groupBy`.
-const GROUP_COLUMNS_MAX: usize = 16;
 
 fn page_info(children: &[Selected]) -> Result<Vec<(String, PageInfo)>> {
     let mut fields = Vec::with_capacity(children.len());

@@ -13,9 +13,6 @@ use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
 use crate::record::Json;
 use crate::shape::Scalar;
 
-/// The longest pattern of `like`, in bytes.
-const PATTERN_BYTES_MAX: usize = 4_096;
-
 /// What can be compared with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
@@ -132,14 +129,9 @@ impl Filter {
     /// SQL LIKE on a text field.
     ///
     /// # Errors
-    /// `BAD_REQUEST` when the field is no text, or the pattern is too long or ends in a lone `\`.
+    /// `BAD_REQUEST` when the field is no text, or the pattern ends in a lone `\`.
     pub fn matches(field: FieldRef, pattern: &str) -> Result<Self> {
         textual(&field, pattern)?;
-        if pattern.len() > PATTERN_BYTES_MAX {
-            return Err(Error::bad_request(format!(
-                "a `like` pattern has at most {PATTERN_BYTES_MAX} bytes"
-            )));
-        }
         if pattern.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
             return Err(Error::bad_request("a `like` pattern must not end in a single `\\`; write `\\\\`"));
         }

@@ -13,6 +13,7 @@
 
 mod access;
 mod cli;
+mod attacks;
 mod demo;
 mod examples;
 mod faults;

@@ -4,8 +4,8 @@ use async_graphql::parser::parse_query;
 
 use super::{compiled, model_of, orders};
 use crate::graphql::collection::Shown;
-use crate::graphql::faults;
 use crate::graphql::schema::{Purpose, register};
+use crate::graphql::{faults, guard, rules};
 
 /// The argument `input` of `source`, or what is wrong.
 fn source(ty: &str, variables: &str, literal: &str) -> Result<String, String> {
@@ -221,4 +221,89 @@ fn compiled_hidden(text: &str) -> String {
     let compiled =
         crate::graphql::plan::compile(&model, &document, &operation.node, "Query", &Default::default());
     compiled.err().map(|misplaced| misplaced.error.message().to_owned()).unwrap_or_default()
+}
+
+/// What guard and early rules say of a document.
+fn early(text: &str) -> Result<(), crate::error::Error> {
+    let limits = crate::config::Graphql::default();
+    guard::scan(text, &limits)?;
+    let document = parse_query(text).unwrap();
+    guard::measure(&document, &limits)
+        .and_then(|()| rules::check(&document))
+        .map_err(|misplaced| misplaced.error)
+}
+
+#[test]
+fn fields_that_do_not_agree_end_validation_before_the_library_sees_them() {
+    for text in [
+        "{ a b: a a: b }",
+        "{ x { ... { ... { a(x: 1) a } } } }",
+        "{ x { a(x: 1) ...F } } fragment F on X { y { a(x: 1) a(x: 2) } }",
+        "{ ...F ... on Query { x } } fragment F on Query { x(a: 1) }",
+        "{ x { ... on X { a(x: 1) ... { a(x: 2) } } } }",
+        "query A { a } query B { a: b a }",
+    ] {
+        let error = early(text).unwrap_err();
+        assert!(error.message().contains("stands for two different fields"), "{text}: {error}");
+    }
+    for text in
+        ["{ a(x: 1, y: [{z: 2}]) a(y: [{z: 2}], x: 1) }", "{ x { ... on A { a } ... on B { a: b } } }"]
+    {
+        early(text).unwrap();
+    }
+}
+
+#[test]
+fn variables_that_are_not_declared_end_validation_before_the_library_sees_them() {
+    for text in [
+        "query Q($a: Int) { a(x: [{y: $b}]) }",
+        "query Q @on(x: $b) { a }",
+        "{ a @skip(if: $b) }",
+        "query P($b: Int) { ...F } query Q { ...F }
+            fragment F on Query { x { ... { ...G } } } fragment G on X { a(x: $b) }",
+        "{ ...F } fragment F on Query @on(x: $b) { a }",
+    ] {
+        let error = early(text).unwrap_err();
+        assert!(error.message().contains("`$b` is used and not declared"), "{text}: {error}");
+    }
+    early("query Q($b: Int) { ...F } fragment F on Query { a(x: $b) @skip(if: $b) }").unwrap();
+}
+
+#[test]
+fn the_library_finds_nothing_in_what_the_early_rules_have_passed() {
+    // Every mixture of three selections within and without fragments: what the early rules pass must leave nothing
+    // for the library's rule to multiply.
+    let schema = register(&model_of(&[], &|_| Shown::Visible), Purpose::Validate, 64).unwrap();
+    let fields = ["a: outbox", "a: pending", "a: outbox(x: 1)", "a: outbox(x: 1, y: 2)"];
+    let wraps = [
+        ("", ""),
+        ("... {", "}"),
+        ("... on Lag {", "}"),
+        ("... on Lag { ... {", "} }"),
+        ("... { ... on Lag {", "} }"),
+        ("... on Shape {", "}"),
+    ];
+    let selections: Vec<String> = fields
+        .iter()
+        .flat_map(|field| wraps.iter().map(move |(open, close)| format!("{open} {field} {close}")))
+        .chain(["...F".to_owned(), "...G".to_owned()])
+        .collect();
+    let mut passed = 0;
+    for first in &selections {
+        for second in &selections {
+            let mut text = format!("{{ lag {{ {first} {second} }} }}");
+            for (name, definition) in
+                [("F", "fragment F on Lag { a: outbox ...G }"), ("G", "fragment G on Lag { a: pending }")]
+            {
+                if text.contains(&format!("...{name}")) {
+                    text.push_str(definition);
+                }
+            }
+            let answer = futures_util::FutureExt::now_or_never(schema.execute(&*text)).unwrap();
+            let conflict = answer.errors.iter().any(|error| error.message.contains("conflict because"));
+            assert!(early(&text).is_err() || !conflict, "{text}: {:?}", answer.errors);
+            passed += usize::from(early(&text).is_ok());
+        }
+    }
+    assert!(passed > 50, "{passed}");
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
-use super::names::{self, Names};
+use super::names::Names;
 use crate::query::Collection;
 use crate::record::Json;
 use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar};
@@ -24,16 +24,10 @@ pub(super) enum Shown {
 /// Says how the field with this id is shown.
 pub(super) type Visibility<'a> = &'a dyn Fn(u32) -> Shown;
 
-/// Adds everything that `collection` brings to the schema. `reserved` says which type names belong to
-/// collections that are added before or after.
-pub(super) fn add(
-    model: &mut Model,
-    collection: &Collection,
-    shown: Visibility<'_>,
-    reserved: &dyn Fn(&str) -> bool,
-) {
-    let names = Names::of(collection);
-    let mut build = Build { model, names, shown, reserved, nested: BTreeMap::new(), groupable: Vec::new() };
+/// Adds everything that `collection` brings to the schema.
+pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<'_>) {
+    let (names, types) = (Names::of(collection), &collection.shape.type_names);
+    let mut build = Build { model, names, shown, types, groupable: Vec::new() };
     let row = build.row(&collection.shape.fields, &origin(collection));
     build.collect(&collection.shape.fields, &mut Vec::new(), Shown::Visible);
     build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
@@ -71,9 +65,8 @@ struct Build<'a> {
     model: &'a mut Model,
     names: Names<'a>,
     shown: Visibility<'a>,
-    reserved: &'a dyn Fn(&str) -> bool,
     /// Types of nested objects by their field's id.
-    nested: BTreeMap<u32, String>,
+    types: &'a BTreeMap<u32, String>,
     groupable: Vec<Leaf>,
 }
 
@@ -86,15 +79,6 @@ impl Build<'_> {
         TypeRef::named(self.names.derived(suffix))
     }
 
-    /// A name that no type has yet; `wanted` in all but the oddest cases.
-    fn free(&self, wanted: String) -> String {
-        let taken = |name: &str| self.model.get(name).is_some() || (self.reserved)(name);
-        if !taken(&wanted) {
-            return wanted;
-        }
-        (2..).map(|n: u32| format!("{wanted}{n}")).find(|name| !taken(name)).unwrap_or(wanted)
-    }
-
     /// The row's object type; returns a reference to it.
     fn row(&mut self, fields: &[Shaped], description: &str) -> TypeRef {
         let rest = "What is not published as a field of its own.";
@@ -104,19 +88,19 @@ impl Build<'_> {
             Field::new("_rest", TypeRef::named("JSON"), rest),
         ];
         let name = self.names.ty.to_owned();
-        members.splice(0..0, self.members(fields, &name, Shown::Visible));
+        members.splice(0..0, self.members(fields, Shown::Visible));
         self.model.insert(Type::new(name.clone(), description, Kind::Object(members)));
         TypeRef::named(name)
     }
 
-    fn members(&mut self, fields: &[Shaped], parent: &str, above: Shown) -> Vec<Field> {
+    fn members(&mut self, fields: &[Shaped], above: Shown) -> Vec<Field> {
         let mut members = Vec::with_capacity(fields.len());
         for field in fields {
             let shown = self.shown(field, above);
             if shown == Shown::Hidden {
                 continue;
             }
-            if let Some(ty) = self.output(field.id, &field.kind, &names::nested(parent, &field.name), shown) {
+            if let Some(ty) = self.output(field.id, &field.kind, shown) {
                 members.push(Field::new(field.name.as_str(), ty, described(field, shown)));
             }
         }
@@ -124,19 +108,18 @@ impl Build<'_> {
     }
 
     /// The type of a field; none when nothing of it is shown.
-    fn output(&mut self, id: u32, kind: &ShapedKind, nested: &str, shown: Shown) -> Option<TypeRef> {
+    fn output(&mut self, id: u32, kind: &ShapedKind, shown: Shown) -> Option<TypeRef> {
         match kind {
             ShapedKind::Scalar(scalar) => Some(TypeRef::named(scalar_name(*scalar))),
-            ShapedKind::List(item) => Some(self.output(id, item, nested, shown)?.list()),
+            ShapedKind::List(item) => Some(self.output(id, item, shown)?.list()),
             ShapedKind::Object(fields) | ShapedKind::Packed(fields) => {
-                let name = self.free(nested.to_owned());
-                let members = self.members(fields, &name, shown);
+                let name = self.types.get(&id)?.as_str();
+                let members = self.members(fields, shown);
                 if members.is_empty() {
                     return None;
                 }
                 let description = "A nested object of a row.";
-                self.model.insert(Type::new(name.as_str(), description, Kind::Object(members)));
-                self.nested.insert(id, name.clone());
+                self.model.insert(Type::new(name, description, Kind::Object(members)));
                 Some(TypeRef::named(name))
             }
         }
@@ -167,7 +150,7 @@ impl Build<'_> {
 
     /// The filter of an object; none when nothing of it can be filtered.
     fn filter(&mut self, fields: &[Shaped], ty: &str, above: Shown, root: bool) -> Option<TypeRef> {
-        let name = if root { self.names.derived("Filter") } else { self.free(format!("{ty}Filter")) };
+        let name = format!("{ty}Filter");
         let mut inputs = Vec::new();
         for field in fields {
             let shown = self.shown(field, above);
@@ -185,11 +168,9 @@ impl Build<'_> {
                     }
                     _ => "PresenceFilter".to_owned(),
                 })),
-                ShapedKind::Object(children) => self
-                    .nested
-                    .get(&field.id)
-                    .cloned()
-                    .and_then(|ty| self.filter(children, &ty, shown, false)),
+                ShapedKind::Object(children) => {
+                    self.types.get(&field.id).and_then(|ty| self.filter(children, ty, shown, false))
+                }
             };
             if let Some(ty) = ty {
                 inputs.push(Input::new(
@@ -227,7 +208,7 @@ impl Build<'_> {
                 ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) | ShapedKind::Packed(_) => None,
                 ShapedKind::Scalar(_) => Some(TypeRef::named("SortOrder")),
                 ShapedKind::Object(children) => {
-                    self.nested.get(&field.id).cloned().and_then(|ty| self.order(children, &ty, shown, false))
+                    self.types.get(&field.id).and_then(|ty| self.order(children, ty, shown, false))
                 }
             };
             if let Some(ty) = ty {
@@ -242,8 +223,7 @@ impl Build<'_> {
             let meta = TypeRef::named("RecordMetaOrder");
             inputs.push(Input::new("_record", meta, "Order by the record's envelope."));
         }
-        let name = if root { self.names.derived("Order") } else { self.free(format!("{ty}Order")) };
-        self.input(name, "What rows are ordered by; one field each.", inputs)
+        self.input(format!("{ty}Order"), "What rows are ordered by; one field each.", inputs)
     }
 
     fn input(&mut self, name: String, description: &str, inputs: Vec<Input>) -> Option<TypeRef> {

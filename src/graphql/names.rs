@@ -1,7 +1,6 @@
 //! Names that derive from a collection's two names: root fields and types. The only place that makes them.
 
 use crate::query::Collection;
-use crate::shape::TYPE_SUFFIXES;
 
 /// Root fields and types of one collection, from its field name (`orderClothing`) and type name
 /// (`OrderClothing`).
@@ -17,11 +16,6 @@ impl<'a> Names<'a> {
     /// Those of a collection.
     pub(super) fn of(collection: &'a Collection) -> Self {
         Names { field: &collection.field_name, ty: &collection.type_name }
-    }
-
-    /// Whether the name of a type is one of this collection's own.
-    pub(super) fn is_type(self, name: &str) -> bool {
-        name.strip_prefix(self.ty).is_some_and(|rest| rest.is_empty() || TYPE_SUFFIXES.contains(&rest))
     }
 
     /// The lookup field.
@@ -44,13 +38,6 @@ impl<'a> Names<'a> {
 pub(super) const BY_KEY: &str = "ByKey";
 /// Suffix of the aggregate field.
 pub(super) const AGGREGATE: &str = "Aggregate";
-
-/// The type of a nested object: parent type and field in PascalCase.
-pub(super) fn nested(parent: &str, field: &str) -> String {
-    let mut chars = field.chars();
-    let first = chars.next().map(|first| first.to_ascii_uppercase());
-    parent.chars().chain(first).chain(chars).collect()
-}
 
 /// Whether a root field that begins with a collection's name and ends so belongs to the collection.
 pub(super) fn is_root_suffix(rest: &str) -> bool {

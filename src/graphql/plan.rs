@@ -58,20 +58,15 @@ impl Node {
         Ok(filled)
     }
 
-    /// The field as publishing reads it. `__typename` carries the type's name as its argument `is`.
+    /// The field as publishing reads it.
     ///
     /// # Errors
     /// As [`Node::filled`].
     pub(super) fn selected(&self, variables: &Variables) -> Result<Selected> {
-        let arguments = if &*self.name == "__typename" {
-            vec![("is".to_owned(), Json::String(self.parent.to_string()))]
-        } else {
-            self.filled(variables)?
-        };
         Ok(Selected {
             response_key: self.key.to_string(),
             name: self.name.to_string(),
-            arguments,
+            arguments: self.filled(variables)?,
             children: self.children.iter().map(|child| child.selected(variables)).collect::<Result<_>>()?,
         })
     }

@@ -239,12 +239,8 @@ impl Preparer {
     /// The management part with these collections.
     pub(super) fn model(&self, collections: &[Visible]) -> Model {
         let mut model = self.management.clone();
-        let reserved = |name: &str| {
-            matches!(name, "Int" | "Float" | "String" | "Boolean" | "ID")
-                || collections.iter().any(|(collection, _)| Names::of(collection).is_type(name))
-        };
         for (collection, scope) in collections {
-            collection::add(&mut model, collection, &|id| shown(scope, id), &reserved);
+            collection::add(&mut model, collection, &|id| shown(scope, id));
         }
         model
     }

@@ -11,6 +11,7 @@
 mod differential;
 mod figures;
 mod live;
+mod upgrade;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

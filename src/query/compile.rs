@@ -72,12 +72,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn typename(&self, selected: &Selected, suffix: &str) -> String {
-        selection::typename(selected, &format!("{}{suffix}", self.collection.type_name))
+    fn typename(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.collection.type_name)
     }
 
     fn row(&mut self, type_name: &str, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
-        selection::row(&self.collection.shape.fields, type_name, children, &mut self.shown)
+        selection::row(&self.collection.shape, type_name, children, &mut self.shown)
     }
 
     fn own_row(&mut self, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
@@ -123,7 +123,7 @@ impl<'a> Compiler<'a> {
         let mut fields = Vec::with_capacity(self.selected.children.len());
         for child in &self.selected.children {
             let what = match child.name.as_str() {
-                "__typename" => ConnectionField::Typename(self.typename(child, "Connection")),
+                "__typename" => ConnectionField::Typename(self.typename("Connection")),
                 "nodes" => ConnectionField::Nodes(self.own_row(&child.children)?),
                 "edges" => ConnectionField::Edges(self.edges(&child.children)?),
                 "pageInfo" => ConnectionField::PageInfo(page_info(&child.children)?),
@@ -139,7 +139,7 @@ impl<'a> Compiler<'a> {
         let mut fields = Vec::with_capacity(children.len());
         for child in children {
             let field = match child.name.as_str() {
-                "__typename" => EdgeField::Typename(self.typename(child, "Edge")),
+                "__typename" => EdgeField::Typename(self.typename("Edge")),
                 "node" => EdgeField::Node(self.own_row(&child.children)?),
                 "cursor" => EdgeField::Cursor,
                 name => return Err(selection::unknown(name)),
@@ -197,7 +197,7 @@ impl<'a> Compiler<'a> {
         let mut fields = Vec::with_capacity(self.selected.children.len());
         for child in &self.selected.children {
             let figure = match child.name.as_str() {
-                "__typename" => Figure::Typename(self.typename(child, "Aggregate")),
+                "__typename" => Figure::Typename(self.typename("Aggregate")),
                 "count" => Figure::Count,
                 "group" => Figure::Group(self.group(&child.children, &grouped)),
                 "countDistinct" => {
@@ -217,7 +217,7 @@ impl<'a> Compiler<'a> {
     fn group(&self, children: &[Selected], grouped: &[String]) -> Vec<(String, GroupField)> {
         let field = |child: &Selected| match grouped.iter().position(|name| *name == child.name) {
             Some(place) => GroupField::Value(place),
-            None if child.name == "__typename" => GroupField::Typename(self.typename(child, "Group")),
+            None if child.name == "__typename" => GroupField::Typename(self.typename("Group")),
             None => GroupField::Absent,
         };
         children.iter().map(|child| (child.response_key.clone(), field(child))).collect()
@@ -227,7 +227,7 @@ impl<'a> Compiler<'a> {
         let mut arguments = Vec::with_capacity(children.len());
         for child in children {
             let argument = if child.name == "__typename" {
-                Argument::Typename(self.typename(child, suffix))
+                Argument::Typename(self.typename(suffix))
             } else {
                 let field = self.leaf(&child.name)?;
                 let number = matches!(field.scalar, Scalar::Int | Scalar::BigInt | Scalar::Float);
@@ -268,7 +268,7 @@ impl<'a> Compiler<'a> {
         let mut fields = Vec::with_capacity(self.selected.children.len());
         for child in &self.selected.children {
             let field = match child.name.as_str() {
-                "__typename" => ChangeField::Typename(self.typename(child, "Change")),
+                "__typename" => ChangeField::Typename(self.typename("Change")),
                 "cursor" => ChangeField::Cursor,
                 "op" => ChangeField::Op,
                 "key" => ChangeField::Key,

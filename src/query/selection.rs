@@ -1,11 +1,11 @@
 //! What of a row is shown: a selection resolved against the published shape. Made once for a field, used for
 //! rows, lists within rows, and images of changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::query::{ColumnRef, Selected, resolve};
-use crate::shape::{Field, Kind, Scalar};
+use crate::shape::{Field, Kind, Published, Scalar};
 
 /// The GraphQL type of `_record`.
 const RECORD_TYPE: &str = "RecordMeta";
@@ -72,48 +72,60 @@ pub enum MetaField {
     Rescued,
 }
 
-/// Resolves the selection of a row.
+/// Resolves the selection of a row of the type `type_name`.
 pub(super) fn row(
-    fields: &[Field],
+    shape: &Published,
     type_name: &str,
     selected: &[Selected],
     shown: &mut BTreeSet<u32>,
 ) -> Result<Vec<Node>> {
-    nodes(fields, type_name, selected, true, shown)
+    Reader { types: &shape.type_names, shown }.nodes(&shape.fields, type_name, selected, true)
 }
 
-fn nodes(
-    fields: &[Field],
-    type_name: &str,
-    selected: &[Selected],
-    root: bool,
-    shown: &mut BTreeSet<u32>,
-) -> Result<Vec<Node>> {
-    let mut nodes = Vec::with_capacity(selected.len());
-    for member in selected {
-        let what = match member.name.as_str() {
-            "__typename" => What::Typename(typename(member, type_name)),
-            resolve::RECORD if root => What::Record(record(&member.children)?),
-            "_rest" if root && resolve::named(fields, "_rest").is_none() => What::Rest,
-            name => {
-                let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
-                shown.insert(field.id);
-                let form = form(&field.kind, &nested(type_name, name), &member.children, shown)?;
-                What::Field { id: field.id, name: field.name.clone(), form }
-            }
-        };
-        nodes.push(Node { key: member.response_key.clone(), what });
+struct Reader<'a> {
+    types: &'a BTreeMap<u32, String>,
+    shown: &'a mut BTreeSet<u32>,
+}
+
+impl Reader<'_> {
+    fn nodes(
+        &mut self,
+        fields: &[Field],
+        type_name: &str,
+        selected: &[Selected],
+        root: bool,
+    ) -> Result<Vec<Node>> {
+        let mut nodes = Vec::with_capacity(selected.len());
+        for member in selected {
+            let what = match member.name.as_str() {
+                "__typename" => What::Typename(type_name.to_owned()),
+                resolve::RECORD if root => What::Record(record(&member.children)?),
+                "_rest" if root && resolve::named(fields, "_rest").is_none() => What::Rest,
+                name => {
+                    let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
+                    self.shown.insert(field.id);
+                    let form = self.form(field.id, &field.kind, &member.children)?;
+                    What::Field { id: field.id, name: field.name.clone(), form }
+                }
+            };
+            nodes.push(Node { key: member.response_key.clone(), what });
+        }
+        Ok(nodes)
     }
-    Ok(nodes)
-}
 
-fn form(kind: &Kind, type_name: &str, children: &[Selected], shown: &mut BTreeSet<u32>) -> Result<Form> {
-    Ok(match kind {
-        Kind::Scalar(scalar) => Form::Scalar(*scalar),
-        Kind::List(item) => Form::List(Box::new(form(item, type_name, children, shown)?)),
-        Kind::Object(fields) => Form::Object(nodes(fields, type_name, children, false, shown)?),
-        Kind::Packed(fields) => Form::Packed(nodes(fields, type_name, children, false, shown)?),
-    })
+    fn form(&mut self, id: u32, kind: &Kind, children: &[Selected]) -> Result<Form> {
+        Ok(match kind {
+            Kind::Scalar(scalar) => Form::Scalar(*scalar),
+            Kind::List(item) => Form::List(Box::new(self.form(id, item, children)?)),
+            Kind::Object(fields) => Form::Object(self.nested(id, fields, children)?),
+            Kind::Packed(fields) => Form::Packed(self.nested(id, fields, children)?),
+        })
+    }
+
+    fn nested(&mut self, id: u32, fields: &[Field], children: &[Selected]) -> Result<Vec<Node>> {
+        let type_name = self.types.get(&id).map_or("", String::as_str);
+        self.nodes(fields, type_name, children, false)
+    }
 }
 
 fn record(selected: &[Selected]) -> Result<Vec<Meta>> {
@@ -130,19 +142,6 @@ fn record(selected: &[Selected]) -> Result<Vec<Meta>> {
         members.push(Meta { key: member.response_key.clone(), what });
     }
     Ok(members)
-}
-
-/// The name of the type that a `__typename` stands in; who has numbered it says so in the argument `is`.
-pub(super) fn typename(selected: &Selected, derived: &str) -> String {
-    let given = selected.arguments.iter().find(|(name, _)| name == "is").map(|(_, value)| value);
-    given.and_then(|name| name.as_str()).unwrap_or(derived).to_owned()
-}
-
-/// The type of a nested object: parent type and field in PascalCase.
-fn nested(parent: &str, field: &str) -> String {
-    let mut chars = field.chars();
-    let first = chars.next().map(|first| first.to_ascii_uppercase());
-    parent.chars().chain(first).chain(chars).collect()
 }
 
 /// The error for a field that is not there.

@@ -20,11 +20,11 @@ mod tests;
 pub use conform::conform;
 pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
-pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, type_names};
+pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, name_types, own_types};
 pub use sightings::{Sighting, Sightings};
 pub use structure::fingerprint;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +93,9 @@ pub struct Published {
     pub last_field_id: u32,
     /// The root's fields.
     pub fields: Vec<Field>,
+    /// The GraphQL type of every nested object, by its field's id, given once.
+    #[serde(default)]
+    pub type_names: BTreeMap<u32, String>,
 }
 
 /// One value of a row's column.

@@ -1,7 +1,7 @@
 //! Names: from source keys and categories to GraphQL. A name is given once; nothing here may depend on
 //! anything but its arguments, so that a name can be found again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Field, Kind, Published};
 
@@ -193,7 +193,7 @@ fn numbered(name: String, from: &mut u64, taken: impl Fn(&str) -> bool) -> Strin
 /// Gives names to the new fields of one object.
 #[derive(Debug, Default)]
 pub(super) struct Namer {
-    taken: std::collections::BTreeSet<String>,
+    taken: BTreeSet<String>,
     /// The next number of a name that is taken; keeps ten thousand equal names from being counted from 2
     /// each.
     next: BTreeMap<String, u64>,
@@ -242,30 +242,49 @@ fn with_number(base: &str, number: u64) -> (String, String) {
     (field, ty)
 }
 
-/// The type name of every nested object, by the id of its field: the parent's type and the field's name in
-/// Pascal case. Names are given in the order of ids, which never change, so a name that was given stays; one
-/// that is taken, reserved or derived from the collection's own is numbered.
-pub fn type_names(
-    published: &Published,
-    type_name: &str,
-    taken: &dyn Fn(&str) -> bool,
-) -> BTreeMap<u32, String> {
+/// `pull_request` as `PullRequest`.
+fn words(name: &str) -> String {
+    let words: String = name.split('_').map(pascal).collect();
+    if words.is_empty() { "Field".to_owned() } else { words }
+}
+
+/// The names of a type and of those that derive from it: all of them must be free for it to be given.
+fn with_derived(name: &str) -> [String; 3] {
+    [name.to_owned(), format!("{name}Filter"), format!("{name}Order")]
+}
+
+/// Names the types of nested objects that have none yet: the parent's type and the field's name in Pascal case,
+/// numbered when that or what derives from it is reserved, of the collection itself, or `taken`. Returns what has
+/// been given, derived names included.
+pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut parents: BTreeMap<u32, (Option<u32>, &str)> = BTreeMap::new();
     collect(&published.fields, None, &mut parents);
-    let mut names: BTreeMap<u32, String> = BTreeMap::new();
-    let mut given: std::collections::BTreeSet<String> = std::iter::once(type_name.to_owned()).collect();
-    given.extend(TYPE_SUFFIXES.iter().map(|suffix| format!("{type_name}{suffix}")));
+    let names = &mut published.type_names;
+    let mut given: BTreeSet<String> = names.values().flat_map(|name| with_derived(name)).collect();
+    given.extend(own_types(type_name));
+    let mut new = Vec::new();
+    let mut next: BTreeMap<String, u64> = BTreeMap::new();
     // A parent has its id before its children, so its name is known when theirs is made.
     for (id, (parent, name)) in parents {
+        if names.contains_key(&id) {
+            continue;
+        }
         let parent = parent.and_then(|id| names.get(&id)).map_or(type_name, String::as_str);
-        let wanted = format!("{parent}{}", pascal(name));
+        let wanted = format!("{parent}{}", words(name));
         let refused = |name: &str| given.contains(name) || RESERVED_TYPES.contains(&name) || taken(name);
-        let name = numbered(wanted, &mut 2, refused);
-        given.insert(name.clone());
-        given.extend(["Filter", "Order"].map(|suffix| format!("{name}{suffix}")));
+        let refused = |name: &str| with_derived(name).iter().any(|name| refused(name));
+        let name = numbered(wanted.clone(), next.entry(wanted).or_insert(2), refused);
+        new.extend(with_derived(&name));
+        given.extend(with_derived(&name));
         names.insert(id, name);
     }
-    names
+    new
+}
+
+/// The type of a collection with those that derive from it.
+pub fn own_types(type_name: &str) -> impl Iterator<Item = String> {
+    std::iter::once(type_name.to_owned())
+        .chain(TYPE_SUFFIXES.iter().map(move |suffix| format!("{type_name}{suffix}")))
 }
 
 fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32, (Option<u32>, &'a str)>) {
@@ -363,9 +382,19 @@ mod tests {
             object(3, "edge", Vec::new()),
             object(4, "_x_y", Vec::new()),
         ];
-        let published = Published { version: 1, last_field_id: 6, fields };
-        let names = type_names(&published, "Row1", &|name| name == "Row1_X_y");
-        let names: Vec<_> = names.values().map(String::as_str).collect();
-        assert_eq!(names, ["Row1A", "Row1ABC", "Row1Edge2", "Row1_X_y2", "Row1AB", "Row1ABC2"]);
+        let mut published = Published { version: 1, last_field_id: 6, fields, ..Published::default() };
+        let new = name_types(&mut published, "Row1", &|name| name == "Row1XYOrder");
+        let names = |published: &Published| published.type_names.values().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&published), ["Row1A", "Row1ABC", "Row1Edge2", "Row1XY2", "Row1AB", "Row1ABC2"]);
+        assert!(new.len() == 18 && new.contains(&"Row1ABC2Filter".to_owned()), "{new:?}");
+        // What has a name keeps it, whatever is taken now, and what comes later keeps off what derives from it.
+        published.fields.extend([object(7, "aFilter", Vec::new()), object(8, "pull_request", Vec::new())]);
+        published.fields.push(object(9, "__", Vec::new()));
+        let new = name_types(&mut published, "Row1", &|name| name == "Row1A");
+        assert!(
+            names(&published)
+                .ends_with(&["Row1AFilter2", "Row1PullRequest", "Row1Field2"].map(str::to_owned))
+        );
+        assert_eq!(new.len(), 9);
     }
 }

@@ -205,7 +205,16 @@ fn is_sound(published: &Published) {
 }
 
 /// `next` says of every field what `previous` said, or more.
+fn is_object(kind: &Kind) -> bool {
+    match kind {
+        Kind::Scalar(_) => false,
+        Kind::List(item) => is_object(item),
+        Kind::Object(_) | Kind::Packed(_) => true,
+    }
+}
+
 fn only_grows(previous: &Published, next: &Published) {
+    assert!(previous.type_names.iter().all(|(id, name)| next.type_names.get(id) == Some(name)));
     for field in previous.fields() {
         let later = next.field(field.id).unwrap();
         assert_eq!((&field.key, &field.path, &field.name), (&later.key, &later.path, &later.name));
@@ -283,6 +292,7 @@ proptest! {
                 prop_assert_eq!(next.version, published.version + 1);
                 only_grows(&published, &next);
                 published = next;
+                name_types(&mut published, "Row", &|_| false);
             }
             is_sound(&published);
             prop_assert!(published.columns().len() <= limits.columns_max);
@@ -294,8 +304,10 @@ proptest! {
         for source in &documents {
             nothing_is_lost(&published, source);
         }
-        let names = type_names(&published, "Row", &|_| false);
-        prop_assert_eq!(names.values().collect::<HashSet<_>>().len(), names.len());
+        let names = published.type_names.values().collect::<HashSet<_>>();
+        prop_assert_eq!(names.len(), published.type_names.len());
+        let named = |field: &Field| !is_object(&field.kind) || published.type_names.contains_key(&field.id);
+        prop_assert!(published.fields().all(named));
         let text = serde_json::to_string(&published).unwrap();
         prop_assert_eq!(serde_json::from_str::<Published>(&text).unwrap(), published);
     }

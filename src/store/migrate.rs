@@ -15,6 +15,8 @@ mod m0002_collections;
 mod m0003_claimed_at;
 #[path = "../../migrations/m0004_sightings.rs"]
 mod m0004_sightings;
+#[path = "../../migrations/m0005_type_names.rs"]
+mod m0005_type_names;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -28,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_collections::Migration),
             Box::new(m0003_claimed_at::Migration),
             Box::new(m0004_sightings::Migration),
+            Box::new(m0005_type_names::Migration),
         ]
     }
 }

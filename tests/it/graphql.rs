@@ -244,3 +244,60 @@ async fn a_subscription_has_one_root_field_which_may_stand_in_a_fragment() {
     app.source("garden/plant/greenhouse/4", &json!({"name": "Oak", "height": 900.5})).await;
     changes.next_where(|change| change.to_string().contains("Oak")).await;
 }
+
+/// The type of `item` in a row of `shopOrder`, as each way to ask says it; they must all say the same.
+async fn type_of_item(app: &TestApp, token: &str, other: &str) -> String {
+    let alone = "{ shopOrder { nodes { item { __typename } } } }".to_owned();
+    let both = format!("{{ shopOrder {{ nodes {{ item {{ __typename }} }} }} {other} {{ totalCount }} }}");
+    let mut said = Vec::new();
+    for query in [alone, both] {
+        let data = app.data_as(token, &query).await;
+        said.push(data["shopOrder"]["nodes"][0]["item"]["__typename"].as_str().unwrap().to_owned());
+    }
+    let fields = "{ __type(name: \"ShopOrder\") { fields { name type { name } } } }";
+    let fields = app.data_as(token, fields).await;
+    let fields = fields["__type"]["fields"].as_array().unwrap();
+    let item = fields.iter().find(|field| field["name"] == "item").unwrap();
+    said.push(item["type"]["name"].as_str().unwrap().to_owned());
+    let name = said[0].clone();
+    assert!(said.iter().all(|said| *said == name), "{said:?}");
+    // As the condition of a fragment, and as the beginning of its filter's name.
+    let query = format!(
+        "query($w: {name}Filter) {{
+            shopOrder(where: {{item: $w}}) {{ nodes {{ item {{ ... on {name} {{ sku }} }} }} }} }}"
+    );
+    let data = app.data_as(token, &query).await;
+    assert_eq!(data["shopOrder"]["nodes"][0]["item"]["sku"], "a");
+    name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_type_of_a_nested_object_has_one_name_whatever_else_there_is() {
+    let order = ("shop/order/web/1", json!({"item": {"sku": "a", "pull_request": {"n": 1}}}));
+    let item = ("shop/order_item/web/1", json!({"sku": "b"}));
+    for (pair, nested, other) in [
+        ([&order, &item], "ShopOrderItem", "shopOrderItem2"),
+        ([&item, &order], "ShopOrderItem2", "shopOrderItem"),
+    ] {
+        let mut app = TestApp::start(Backend::Embedded).await;
+        for (path, document) in pair {
+            app.source(path, document).await;
+            app.settled().await;
+            if *path == order.0 {
+                assert_eq!(type_of_item(&app, &app.admin(), "lag: shopOrder").await, nested);
+            }
+        }
+        for again in [false, true] {
+            for token in [app.admin(), app.token("consumer", json!({}))] {
+                assert_eq!(type_of_item(&app, &token, other).await, nested);
+            }
+            let query = "{ shopOrder { nodes { item { pull_request { __typename } } } } }";
+            let data = app.data(query).await;
+            let ty = &data["shopOrder"]["nodes"][0]["item"]["pull_request"]["__typename"];
+            assert_eq!(*ty, format!("{nested}PullRequest"));
+            if !again {
+                app = app.restart().await;
+            }
+        }
+    }
+}

@@ -14,13 +14,12 @@ use async_graphql::parser::types::OperationType;
 use super::coerce::{self, Variables};
 use super::collection::{self, Shown};
 use super::model::{self, Model};
-use super::names::Names;
 use super::plan::{self, Node};
 use super::schema::{Purpose, register};
 use super::sdl;
 use crate::query::Collection;
 use crate::record::Json;
-use crate::shape::{Field, Kind, Published, Scalar};
+use crate::shape::{Field, Kind, Published, Scalar, name_types, own_types};
 
 pub(super) fn field(id: u32, name: &str, kind: Kind) -> Field {
     let (key, path) = (name.to_owned(), format!("/{name}"));
@@ -40,6 +39,8 @@ pub(super) fn orders() -> Collection {
         field(7, "items", Kind::List(Box::new(Kind::Object(item)))),
         field(10, "labels", Kind::List(Box::new(Kind::Scalar(Scalar::String)))),
     ];
+    let mut shape = Published { version: 1, last_field_id: 10, fields, ..Published::default() };
+    name_types(&mut shape, "OrderClothing", &|_| false);
     Collection {
         id: 7,
         category: "order".into(),
@@ -47,15 +48,14 @@ pub(super) fn orders() -> Collection {
         field_name: "orderClothing".into(),
         type_name: "OrderClothing".into(),
         generation: 1,
-        shape: Arc::new(Published { version: 1, last_field_id: 10, fields }),
+        shape: Arc::new(shape),
     }
 }
 
 pub(super) fn model_of(collections: &[Collection], shown: &dyn Fn(u32) -> Shown) -> Model {
     let mut model = Model::management().unwrap();
     for collection in collections {
-        let reserved = |name: &str| collections.iter().any(|other| Names::of(other).is_type(name));
-        collection::add(&mut model, collection, shown, &reserved);
+        collection::add(&mut model, collection, shown);
     }
     model
 }
@@ -184,7 +184,9 @@ fn names_that_meet_are_numbered() {
     let twice = |a: u32, b: u32| vec![field(a, "pair", inner()), field(b, "Pair", inner())];
     let mut fields = vec![field(11, "filter", inner()), field(12, "connection", inner())];
     fields.extend(twice(13, 14));
-    first.shape = Arc::new(Published { version: 1, last_field_id: 20, fields });
+    let mut shape = Published { version: 1, last_field_id: 20, fields, ..Published::default() };
+    name_types(&mut shape, &first.type_name, &|name| own_types("OrderClothingPair").any(|own| own == name));
+    first.shape = Arc::new(shape);
     let mut second = orders();
     second.field_name = "orderClothingPair".into();
     second.type_name = "OrderClothingPair".into();

@@ -78,7 +78,7 @@ pub(super) fn orders() -> Collection {
         field_name: "orderClothing".into(),
         type_name: "OrderClothing".into(),
         generation: 1,
-        shape: Arc::new(Published { version: 1, last_field_id: 31, fields }),
+        shape: Arc::new(Published { version: 1, last_field_id: 31, fields, ..Published::default() }),
     }
 }
 

@@ -1,16 +1,16 @@
 //! What a batch's documents look like: structures merged into their collection's shape, and whatever that
 //! uncovers published, in the caller's transaction. Documents of known structure cost one look into a set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Applied, Learned, RowEffect, ddl};
 use crate::error::{Code, Error, Result};
 use crate::query::Collection;
-use crate::shape::{FIELD_SUFFIXES, Published, Shape, Structure, TYPE_SUFFIXES, collection_names};
+use crate::shape::{FIELD_SUFFIXES, Published, Shape, Structure, collection_names, name_types, own_types};
 use crate::store::Store;
 use crate::store::catalog;
-use crate::store::db::{Dialect, Tx};
+use crate::store::db::{Dialect, Tx, Type};
 
 /// Effects on one collection, in the order of their partition.
 pub(super) struct Batch<'a> {
@@ -169,8 +169,7 @@ impl Cover<'_> {
         // Another node may take the name, or make the collection, at the same moment.
         for _ in 0..NAME_TRIES {
             let taken = self.taken().await?;
-            let (field_name, type_name) =
-                collection_names(kind.0, kind.1, &|name| taken.iter().any(|taken| taken == name));
+            let (field_name, type_name) = collection_names(kind.0, kind.1, &|name| taken.contains(name));
             let params = [
                 kind.0.into(),
                 kind.1.into(),
@@ -181,6 +180,7 @@ impl Cover<'_> {
             let rows = self.tx.query(CREATE, &params).await?;
             if let Some(row) = rows.first() {
                 let id = row.i64(0)?;
+                self.claim(id, own_types(&type_name)).await?;
                 let shape = Arc::<Published>::default();
                 let text = Shape::default().to_text();
                 self.tx
@@ -209,17 +209,40 @@ impl Cover<'_> {
         Err(Error::new(Code::Unavailable, "a new collection's name was taken meanwhile; try again"))
     }
 
-    /// Names that collections have, with those that derive from them.
-    async fn taken(&mut self) -> Result<Vec<String>> {
-        let mut taken = Vec::new();
-        for row in self.tx.query("select field_name, type_name from collection", &[]).await? {
-            let (field, ty) = (row.text(0)?, row.text(1)?);
-            taken.push(field.to_owned());
-            taken.push(ty.to_owned());
+    /// Names of root fields and types that have been given, with those that derive from them.
+    async fn taken(&mut self) -> Result<BTreeSet<String>> {
+        let mut taken = BTreeSet::new();
+        for row in self.tx.query("select field_name from collection", &[]).await? {
+            let field = row.text(0)?;
+            taken.insert(field.to_owned());
             taken.extend(FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}")));
-            taken.extend(TYPE_SUFFIXES.iter().map(|suffix| format!("{ty}{suffix}")));
+        }
+        for row in self.tx.query("select name from type_name", &[]).await? {
+            taken.insert(row.text(0)?.to_owned());
         }
         Ok(taken)
+    }
+
+    /// Takes names of types for a collection, for ever.
+    async fn claim(&mut self, id: i64, names: impl Iterator<Item = String>) -> Result<()> {
+        let rows: Vec<Vec<_>> = names.map(|name| vec![name.into(), id.into()]).collect();
+        let all = rows.len() as u64;
+        let columns = [("name", Type::Text), ("collection_id", Type::Int)];
+        if self.tx.insert_many("type_name", &columns, rows, "on conflict do nothing").await? == all {
+            return Ok(());
+        }
+        Err(Error::new(Code::Unavailable, "the name of a type was taken meanwhile; try again"))
+    }
+
+    /// Names the types of objects that are published for the first time.
+    async fn name_types(&mut self, collection: &Collection, next: &mut Published) -> Result<()> {
+        let mut named = next.clone();
+        if name_types(&mut named, &collection.type_name, &|_| false).is_empty() {
+            return Ok(());
+        }
+        let taken = self.taken().await?;
+        let new = name_types(next, &collection.type_name, &|name| taken.contains(name));
+        self.claim(collection.id, new.into_iter()).await
     }
 
     /// Merges the structures, and publishes what they uncover. The collection's row is locked.
@@ -237,6 +260,7 @@ impl Cover<'_> {
         let limits = self.store.catalog.limits();
         if let Some(mut next) = merged.publish(&previous, &limits.shape) {
             next.version = previous.version + 1;
+            self.name_types(&state.collection, &mut next).await?;
             // The old version keeps what it published; what was merged goes on with the new one.
             let sql = "update shape_version set shape = '' where collection_id = $1 and version = $2";
             self.tx.execute(sql, &[id.into(), previous.version.into()]).await?;

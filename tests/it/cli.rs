@@ -400,8 +400,7 @@ async fn a_server_is_asked_for_schema_dead_letters_and_conservation() {
     let stand = Stand::new(Backend::Embedded);
     let (server, place) = (stand.start(), place());
     let (url, token) = (server.url.as_str(), stand.token());
-    let data = stand.data();
-    let data = data.to_str().unwrap();
+    let data = stand.path("data");
     fs::write(place.path().join("o.ndjson"), "{\"lane\":\"a\"}\n").unwrap();
     let order = ["source", "o.ndjson", "--category", "order", "--subcategory", "clothing", "--source", "web"];
     let said = run(place.path(), &[&order[..], &["--url", url, "--token", &token]].concat());
@@ -441,7 +440,9 @@ async fn a_server_is_asked_for_schema_dead_letters_and_conservation() {
     let rule = |field: &str| {
         let text = format!("allow(user: User, \"read\", row: OrderClothing) if row.{field} = user.lane;\n");
         fs::write(rules.join("own.polar"), text).unwrap();
-        run(place.path(), &["policy", "check", "--policies", "rules", "--data", data])
+        let mut command = wellspring(place.path(), &["policy", "check", "--policies", "rules", "--data"]);
+        command.arg(&data).env("WELLSPRING_AUTH__KEY_FILE", stand.path("signing.key"));
+        ended(command)
     };
     assert_eq!(rule("lane").code, 0);
     let said = rule("lain");

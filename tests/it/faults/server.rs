@@ -113,9 +113,9 @@ impl Stand {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
-    /// The data directory of its servers.
-    pub fn data(&self) -> std::path::PathBuf {
-        self.directory.path().join("data")
+    /// What stands in its directory under this name: `data`, `signing.key`.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
     }
 
     /// The configuration and the key of its servers, to read their database beside them.

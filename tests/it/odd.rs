@@ -23,10 +23,13 @@ const REFUSED: &[(&str, &str, u16, &str, &str)] = &[
 on_every_backend! {
     async fn what_is_no_record_is_refused_by_name(backend) {
         let app = TestApp::start_with(backend, |config| config.sourcing.record_bytes_max = 10_000).await;
-        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        let list = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        let deep = format!(r#"{{"a":{list}}}"#);
         let large = json!({"x": "y".repeat(20_000)}).to_string();
         let long = [
             ("application/json", deep.as_str(), 413, "TOO_LARGE", "nests deeper than 100"),
+            // What it becomes is one level deeper than it is.
+            ("application/json", list.as_str(), 413, "TOO_LARGE", "nests deeper than 99"),
             ("application/json", large.as_str(), 413, "TOO_LARGE", "`sourcing.record_bytes_max`"),
         ];
         for (media_type, body, status, code, says) in REFUSED.iter().chain(&long) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Answer, Settings, print, runtime};
 use crate::error::Result;
 use crate::http::auth::Keys;
-use crate::provisioning::{Finding, Report, verify};
+use crate::provisioning::{Finding, Report, Unchecked, verify};
 use crate::store::Store;
 use crate::telemetry::Clock;
 
@@ -21,12 +21,31 @@ pub(super) fn run(settings: &Settings) -> Result<Answer> {
 }
 
 fn text(report: &Report) -> String {
-    let Report { records, settled, pending, parked, unaccounted, broken } = report;
+    let Report { records, settled, pending, parked, .. } = report;
     let mut out = format!("records {records}: settled {settled}, pending {pending}, parked {parked}\n");
-    for (title, findings) in [("unaccounted", unaccounted), ("broken", broken)] {
+    for (title, findings) in [
+        ("unaccounted", &report.unaccounted),
+        ("phantom", &report.phantoms),
+        ("disordered", &report.disordered),
+        ("broken", &report.broken),
+    ] {
         for Finding { record_id, key, what } in findings {
-            let _ = writeln!(out, "{title} {record_id} {key}: {what}");
+            out.push_str(title);
+            if let Some(id) = record_id {
+                let _ = write!(out, " {id}");
+            }
+            if let Some(key) = key {
+                let _ = write!(out, " {key}");
+            }
+            let _ = writeln!(out, ": {what}");
         }
+    }
+    for Unchecked { plugin, state, records } in &report.unchecked {
+        let _ = writeln!(
+            out,
+            "unchecked plugin `{plugin}`, {state}: it is not in this configuration, and {records} records may be \
+             its own; give the server's --config"
+        );
     }
     if report.is_sound() {
         out.push_str("nothing is lost, lineage holds\n");

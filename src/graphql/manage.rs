@@ -110,6 +110,12 @@ async fn other(
         "sourceMany" => source_many(services, context, arguments.object("input")).await,
         "retract" => retract(services, context, node, arguments.object("input")).await,
         "redrive" => redrive(services, context, arguments).await,
+        "enablePlugin" => {
+            services.provisioning.enable_plugin(&context.actor, &arguments.required("name")?).await
+        }
+        "disablePlugin" => {
+            services.provisioning.disable_plugin(&context.actor, &arguments.required("name")?).await
+        }
         name => Err(Error::internal(format!("no resolver for the field {name}"))),
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::plugin::{Effect, Hook, Plugin, Subject};
 use crate::record::{Draft, Json, Limits, Record, parse};
+use crate::store::ledger::Registered;
 use crate::store::rows::RowEffect;
 
 /// Below this many bytes of documents a batch is decided where it is: handing it over costs more.
@@ -22,8 +23,8 @@ pub(super) struct Known {
     pub plugin: Arc<dyn Plugin>,
     /// Its number in the ledger.
     pub id: i64,
-    /// Records taken in before belong to it only by replay.
-    pub enabled_from: i64,
+    /// Which records are its own by the time they were taken in; `None` for one that waits at it already.
+    pub owner: Option<Arc<Registered>>,
 }
 
 impl Known {
@@ -32,7 +33,8 @@ impl Known {
     pub(super) fn claims(&self, subject: &Subject<'_>) -> bool {
         let matching = || catch_unwind(AssertUnwindSafe(|| self.plugin.matches(subject)));
         // A predicate that panics must not hide the record: it is asked to decide, and fails there with a reason.
-        subject.record.draft.ingested_at >= self.enabled_from && matching().unwrap_or(true)
+        let at = subject.record.draft.ingested_at;
+        self.owner.as_ref().is_none_or(|owner| owner.owns(at)) && matching().unwrap_or(true)
     }
 }
 

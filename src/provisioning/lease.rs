@@ -67,8 +67,13 @@ impl Leases {
         self.adopt(all);
         let shared = store.db.dialect() == Dialect::Postgres;
         let renew = self.renewal_due(inner, now);
-        let left_over =
-            self.held.len() >= self.share && all.iter().any(|a| a.free && self.fence(a.p).is_none());
+        let some_free = all.iter().any(|a| a.free && self.fence(a.p).is_none());
+        let look = renew || some_free || !self.taken_over;
+        // A node that lacks a plugin could not settle as others do, and must not count as one that shares the work.
+        if self.role == Role::Worker && look && !inner.has_all_plugins().await? {
+            return self.give_back(inner).await;
+        }
+        let left_over = self.held.len() >= self.share && some_free;
         if !shared {
             self.share = all.len();
         } else if renew || left_over {
@@ -95,6 +100,11 @@ impl Leases {
         }
         store.take(self.role, &wanted, &self.owner, lease_ms, force, now).await?;
         self.taken_over = true;
+        // Again: a change before the taking may have come after the look, and one after it takes these leases away.
+        if self.role == Role::Worker && !inner.has_all_plugins().await? {
+            store.give_back(self.role, &wanted, &self.owner).await?;
+            return self.give_back(inner).await;
+        }
         *all = store.partition_states(self.role, now).await?;
         self.adopt(all);
         Ok(())

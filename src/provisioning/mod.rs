@@ -19,10 +19,10 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use verify::{Finding, Report, verify};
+pub use verify::{Finding, Report, Unchecked, verify};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OnceCell};
@@ -33,11 +33,15 @@ use crate::error::{Error, Result};
 use crate::plugin::{self, Plugin};
 use crate::policy;
 use crate::store::Store;
+use crate::store::db::Dialect;
 use crate::store::wake::Topic;
 use crate::stream::{Log, Redis, Stream};
 use crate::telemetry::{Clock, Metrics};
 
 use decide::Known;
+
+/// The plugin that owns every record.
+const MATERIALIZE: &str = "materialize";
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +68,6 @@ struct Parts {
     metrics: Metrics,
     plugins: Vec<Arc<dyn Plugin>>,
     stream: Option<Arc<dyn Stream>>,
-    /// When this node was made: where plugins begin that it registers first.
-    made_at: i64,
 }
 
 /// The service's state.
@@ -89,8 +91,17 @@ enum Way {
 
 /// What is known once the database has been asked.
 struct Ready {
-    known: Arc<[Known]>,
+    plugins: RwLock<Plugins>,
     stream: Arc<dyn Stream>,
+}
+
+/// What the database said about plugins when this node last took leases.
+#[derive(Clone)]
+struct Plugins {
+    /// Those that this node has.
+    known: Arc<[Known]>,
+    /// Enabled ones that it lacks: while there are any it settles nothing.
+    missing: Vec<String>,
 }
 
 impl Provisioning {
@@ -104,9 +115,8 @@ impl Provisioning {
         if let Some(url) = &config.stream.redis_url {
             Redis::new(url, "", "", &config.stream)?;
         }
-        let made_at = clock.now_us();
         let (config, metrics) = (Arc::new(config.clone()), Metrics::new());
-        let parts = Parts { store, policy, config, clock, metrics, plugins, stream: None, made_at };
+        let parts = Parts { store, policy, config, clock, metrics, plugins, stream: None };
         Ok(Self::assemble(parts))
     }
 
@@ -235,12 +245,21 @@ impl Inner {
 
     async fn make_ready(&self) -> Result<Ready> {
         let parts = &self.parts;
-        let mut known = Vec::with_capacity(parts.plugins.len());
         for plugin in &parts.plugins {
-            let always = plugin.name() == "materialize";
             let version = i64::from(plugin.version());
-            let row = parts.store.register(plugin.name(), version, always, parts.made_at).await?;
-            known.push(Known { plugin: Arc::clone(plugin), id: row.id, enabled_from: row.enabled_from });
+            parts.store.register(plugin.name(), version, plugin.name() == MATERIALIZE).await?;
+        }
+        let mut plugins = self.look_at_plugins().await?;
+        if parts.store.db.dialect() == Dialect::Sqlite && !plugins.missing.is_empty() {
+            // The only process of its database: nobody else has what its configuration lacks.
+            for name in &plugins.missing {
+                parts.store.disable(name, "removed").await?;
+                tracing::warn!(
+                    plugin = name,
+                    "is not configured any more: it is not asked until it is again"
+                );
+            }
+            plugins = self.look_at_plugins().await?;
         }
         let stream: Arc<dyn Stream> = match (&parts.stream, &parts.config.stream.redis_url) {
             (Some(stream), _) => Arc::clone(stream),
@@ -250,7 +269,44 @@ impl Inner {
                 Arc::new(Redis::new(url, &database, &self.node, &parts.config.stream)?)
             }
         };
-        Ok(Ready { known: known.into(), stream })
+        Ok(Ready { plugins: RwLock::new(plugins), stream })
+    }
+
+    /// This node's plugins as the database has them now, and the enabled ones that it lacks.
+    async fn look_at_plugins(&self) -> Result<Plugins> {
+        let rows = self.parts.store.registered().await?;
+        let of = |name: &str| self.parts.plugins.iter().find(|plugin| plugin.name() == name);
+        let missing = rows.iter().filter(|row| row.is_enabled() && of(&row.name).is_none());
+        let missing = missing.map(|row| row.name.clone()).collect();
+        let known = self.parts.plugins.iter().filter_map(|plugin| {
+            let row = rows.iter().find(|row| row.name == plugin.name())?;
+            Some(Known { plugin: Arc::clone(plugin), id: row.id, owner: Some(Arc::new(row.clone())) })
+        });
+        Ok(Plugins { known: known.collect(), missing })
+    }
+
+    /// Looks at the plugins anew; `false` when an enabled one is missing here, which is said once.
+    async fn has_all_plugins(&self) -> Result<bool> {
+        let ready = self.ready().await?;
+        let plugins = self.look_at_plugins().await?;
+        let (has_all, now) = (plugins.missing.is_empty(), plugins.missing.clone());
+        let before = {
+            let mut kept = ready.plugins.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *kept, plugins).missing
+        };
+        if !has_all && before != now {
+            tracing::error!(
+                plugins = ?now,
+                "enabled, but not configured here: this node settles nothing; configure them, or use `disablePlugin`"
+            );
+        }
+        Ok(has_all)
+    }
+
+    /// The plugins as this node last knew them.
+    async fn plugins(&self) -> Result<Plugins> {
+        let ready = self.ready().await?;
+        Ok(ready.plugins.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn hops_max(&self) -> i32 {

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Provisioning;
-use crate::error::Result;
+use super::{MATERIALIZE, Provisioning};
+use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::record::Actor;
+use crate::store::ledger::Registered;
 
 impl Provisioning {
     /// Parked records as the GraphQL type `DeadLetter` has them, newest first; stewards and admins. Each stands for
@@ -48,18 +49,50 @@ impl Provisioning {
         let parts = &self.inner.parts;
         parts.policy.allow(actor, Action::Steward)?;
         self.inner.ready().await?;
-        let rows = parts.store.registered().await?.into_iter().map(|row| {
-            let configured = parts.plugins.iter().any(|plugin| plugin.name() == row.name);
-            let state = if configured { row.state.to_uppercase() } else { "REMOVED".into() };
-            json!({
-                "name": row.name,
-                "version": row.version,
-                "state": state,
-                "hook": "sourced",
-                "enabledFrom": (row.enabled_from > 0).then(|| time(row.enabled_from)),
-            })
-        });
-        Ok(Value::Array(rows.collect()))
+        let rows = parts.store.registered().await?;
+        Ok(rows.iter().map(|row| self.plugin(row)).collect())
+    }
+
+    /// Has a plugin of this node begin again with what is taken in from now on.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is none of this name, `CONFLICT` when this node does not have it.
+    pub async fn enable_plugin(&self, actor: &Actor, name: &str) -> Result<Value> {
+        let parts = &self.inner.parts;
+        parts.policy.allow(actor, Action::Administer)?;
+        self.inner.ready().await?;
+        let there = parts.store.registered().await?.iter().any(|row| row.name == name);
+        if there && !parts.plugins.iter().any(|plugin| plugin.name() == name) {
+            let text = format!("plugin `{name}` is not configured on this node; configure it first");
+            return Err(Error::new(Code::Conflict, text));
+        }
+        Ok(self.plugin(&parts.store.enable(name).await?))
+    }
+
+    /// Ends a plugin on all nodes: it is asked about no record that is not settled yet.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is none of this name, `CONFLICT` for the one that fills collections.
+    pub async fn disable_plugin(&self, actor: &Actor, name: &str) -> Result<Value> {
+        let parts = &self.inner.parts;
+        parts.policy.allow(actor, Action::Administer)?;
+        self.inner.ready().await?;
+        if name == MATERIALIZE {
+            let text = "`materialize` fills the collections; it cannot be disabled";
+            return Err(Error::new(Code::Conflict, text));
+        }
+        Ok(self.plugin(&parts.store.disable(name, "disabled").await?))
+    }
+
+    fn plugin(&self, row: &Registered) -> Value {
+        json!({
+            "name": row.name,
+            "version": row.version,
+            "state": row.state.to_uppercase(),
+            "configured": self.inner.parts.plugins.iter().any(|plugin| plugin.name() == row.name),
+            "hook": "sourced",
+            "enabledFrom": (row.enabled_from > 0).then(|| time(row.enabled_from)),
+        })
     }
 
     /// Outbox, stream and worker lag as the GraphQL type `Lag` has it.
@@ -79,6 +112,7 @@ impl Provisioning {
             "oldestMs": oldest_ms.unwrap_or(0),
             "partitions": partitions.collect::<Vec<_>>(),
             "stream": ready.stream.kind(),
+            "blockedBy": self.inner.look_at_plugins().await?.missing,
         }))
     }
 

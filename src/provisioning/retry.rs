@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decide::{Item, decide_all, trouble};
+use super::decide::{Item, Known, decide_all, trouble};
 use super::plan::{Fate, Plan, failed};
 use super::settle::{Written, waiting_heals};
 use super::{Inner, marker};
@@ -50,8 +50,8 @@ impl Inner {
 
     /// One try: `None` when the fence is lost, else whether the letter is settled.
     async fn retry_one(&self, fence: i64, letter: Letter, now: i64) -> Result<Option<bool>> {
-        let ready = self.ready().await?;
-        let Some(known) = ready.known.iter().find(|known| known.id == letter.plugin_id) else {
+        let plugins = self.plugins().await?;
+        let Some(known) = plugins.known.iter().find(|known| known.id == letter.plugin_id) else {
             let reason = "its plugin is not configured any more; configure it again and redrive".into();
             let gone = Letter { state: "parked".into(), code: "NO_PLUGIN".into(), reason, ..letter.clone() };
             return self.give_up(fence, &letter, gone).await;
@@ -62,7 +62,8 @@ impl Inner {
         let hook =
             Hook::from_name(&letter.hook).ok_or_else(|| Error::internal("unknown hook in a letter"))?;
         let item = Item { pseq: 0, hook, record: Arc::new(record), claimed_at: None };
-        let alone = Arc::from([known.clone()]);
+        // It is the plugin's already, whenever it was taken in.
+        let alone = Arc::from([Known { owner: None, ..known.clone() }]);
         let thought = decide_all(vec![item.clone()], alone, self.hops_max()).await?.pop();
         let decision = thought.and_then(|thought| thought.decisions.into_iter().next());
         let mut plan = Plan::default();

@@ -1,5 +1,6 @@
 //! Conservation, checked from inside: every accepted record is settled by every plugin it belongs to, or pending in
-//! the outbox, or parked with a reason; and no document or marker was changed behind the key's back. Reads only.
+//! the outbox, or parked with a reason; each key in order; nothing is there of records that are not; and no document
+//! or marker was changed behind the key's back. Reads only. What it cannot check it says.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::error::Result;
 use crate::plugin::{self, Hook, Subject};
 use crate::record::Record;
 use crate::store::Store;
-use crate::store::ledger::Settled;
+use crate::store::ledger::{Contradiction, Registered, Settled};
 
 /// Records looked at together.
 const PAGE: usize = 200;
@@ -24,12 +25,24 @@ const PAGE: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// The record.
-    pub record_id: Uuid,
-    /// Its key.
-    pub key: String,
+    /// The record, if it is about one.
+    pub record_id: Option<Uuid>,
+    /// The key, if it is about one.
+    pub key: Option<String>,
     /// What is wrong, for people.
     pub what: String,
+}
+
+/// A plugin that is registered, but not in the configuration: what it owes cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchecked {
+    /// Its name.
+    pub plugin: String,
+    /// `enabled`, `disabled` or `removed`.
+    pub state: String,
+    /// Records that were taken in while it was enabled.
+    pub records: u64,
 }
 
 /// What a verification found.
@@ -44,16 +57,25 @@ pub struct Report {
     pub pending: u64,
     /// Records that wait at a plugin as dead letters.
     pub parked: u64,
-    /// Records that some plugin should have settled and nobody knows of; the first thousand.
+    /// Records that some plugin should have settled and nobody knows of, or that are gone; the first thousand.
     pub unaccounted: Vec<Finding>,
+    /// Rows of records that are not there; the first thousand.
+    pub phantoms: Vec<Finding>,
+    /// Revisions settled before an earlier one of their key; the first thousand.
+    pub disordered: Vec<Finding>,
     /// Documents or markers that do not fit their signature; the first thousand.
     pub broken: Vec<Finding>,
+    /// Plugins that could not be checked.
+    pub unchecked: Vec<Unchecked>,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether nothing is wrong, and everything that is owed now could be checked. What a plugin that was ended owed
+    /// before is told, but does not count.
     pub fn is_sound(&self) -> bool {
-        self.unaccounted.is_empty() && self.broken.is_empty()
+        let found = [&self.unaccounted, &self.phantoms, &self.disordered, &self.broken];
+        let owing = self.unchecked.iter().any(|one| one.state == "enabled" && one.records > 0);
+        found.iter().all(|findings| findings.is_empty()) && !owing
     }
 }
 
@@ -67,27 +89,32 @@ const FINDINGS_MAX: usize = 1_000;
 pub async fn verify(store: &Store, config: &Config) -> Result<Report> {
     let registered = store.registered().await?;
     let names: HashMap<i64, String> = registered.iter().map(|row| (row.id, row.name.clone())).collect();
-    let known: Vec<Known> = plugin::all(config, &[])?
-        .into_iter()
-        .filter_map(|plugin| {
-            let row = registered.iter().find(|row| row.name == plugin.name())?;
-            Some(Known { plugin, id: row.id, enabled_from: row.enabled_from })
-        })
-        .collect();
-    let mut check = Check { store, names, known, report: Report::default() };
+    let plugins = plugin::all(config, &[])?;
+    let known = plugins.iter().filter_map(|plugin| {
+        let row = registered.iter().find(|row| row.name == plugin.name())?;
+        Some(Known { plugin: Arc::clone(plugin), id: row.id, owner: Some(Arc::new(row.clone())) })
+    });
+    let known = known.collect();
+    let unknown = registered.into_iter().filter(|row| !plugins.iter().any(|one| one.name() == row.name));
+    let unknown = unknown.map(|row| (row, 0)).collect();
+    let mut check = Check { store, names, known, unknown, report: Report::default() };
     let mut after = Uuid::nil();
     loop {
         let ids = store.record_ids(after, PAGE).await?;
-        let Some(last) = ids.last().copied() else { return Ok(check.report) };
+        let Some(last) = ids.last().copied() else { break };
         check.page(&ids).await?;
         after = last;
     }
+    check.tables().await?;
+    Ok(check.report())
 }
 
 struct Check<'a> {
     store: &'a Store,
     names: HashMap<i64, String>,
     known: Vec<Known>,
+    /// Plugins that are not configured, with the records that may be theirs.
+    unknown: Vec<(Registered, u64)>,
     report: Report,
 }
 
@@ -100,6 +127,7 @@ impl Check<'_> {
         let (genesis, ledger) = self.store.chains_of(ids).await?;
         let genesis: HashMap<Uuid, Vec<u8>> = genesis.into_iter().collect();
         let mut rows: HashMap<Uuid, Vec<Settled>> = HashMap::new();
+        let headless = self.store.headless(ids).await?;
         ledger.into_iter().for_each(|row| rows.entry(row.record_id).or_default().push(row));
         for record in records {
             let id = record.draft.id;
@@ -108,6 +136,13 @@ impl Check<'_> {
             if let Some(what) = self.broken(&record, genesis.get(&id).map_or(&[], Vec::as_slice), &rows) {
                 push(&mut self.report.broken, &record, what);
             }
+            if headless.contains(&id) {
+                let what = "its key has not given out its revision".to_owned();
+                push(&mut self.report.unaccounted, &record, what);
+            }
+            for (plugin, records) in &mut self.unknown {
+                *records += u64::from(plugin.owns(record.draft.ingested_at));
+            }
             if pending.contains(&id) {
                 self.report.pending += 1;
                 continue;
@@ -115,6 +150,24 @@ impl Check<'_> {
             self.account(&record, &rows, &waiting);
         }
         Ok(())
+    }
+
+    /// What tables say of each other.
+    async fn tables(&mut self) -> Result<()> {
+        extend(&mut self.report.unaccounted, self.store.lost_revisions().await?);
+        extend(&mut self.report.unaccounted, self.store.miscounted().await?);
+        extend(&mut self.report.phantoms, self.store.phantoms().await?);
+        extend(&mut self.report.disordered, self.store.disorder().await?);
+        Ok(())
+    }
+
+    fn report(self) -> Report {
+        let unchecked = self.unknown.into_iter().map(|(row, records)| Unchecked {
+            plugin: row.name,
+            state: row.state,
+            records,
+        });
+        Report { unchecked: unchecked.collect(), ..self.report }
     }
 
     fn account(&mut self, record: &Arc<Record>, rows: &[Settled], waiting: &HashSet<(Uuid, i64, String)>) {
@@ -171,6 +224,13 @@ impl Check<'_> {
 
 fn push(findings: &mut Vec<Finding>, record: &Record, what: String) {
     if findings.len() < FINDINGS_MAX {
-        findings.push(Finding { record_id: record.draft.id, key: record.key.as_str().into(), what });
+        let (record_id, key) = (Some(record.draft.id), Some(record.key.as_str().into()));
+        findings.push(Finding { record_id, key, what });
     }
+}
+
+fn extend(findings: &mut Vec<Finding>, found: Vec<Contradiction>) {
+    let room = FINDINGS_MAX.saturating_sub(findings.len());
+    let found = found.into_iter().take(room);
+    findings.extend(found.map(|Contradiction { record_id, key, what }| Finding { record_id, key, what }));
 }

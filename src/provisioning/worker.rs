@@ -235,7 +235,7 @@ impl Inner {
                 break;
             }
             let count = items.len();
-            let known = Arc::clone(&self.ready().await?.known);
+            let known = self.plugins().await?.known;
             let thoughts = decide_all(items, known, self.hops_max()).await?;
             match self.settle_all(job.p, job.fence, done.settled, thoughts).await? {
                 Settlement::Done { settled, due } => {

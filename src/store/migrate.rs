@@ -17,6 +17,8 @@ mod m0003_claimed_at;
 mod m0004_sightings;
 #[path = "../../migrations/m0005_type_names.rs"]
 mod m0005_type_names;
+#[path = "../../migrations/m0006_plugin_past.rs"]
+mod m0006_plugin_past;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -31,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_claimed_at::Migration),
             Box::new(m0004_sightings::Migration),
             Box::new(m0005_type_names::Migration),
+            Box::new(m0006_plugin_past::Migration),
         ]
     }
 }

@@ -33,6 +33,7 @@ macro_rules! on_both_databases {
 
 mod fake;
 mod model;
+mod plugins;
 mod races;
 #[path = "../../../tests/it/support/servers.rs"]
 #[allow(
@@ -44,6 +45,7 @@ mod races;
 )]
 mod servers;
 mod steps;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -122,14 +124,19 @@ impl Bench {
     }
 
     /// A node with these plugins in the place of the built-in ones, which need collections.
-    pub(super) fn node(&self, plugins: &[Arc<dyn Plugin>], stream: Option<Arc<dyn Stream>>) -> Provisioning {
+    pub(super) async fn node(
+        &self,
+        plugins: &[Arc<dyn Plugin>],
+        stream: Option<Arc<dyn Stream>>,
+    ) -> Provisioning {
         let engine = Arc::clone(&self.engine);
         let node = Provisioning::new(self.store.clone(), engine, &self.config, clock(&self.now)).unwrap();
         let mut parts = node.inner.parts.clone();
         parts.plugins = plugins.to_vec();
         parts.stream = stream;
-        parts.made_at = 0;
-        Provisioning::assemble(parts)
+        let node = Provisioning::assemble(parts);
+        node.inner.ready().await.unwrap();
+        node
     }
 
     /// Accepts a record of this key, as sourcing would.
@@ -224,6 +231,12 @@ impl Bench {
             let dense: Vec<i64> = (1..=i64::try_from(revs.len()).unwrap()).collect();
             assert_eq!(revs, dense, "{lane:?} {when}");
         }
+    }
+
+    pub(super) async fn execute(&self, sql: &str, params: &[Value]) {
+        let mut tx = self.store.db.begin().await.unwrap();
+        assert!(tx.execute(sql, params).await.unwrap() > 0, "{sql} does something");
+        tx.commit().await.unwrap();
     }
 
     pub(super) async fn count(&self, sql: &str) -> i64 {

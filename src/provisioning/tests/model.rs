@@ -41,7 +41,7 @@ async fn schedule(bench: &Bench, seed: u64) {
     let stream: Arc<dyn Stream> = Arc::clone(&fake) as _;
     let moody = [Moody::new("one"), Moody::new("two")];
     let plugins: Vec<Arc<dyn Plugin>> = moody.iter().map(|p| Arc::clone(p) as _).collect();
-    let mut nodes = vec![bench.node(&plugins, Some(Arc::clone(&stream)))];
+    let mut nodes = vec![bench.node(&plugins, Some(Arc::clone(&stream))).await];
     for _ in 0..dice.below(24) + 6 {
         let at = usize::try_from(dice.below(nodes.len() as u64)).unwrap();
         match dice.below(12) {
@@ -53,7 +53,7 @@ async fn schedule(bench: &Bench, seed: u64) {
             3..=5 => drop(nodes[at].relay_step().await.unwrap()),
             6..=8 => drop(nodes[at].worker_step().await.unwrap()),
             // A node starts anew and takes over; the old one does not know and goes on.
-            9 => nodes.push(bench.node(&plugins, Some(Arc::clone(&stream)))),
+            9 => nodes.push(bench.node(&plugins, Some(Arc::clone(&stream))).await),
             10 => bench.advance(i64::try_from(dice.below(3_000_000)).unwrap()),
             _ => {
                 let uid = format!("{seed}.{}", dice.below(4));
@@ -72,7 +72,7 @@ async fn schedule(bench: &Bench, seed: u64) {
 /// Everything is put right; then the oracle: accepted = settled once by each plugin, in order.
 async fn heal(bench: &Bench, seed: u64, fake: &Arc<Fake>, moody: &[Arc<Moody>], plugins: &[Arc<dyn Plugin>]) {
     fake.set_faults(0);
-    let node = bench.node(plugins, Some(Arc::clone(fake) as _));
+    let node = bench.node(plugins, Some(Arc::clone(fake) as _)).await;
     relay(&node).await;
     bench.advance(10_000_000);
     relay(&node).await;

@@ -77,7 +77,7 @@ on_both_databases! {
         let (begun, has_begun) = channel();
         let (go_on, may_go_on) = channel();
         let slow = Slow { begun, go_on: Mutex::new(may_go_on) };
-        let node = bench.node(&[Arc::new(slow) as _], None);
+        let node = bench.node(&[Arc::new(slow) as _], None).await;
         bench.source("a").await;
         node.relay_step().await.unwrap();
         let stop = CancellationToken::new();
@@ -96,7 +96,7 @@ on_both_databases! {
         let mut bench = bench;
         bench.config.provisioning.attempts_max = 2;
         let plugin = Redriven { store: bench.store.clone(), tries: Mutex::new(0) };
-        let node = bench.node(&[Arc::new(plugin) as _], None);
+        let node = bench.node(&[Arc::new(plugin) as _], None).await;
         bench.source("a").await;
         drain(&node).await;
         bench.advance(61_000_000);
@@ -108,7 +108,7 @@ on_both_databases! {
 
     async fn a_stream_that_takes_nothing_is_away_though_it_can_be_read(bench) {
         let fake = Arc::new(Fake::new(1, 0));
-        let node = bench.node(&[Moody::new("p") as _], Some(Arc::clone(&fake) as _));
+        let node = bench.node(&[Moody::new("p") as _], Some(Arc::clone(&fake) as _)).await;
         let up = |node: &crate::provisioning::Provisioning| {
             let told = node.inner.parts.metrics.render();
             told.lines().find_map(|line| line.strip_prefix("wellspring_stream_up ").map(str::to_owned))

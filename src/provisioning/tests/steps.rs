@@ -21,7 +21,7 @@ async fn states(bench: &Bench) -> Vec<(i64, String)> {
 
 on_both_databases! {
     async fn a_record_goes_all_the_way_over_the_log(bench) {
-        let node = bench.node(&plugins(&[&Moody::new("p")]), None);
+        let node = bench.node(&plugins(&[&Moody::new("p")]), None).await;
         assert_eq!(node.relay_step().await.unwrap(), Outcome::Idle);
         bench.source("a").await;
         assert_eq!(node.relay_step().await.unwrap(), Outcome::Progress(1));
@@ -34,7 +34,7 @@ on_both_databases! {
     async fn what_is_refused_is_parked_and_its_key_queues_while_others_go_on(bench) {
         let moody = Moody::new("p");
         moody.refuses.lock().unwrap().insert("bad".into());
-        let node = bench.node(&plugins(&[&moody]), None);
+        let node = bench.node(&plugins(&[&moody]), None).await;
         for uid in ["bad", "good", "bad", "good"] {
             bench.source(uid).await;
         }
@@ -67,7 +67,7 @@ on_both_databases! {
     async fn a_transient_failure_is_tried_again_by_itself_and_parks_at_the_bound(bench) {
         let moody = Moody::new("p");
         moody.stumbles.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&moody]), None);
+        let node = bench.node(&plugins(&[&moody]), None).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;
@@ -88,7 +88,7 @@ on_both_databases! {
     async fn a_short_failure_heals_by_itself(bench) {
         let moody = Moody::new("p");
         moody.stumbles.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&moody]), None);
+        let node = bench.node(&plugins(&[&moody]), None).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;
@@ -102,7 +102,7 @@ on_both_databases! {
     async fn a_plugin_that_panics_parks_its_record_only(bench) {
         let (wild, calm) = (Moody::new("wild"), Moody::new("calm"));
         wild.panics.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&wild, &calm]), None);
+        let node = bench.node(&plugins(&[&wild, &calm]), None).await;
         bench.source("a").await;
         bench.source("b").await;
         drain(&node).await;
@@ -115,7 +115,7 @@ on_both_databases! {
 
     async fn what_is_decided_under_an_old_fence_has_no_effect(bench) {
         let all = plugins(&[&Moody::new("p")]);
-        let (old, new) = (bench.node(&all, None), bench.node(&all, None));
+        let (old, new) = (bench.node(&all, None).await, bench.node(&all, None).await);
         drain(&old).await;
         bench.source("a").await;
         old.relay_step().await.unwrap();
@@ -123,7 +123,7 @@ on_both_databases! {
         let fence = old.inner.worker.lock().await.leases().fence(0).unwrap();
         let rows = bench.store.claimed(0, 0, 1, 10).await.unwrap();
         let items = old.inner.items(rows).await.unwrap();
-        let known = Arc::clone(&old.inner.ready().await.unwrap().known);
+        let known = old.inner.plugins().await.unwrap().known;
         let thoughts = decide_all(items, known, old.inner.hops_max()).await.unwrap();
         // … when the new one takes over, before or after settling the same record.
         assert_eq!(new.inner.worker.lock().await.leases().fence(0), None);
@@ -139,7 +139,7 @@ on_both_databases! {
 
     async fn a_flushed_stream_is_refilled_though_nothing_new_comes(bench) {
         let fake = Arc::new(Fake::new(1, 0));
-        let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _));
+        let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _)).await;
         bench.source("a").await;
         bench.source("b").await;
         node.relay_step().await.unwrap();
@@ -157,7 +157,7 @@ on_both_databases! {
         let fake = Arc::new(Fake::new(1, 0));
         let far = crate::stream::Entry { pseq: 900, record_id: uuid::Uuid::nil(), hook: "sourced".into() };
         crate::stream::Stream::append(&*fake, 0, &[far], None).await.unwrap();
-        let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _));
+        let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _)).await;
         bench.source("a").await;
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger").await, 1);
@@ -220,7 +220,7 @@ on_both_databases! {
     async fn a_plugin_that_feeds_itself_ends_at_the_hop_limit(bench) {
         let mut bench = bench;
         bench.config.provisioning.hops_max = 3;
-        let node = bench.node(&[Arc::new(Echo) as _], None);
+        let node = bench.node(&[Arc::new(Echo) as _], None).await;
         bench.source("a").await;
         drain(&node).await;
         let waiting = bench.store.letters(10).await.unwrap();
@@ -231,7 +231,7 @@ on_both_databases! {
 
     async fn a_record_that_the_store_refuses_parks_alone(bench) {
         let (calm, echo) = (Moody::new("calm"), Arc::new(Echo));
-        let node = bench.node(&[calm as _, echo as _], None);
+        let node = bench.node(&[calm as _, echo as _], None).await;
         // The echo's uid gets too long for a key: appending it is refused inside the batch's transaction.
         for uid in ["a".repeat(20), "b".repeat(512), "c".repeat(20)] {
             bench.source(&uid).await;
@@ -247,7 +247,7 @@ on_both_databases! {
     async fn two_redrives_at_once_have_one_effect(bench) {
         let moody = Moody::new("p");
         moody.refuses.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&moody]), None);
+        let node = bench.node(&plugins(&[&moody]), None).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;

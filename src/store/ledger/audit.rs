@@ -1,5 +1,4 @@
-//! What the ledger tells people: registered plugins, lag, and the pages that `verify` walks. Reads only, but for the
-//! registration of plugins.
+//! What the ledger tells people: lag, and the pages that `verify` walks. Reads only, but for the database's identity.
 
 use std::collections::HashSet;
 
@@ -10,21 +9,6 @@ use super::{GENERATION, ids};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::db::Value;
-
-/// A plugin as the database knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
-    /// Its number in the ledger.
-    pub id: i64,
-    /// Its name.
-    pub name: String,
-    /// The version that settles now.
-    pub version: i64,
-    /// `enabled`.
-    pub state: String,
-    /// Records taken in before this (Unix microseconds) belong to it only by replay.
-    pub enabled_from: i64,
-}
 
 /// How far everything is.
 #[derive(Clone, Debug, Default)]
@@ -38,33 +22,6 @@ pub struct Lag {
 }
 
 impl Store {
-    /// The number and the beginning of a plugin, registering it at its first start. `always` makes every record its
-    /// own; else only those taken in from `now` on, or all when there are none yet.
-    pub async fn register(&self, name: &str, version: i64, always: bool, now: i64) -> Result<Registered> {
-        let mut tx = self.db.begin().await?;
-        let find =
-            "select id, name, version, state, enabled_from from plugin where name = $1 order by id limit 1";
-        let named = [Value::Text(name.into())];
-        let mut rows = tx.query(find, &named).await?;
-        if rows.is_empty() {
-            let none = tx.query("select 1 from record limit 1", &[]).await?.is_empty();
-            let from = if always || none { 0 } else { now };
-            let sql = "insert into plugin (name, version, state, enabled_from) values ($1, $2, 'enabled', $3) \
-                       on conflict (name, version) do nothing";
-            tx.execute(sql, &[Value::Text(name.into()), Value::Int(version), Value::Int(from)]).await?;
-            rows = tx.query(find, &named).await?;
-        }
-        let row = rows.first().ok_or_else(|| Error::internal("a plugin was not registered"))?;
-        let mut plugin = registered(row)?;
-        if plugin.version < version {
-            let sql = "update plugin set version = $1 where id = $2";
-            tx.execute(sql, &[Value::Int(version), Value::Int(plugin.id)]).await?;
-            plugin.version = version;
-        }
-        tx.commit().await?;
-        Ok(plugin)
-    }
-
     /// A short text that no other database has; made once. It keeps databases apart that share one Redis.
     pub async fn identity(&self) -> Result<String> {
         let mut tx = self.db.begin().await?;
@@ -75,12 +32,6 @@ impl Store {
         tx.commit().await?;
         let row = rows.first().ok_or_else(|| Error::internal("the database's identity was not stored"))?;
         Ok(row.text(0)?.to_owned())
-    }
-
-    /// All plugins that were ever registered.
-    pub async fn registered(&self) -> Result<Vec<Registered>> {
-        let sql = "select id, name, version, state, enabled_from from plugin order by id";
-        self.db.query(sql, &[]).await?.iter().map(registered).collect()
     }
 
     /// How far everything is.
@@ -124,14 +75,4 @@ impl Store {
         let rows = self.db.query(&sql, &params).await?;
         Ok((genesis, rows.iter().map(settled_row).collect::<Result<_>>()?))
     }
-}
-
-fn registered(row: &crate::store::db::Row) -> Result<Registered> {
-    Ok(Registered {
-        id: row.i64(0)?,
-        name: row.text(1)?.to_owned(),
-        version: row.i64(2)?,
-        state: row.text(3)?.to_owned(),
-        enabled_from: row.i64(4)?,
-    })
 }

@@ -6,12 +6,16 @@
 //! and worker do not wait for each other.
 
 mod audit;
+mod checks;
 mod effects;
 mod letters;
+mod plugins;
 
-pub use audit::{Lag, Registered};
+pub use audit::Lag;
+pub use checks::Contradiction;
 pub use effects::{Settled, advance, hold, settle, settled_in, waiting_in};
 pub use letters::{Letter, Waiting, drop_letter, history_of, park, promote, replace_letter};
+pub use plugins::Registered;
 
 use uuid::Uuid;
 

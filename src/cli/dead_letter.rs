@@ -21,6 +21,9 @@ pub(super) enum Command {
         /// How many at most.
         #[arg(long, default_value_t = 50)]
         first: u32,
+        /// Only those listed after this one, by its id.
+        #[arg(long)]
+        after: Option<String>,
     },
     /// Put a parked record and what queues behind it back to work.
     Redrive {
@@ -31,14 +34,14 @@ pub(super) enum Command {
     },
 }
 
-const LIST: &str = "query($first: Int) { deadLetters(first: $first) {
+const LIST: &str = "query($first: Int, $after: ID) { deadLetters(first: $first, after: $after) {
     id at state plugin key revision attempts followers reason } }";
 const REDRIVE: &str = "mutation($id: ID!) { redrive(id: $id) { redriven } }";
 
 pub(super) fn run(command: &Command) -> Result<Answer> {
     match command {
-        Command::List { target, first } => {
-            let data = ask(target, LIST, json!({"first": first}))?;
+        Command::List { target, first, after } => {
+            let data = ask(target, LIST, json!({"first": first, "after": after}))?;
             let letters = data.get("deadLetters").and_then(Value::as_array).cloned().unwrap_or_default();
             print(&table(&letters))
         }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
+use crate::provisioning::Which;
 use crate::publishing::Asked;
 use crate::record::{Envelope, Json, Receipt, Source, UsageAgreement};
 use crate::sourcing::{Input, Retraction};
@@ -181,7 +182,14 @@ fn asked(node: &Node, name: Option<String>) -> Asked {
 }
 
 async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
-    services.provisioning.dead_letters(&context.actor, arguments.first(&services.config.graphql)?).await
+    let wrong = || Error::bad_request("`after` must be the id of a dead letter, a whole number");
+    let which = Which {
+        before: arguments.text("after").map(|text| text.parse().map_err(|_| wrong())).transpose()?,
+        plugin: arguments.text("plugin"),
+        category: arguments.text("category"),
+    };
+    let first = arguments.first(&services.config.graphql)?;
+    services.provisioning.dead_letters(&context.actor, first, &which).await
 }
 
 async fn redrive(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

@@ -19,6 +19,7 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use crate::store::ledger::Which;
 pub use verify::{Finding, Report, Unchecked, verify};
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,14 +6,14 @@ use super::{MATERIALIZE, Provisioning};
 use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::record::Actor;
-use crate::store::ledger::Registered;
+use crate::store::ledger::{Registered, Which};
 
 impl Provisioning {
     /// Parked records as the GraphQL type `DeadLetter` has them, newest first; stewards and admins. Each stands for
     /// its key: what queues behind it is counted in `followers`.
-    pub async fn dead_letters(&self, actor: &Actor, first: usize) -> Result<Value> {
+    pub async fn dead_letters(&self, actor: &Actor, first: usize, which: &Which) -> Result<Value> {
         self.inner.parts.policy.allow(actor, Action::Steward)?;
-        let waiting = self.inner.parts.store.letters(first.clamp(1, 1_000)).await?;
+        let waiting = self.inner.parts.store.letters(first, which).await?;
         let letters = waiting.into_iter().map(|waiting| {
             let letter = waiting.letter;
             let history: Value = serde_json::from_str(&letter.history).unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::policy::{Access, Scope};
 use crate::query::{Collection, walk, write};
 use crate::record::{Actor, Json, Limits, Record, Source, parse};
 use crate::shape::{Difference, Field, Sighting, What, diff, type_of};
+use crate::store::lineage::Lineage;
 
 impl Publishing {
     /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there
@@ -17,7 +18,7 @@ impl Publishing {
     pub async fn record(&self, actor: &Actor, id: Uuid) -> Result<Json> {
         may_see_raw(actor)?;
         let records = self.0.store.records(&[id]).await?;
-        records.first().map_or(Ok(Json::Null), record)
+        Ok(self.told(&records).await?.pop().unwrap_or(Json::Null))
     }
 
     /// Raw records, newest first; admin, or steward with role `pii`.
@@ -31,7 +32,14 @@ impl Publishing {
         may_see_raw(actor)?;
         let first = first.min(self.0.limits.page_max);
         let records = self.0.store.recent(source.as_ref(), first, after).await?;
-        Ok(Json::Array(records.iter().map(record).collect::<Result<_>>()?))
+        Ok(Json::Array(self.told(&records).await?))
+    }
+
+    async fn told(&self, records: &[Record]) -> Result<Vec<Json>> {
+        let ids: Vec<Uuid> = records.iter().map(|record| record.draft.id).collect();
+        let lineages = self.0.store.lineages(&ids).await?;
+        let none = Lineage::default();
+        records.iter().map(|one| record(one, lineages.get(&one.draft.id).unwrap_or(&none))).collect()
     }
 
     /// Collections as the GraphQL type `Collection` has them, within the actor's scope; how often fields were seen is
@@ -157,10 +165,41 @@ fn change(difference: &Difference) -> Value {
     json!({ "path": difference.path, "change": change, "from": from, "to": to })
 }
 
-fn record(record: &Record) -> Result<Json> {
+/// The source's own chain, then the markers of the record's.
+fn tracker(record: &Record, lineage: &Lineage) -> Value {
+    let mut chain = match record.draft.envelope.data_tracker.clone() {
+        None => Vec::new(),
+        Some(Value::Array(items)) => items,
+        Some(other) => vec![other],
+    };
+    chain.push(json!({ "recordId": record.draft.id, "hash": hex(&lineage.genesis) }));
+    chain.extend(lineage.markers.iter().map(|marker| {
+        json!({
+            "plugin": marker.plugin,
+            "version": marker.version,
+            "hook": marker.hook,
+            "outcome": marker.outcome,
+            "tags": marker.tags,
+            "settledAt": write::instant(marker.settled_at),
+            "previousHash": hex(&marker.prev_hash),
+            "hash": hex(&marker.hash),
+        })
+    }));
+    Value::Array(chain)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Text that the store has written, or an error instead of a silent null.
+fn stored(text: &[u8]) -> Result<Json> {
+    parse(text, Limits::ACCEPTED).map_err(Error::internal)
+}
+
+fn record(record: &Record, lineage: &Lineage) -> Result<Json> {
     let draft = &record.draft;
-    let body = (!draft.body.is_empty()).then(|| parse(&draft.body, Limits::ACCEPTED)).transpose();
-    let body = body.map_err(Error::internal)?;
+    let last_settled = lineage.markers.iter().map(|marker| marker.settled_at).max();
     let envelope = json!({
         "id": draft.id,
         "key": record.key,
@@ -171,18 +210,29 @@ fn record(record: &Record) -> Result<Json> {
         "sourceUid": draft.source_uid,
         "author": draft.author,
         "contentType": draft.content_type,
+        "payloadHash": hex(&draft.payload_hash),
+        "idempotencyKey": draft.idempotency_key,
+        "traceparent": draft.envelope.traceparent,
         "occurredAt": draft.occurred_at.and_then(write::instant),
         "ingestedAt": write::instant(draft.ingested_at),
+        "lastUpdated": write::instant(last_settled.unwrap_or(draft.ingested_at)),
+        "processInd": !lineage.pending,
         "deleted": draft.deleted,
         "causationId": draft.causation_id,
-        "tags": draft.envelope.tags,
+        "hops": draft.hops,
+        "tags": lineage.tags(&draft.envelope.tags),
         "metaData": draft.envelope.meta_data,
         "usageAgreements": draft.envelope.data_usage_agreements,
-        "dataTracker": draft.envelope.data_tracker,
+        "dataTracker": tracker(record, lineage),
     });
-    let mut record = Json::from(envelope);
-    if let (Json::Object(members), Some(body)) = (&mut record, body) {
-        members.push(("dataObj".to_owned(), body));
+    let mut told = Json::from(envelope);
+    if let Json::Object(members) = &mut told {
+        if let Some(text) = lineage.markers.iter().find_map(|marker| marker.rescued.as_deref()) {
+            members.push(("rescued".to_owned(), stored(text.as_bytes())?));
+        }
+        if !draft.body.is_empty() {
+            members.push(("dataObj".to_owned(), stored(&draft.body)?));
+        }
     }
-    Ok(record)
+    Ok(told)
 }

@@ -10,6 +10,7 @@
 
 mod differential;
 mod figures;
+mod lineage;
 mod live;
 mod upgrade;
 

@@ -198,7 +198,9 @@ impl Sourcing {
                 "plugin": step.plugin,
                 "version": step.version,
                 "outcome": step.outcome,
-                "settledAt": instant(step.settled_at),
+                "settledAt": step.settled_at().and_then(instant),
+                "code": step.code,
+                "at": instant(step.at),
             })
         });
         let steps: Vec<_> = steps.collect();

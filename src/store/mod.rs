@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod changes;
 pub mod db;
 pub mod ledger;
+pub mod lineage;
 pub mod log;
 mod migrate;
 pub mod rows;

@@ -51,6 +51,19 @@ on_every_backend! {
             assert_eq!(app.codes(&token, LETTERS).await, ["FORBIDDEN"], "{role}");
             assert_eq!(app.codes(&token, &redrive).await, ["FORBIDDEN"], "{role}");
         }
+        // Its author is told why, too.
+        let author = app.token("source", json!({}));
+        let masked = records(&app, "masked").await;
+        for (record, outcome, code) in [(&masked[0], "parked", "HOP_LIMIT"), (&masked[2], "queued", "FOLLOWS")] {
+            let steps = "steps { plugin outcome code settledAt at }";
+            let query = format!("{{ receipt(id: {}) {{ status {steps} }} }}", record["id"]);
+            let receipt = app.data_as(&author, &query).await["receipt"].take();
+            assert_eq!(receipt["status"], "PARKED", "{receipt}");
+            let steps = receipt["steps"].as_array().unwrap();
+            let waits = steps.iter().find(|step| step["plugin"] == "too-far").unwrap();
+            assert_eq!((&waits["outcome"], &waits["code"]), (&json!(outcome), &json!(code)));
+            assert!(waits["settledAt"].is_null() && waits["at"].is_string(), "{receipt}");
+        }
         let unknown = "mutation { redrive(id: 900000) { redriven } }";
         assert_eq!(app.codes(&app.admin(), unknown).await, ["NOT_FOUND"]);
 
@@ -77,5 +90,34 @@ on_every_backend! {
         let row = "{ orderTwiceByKey(sourceUid: \"1\") { _record { revision } } }";
         let newest = json!({"orderTwiceByKey": {"_record": {"revision": 3}}});
         app.data_until(row, |data| *data == newest).await;
+    }
+
+    async fn dead_letters_are_paged_and_filtered(backend) {
+        let app = TestApp::start_with(backend, one_hop_too_far).await;
+        for n in 1..=3 {
+            app.source(&format!("order/clothing/shop/{n}"), &json!({"lane": n})).await;
+        }
+        let all = app.data_until(LETTERS, |data| data["deadLetters"][2].is_object()).await;
+        let all = all["deadLetters"].as_array().unwrap().clone();
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let query = format!("{{ deadLetters(first: 2{after}) {{ id }} }}");
+            let page = app.data(&query).await["deadLetters"].as_array().unwrap().clone();
+            let Some(last) = page.last() else { break };
+            after = format!(", after: {}", last["id"]);
+            seen.extend(page.into_iter().map(|letter| letter["id"].clone()));
+        }
+        assert_eq!(seen, all.iter().map(|letter| letter["id"].clone()).collect::<Vec<_>>());
+        for (filter, count) in [
+            ("plugin: \"too-far\"", 3),
+            ("plugin: \"copy\"", 0),
+            ("category: \"order\", plugin: \"too-far\"", 3),
+            ("category: \"other\"", 0),
+        ] {
+            let data = app.data(&format!("{{ deadLetters({filter}) {{ id }} }}")).await;
+            assert_eq!(data["deadLetters"].as_array().unwrap().len(), count, "{filter}");
+        }
+        let wrong = app.codes(&app.admin(), "{ deadLetters(after: \"x\") { id } }").await;
+        assert_eq!(wrong, ["BAD_REQUEST"]);
     }
 }

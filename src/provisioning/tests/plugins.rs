@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Bench, Moody, drain};
 use crate::config::MaskPlugin;
 use crate::plugin::Plugin;
-use crate::provisioning::{Provisioning, verify};
+use crate::provisioning::{Provisioning, Which, verify};
 use crate::record::Actor;
 
 fn admin() -> Actor {
@@ -141,7 +141,7 @@ on_both_databases! {
         bench.store.disable("p", "disabled").await.unwrap();
         bench.store.enable("p").await.unwrap();
         moody.refuses.lock().unwrap().clear();
-        let id = bench.store.letters(1).await.unwrap()[0].letter.id;
+        let id = bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.id;
         bench.store.redrive(id, "me", 1).await.unwrap();
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger where tags = '[\"seen\"]'").await, 1);

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::fake::Fake;
 use super::{Bench, Moody, drain};
 use crate::plugin::{Effect, Failure, Plugin, Subject};
-use crate::provisioning::Outcome;
+use crate::provisioning::{Outcome, Which};
 use crate::store::Store;
 
 /// Says that it decides, and goes on when it is told to.
@@ -62,7 +62,7 @@ impl Plugin for Redriven {
         *tries += 1;
         if *tries == 2 {
             let redrive = async {
-                let id = self.store.letters(1).await?[0].letter.id;
+                let id = self.store.letters(1, &Which::default()).await?[0].letter.id;
                 self.store.redrive(id, "somebody", 1).await
             };
             let count = tokio::task::block_in_place(|| Handle::current().block_on(redrive)).unwrap();
@@ -101,7 +101,7 @@ on_both_databases! {
         drain(&node).await;
         bench.advance(61_000_000);
         drain(&node).await;
-        let letter = bench.store.letters(1).await.unwrap().remove(0).letter;
+        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
         assert!(letter.history.contains("somebody"), "{letter:?}");
         assert_eq!(letter.state, "retry", "put back, it has all its tries again: {letter:?}");
     }

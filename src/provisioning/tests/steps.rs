@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::fake::Fake;
 use super::{Bench, Echo, Moody, drain};
 use crate::plugin::Plugin;
-use crate::provisioning::Outcome;
 use crate::provisioning::decide::decide_all;
 use crate::provisioning::settle::Settlement;
+use crate::provisioning::{Outcome, Which};
 
 fn plugins(of: &[&Arc<Moody>]) -> Vec<Arc<dyn Plugin>> {
     of.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Plugin>).collect()
@@ -44,7 +44,7 @@ on_both_databases! {
         let queue = [(1, "parked".to_owned()), (2, "queued".into()), (3, "queued".into())];
         assert_eq!(states(&bench).await, queue);
         assert_eq!(bench.count("select count(*) from ledger").await, 2);
-        let waiting = bench.store.letters(10).await.unwrap();
+        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].followers, waiting[0].plugin.as_str()), (1, 2, "p"));
         assert!(waiting[0].letter.reason.contains("`bad` is not liked"), "{:?}", waiting[0].letter);
 
@@ -53,7 +53,7 @@ on_both_databases! {
         assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 3);
         drain(&node).await;
         assert_eq!(states(&bench).await, queue);
-        assert_eq!(bench.store.letters(1).await.unwrap()[0].letter.attempts, 2);
+        assert_eq!(bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.attempts, 2);
 
         moody.refuses.lock().unwrap().clear();
         assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 3);
@@ -77,7 +77,7 @@ on_both_databases! {
             drain(&node).await;
         }
         assert_eq!(states(&bench).await, [(1, "parked".to_owned()), (2, "queued".into())]);
-        assert_eq!(bench.store.letters(1).await.unwrap()[0].letter.attempts, 3);
+        assert_eq!(bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.attempts, 3);
 
         moody.stumbles.lock().unwrap().clear();
         bench.source("b").await;
@@ -106,7 +106,7 @@ on_both_databases! {
         bench.source("a").await;
         bench.source("b").await;
         drain(&node).await;
-        let waiting = bench.store.letters(10).await.unwrap();
+        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
         assert_eq!(waiting.len(), 1);
         assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("wild", "PANIC"));
         assert!(waiting[0].letter.reason.contains("makes me panic"));
@@ -223,7 +223,7 @@ on_both_databases! {
         let node = bench.node(&[Arc::new(Echo) as _], None).await;
         bench.source("a").await;
         drain(&node).await;
-        let waiting = bench.store.letters(10).await.unwrap();
+        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].letter.code.as_str()), (1, "HOP_LIMIT"));
         assert_eq!(bench.count("select max(hops) from record").await, 3);
         assert_eq!(bench.count("select count(*) from record").await, 4, "each emitted once");
@@ -238,7 +238,7 @@ on_both_databases! {
         }
         node.relay_step().await.unwrap();
         node.worker_step().await.unwrap();
-        let waiting = bench.store.letters(10).await.unwrap();
+        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
         assert_eq!(waiting.len(), 1, "{waiting:?}");
         assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("echo", "BAD_REQUEST"));
         assert_eq!(bench.count("select count(*) from ledger").await, 5);
@@ -252,7 +252,7 @@ on_both_databases! {
         bench.source("a").await;
         drain(&node).await;
         moody.refuses.lock().unwrap().clear();
-        let id = bench.store.letters(1).await.unwrap()[0].letter.id;
+        let id = bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.id;
         let (one, two) = tokio::join!(bench.store.redrive(id, "x", 1), bench.store.redrive(id, "y", 1));
         assert_eq!(one.unwrap() + two.unwrap(), 2, "one of them put head and follower back");
         drain(&node).await;

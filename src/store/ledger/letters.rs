@@ -57,6 +57,17 @@ pub struct Waiting {
     pub followers: i64,
 }
 
+/// Which heads people ask for; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    /// Older than the letter of this id.
+    pub before: Option<i64>,
+    /// Of the plugin of this name.
+    pub plugin: Option<String>,
+    /// Of records of this category.
+    pub category: Option<String>,
+}
+
 /// The columns of [`Letter`], of `dead_letter d`.
 pub(super) const LETTER: &str = "d.id, d.plugin_id, d.partition, d.key, d.rev, d.record_id, d.hook, d.code, d.reason, \
                       d.attempts, d.state, d.due, d.history, d.at";
@@ -179,14 +190,26 @@ impl Store {
     }
 
     /// Heads, newest first.
-    pub async fn letters(&self, first: usize) -> Result<Vec<Waiting>> {
+    pub async fn letters(&self, first: usize, which: &Which) -> Result<Vec<Waiting>> {
+        let mut params = Vec::new();
+        let mut filter = String::from("d.state <> 'queued'");
+        for (condition, value) in [
+            ("d.id <", which.before.map(Value::Int)),
+            ("pl.name =", which.plugin.as_deref().map(Value::from)),
+            ("s.category =", which.category.as_deref().map(Value::from)),
+        ] {
+            if let Some(value) = value {
+                params.push(value);
+                filter.push_str(&format!(" and {condition} ${}", params.len()));
+            }
+        }
         let sql = format!(
             "select {LETTER}, pl.name, (select count(*) from dead_letter f where f.plugin_id = d.plugin_id \
              and f.generation = d.generation and f.key = d.key and f.state = 'queued') \
-             from dead_letter d join plugin pl on pl.id = d.plugin_id where d.state <> 'queued' \
-             order by d.id desc limit {first}"
+             from dead_letter d join plugin pl on pl.id = d.plugin_id left join record r on r.id = d.record_id \
+             left join source s on s.id = r.source_id where {filter} order by d.id desc limit {first}"
         );
-        let rows = self.db.query(&sql, &[]).await?;
+        let rows = self.db.query(&sql, &params).await?;
         rows.iter()
             .map(|row| {
                 let (plugin, followers) = (row.text(14)?.to_owned(), row.i64(15)?);

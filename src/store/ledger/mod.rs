@@ -14,7 +14,7 @@ mod plugins;
 pub use audit::Lag;
 pub use checks::Contradiction;
 pub use effects::{Settled, advance, hold, settle, settled_in, waiting_in};
-pub use letters::{Letter, Waiting, drop_letter, history_of, park, promote, replace_letter};
+pub use letters::{Letter, Waiting, Which, drop_letter, history_of, park, promote, replace_letter};
 pub use plugins::Registered;
 
 use uuid::Uuid;
@@ -94,7 +94,7 @@ fn int(value: u32) -> Value {
 }
 
 /// `$1, $2, …` and the parameters for it.
-fn ids(records: &[Uuid]) -> (String, Vec<Value>) {
+pub(super) fn ids(records: &[Uuid]) -> (String, Vec<Value>) {
     let list: Vec<String> = (1..=records.len()).map(|n| format!("${n}")).collect();
     (list.join(", "), records.iter().map(|id| Value::Uuid(*id)).collect())
 }

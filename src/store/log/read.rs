@@ -31,21 +31,30 @@ pub struct Way {
     pub published_at: Option<i64>,
     /// When the last plugin settled it.
     pub provisioned_at: Option<i64>,
-    /// What plugins did with it.
+    /// What plugins did with it, in order of time, and where it waits.
     pub steps: Vec<Step>,
 }
 
-/// What one plugin did with a record.
+/// What one plugin did with a record, or why it has not yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// The plugin's name.
     pub plugin: String,
     /// Its version then.
     pub version: i64,
-    /// How it ended.
+    /// How it ended, or how it waits: `parked`, `retry` or `queued`.
     pub outcome: String,
-    /// When, Unix microseconds.
-    pub settled_at: i64,
+    /// Why it waits, for programs.
+    pub code: Option<String>,
+    /// Since when it stands so, Unix microseconds.
+    pub at: i64,
+}
+
+impl Step {
+    /// When it was settled, if it is.
+    pub fn settled_at(&self) -> Option<i64> {
+        self.code.is_none().then_some(self.at)
+    }
 }
 
 /// The columns that [`record`] reads.
@@ -133,8 +142,11 @@ impl Store {
                    where r.id = $1";
         let rows = self.db.query(sql, &[id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let sql = "select p.name, l.version, l.outcome, l.settled_at from ledger l \
-                   join plugin p on p.id = l.plugin_id where l.record_id = $1 order by l.settled_at, p.name";
+        // A letter that is ready has been put back: it is about to be tried again.
+        let sql = "select p.name, l.version, l.outcome, cast(null as text), l.settled_at from ledger l \
+                   join plugin p on p.id = l.plugin_id where l.record_id = $1 union all \
+                   select p.name, p.version, case d.state when 'ready' then 'retry' else d.state end, d.code, d.at \
+                   from dead_letter d join plugin p on p.id = d.plugin_id where d.record_id = $1 order by 5, 1";
         let steps = self.db.query(sql, &[id.into()]).await?;
         let steps = steps.iter().map(step).collect::<Result<Vec<_>>>()?;
         let (waits, claimed) = (row.opt_i64(7)?.is_some(), row.opt_i64(8)?.is_some());
@@ -146,7 +158,7 @@ impl Store {
             // Settling drops the outbox row.
             (false, _) => ReceiptStatus::Provisioned,
         };
-        let last = steps.iter().map(|step| step.settled_at).max();
+        let last = steps.iter().filter_map(Step::settled_at).max();
         Ok(Some(Way {
             id,
             key: Key::from_stored(row.text(3)?.to_owned()),
@@ -167,7 +179,8 @@ fn step(row: &Row) -> Result<Step> {
         plugin: row.text(0)?.to_owned(),
         version: row.i64(1)?,
         outcome: row.text(2)?.to_owned(),
-        settled_at: row.i64(3)?,
+        code: row.opt_text(3)?.map(str::to_owned),
+        at: row.i64(4)?,
     })
 }
 

@@ -7,9 +7,6 @@
 mod log;
 mod redis;
 
-#[cfg(test)]
-mod tests;
-
 pub use log::Log;
 pub use redis::Redis;
 

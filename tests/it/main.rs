@@ -22,6 +22,7 @@ mod http;
 mod leak;
 mod live;
 mod log;
+mod management;
 mod odd;
 mod parked;
 mod policy;

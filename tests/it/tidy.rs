@@ -40,6 +40,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("redis", &["stream"]),
     ("async_graphql", &["graphql"]),
+    ("async_graphql_value", &["graphql"]),
     ("async_graphql_axum", &["http"]),
     ("axum", &["http"]),
     ("hyper", &["http"]),
@@ -51,7 +52,17 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("deunicode", &["shape"]),
     ("figment", &["config"]),
     ("jsonwebtoken", &["http", "cli"]),
+    ("prometheus_client", &["telemetry"]),
+    ("tracing_subscriber", &["telemetry"]),
+    ("hmac", &["record", "plugin", "http"]),
+    ("jiff", &["record", "shape", "query", "policy", "provisioning", "graphql", "http", "app"]),
 ];
+
+/// The raw log, closed to those that serve consumers: what they call of the store is bounded by a policy.
+const RAW_LOG: &[&str] = &["records", "recent", "latest", "way", "claimed"];
+const RAW_LOG_CLOSED_TO: &[&str] = &["publishing", "graphql", "http"];
+/// Who reads raw records for `record` and `records`, which need a role.
+const RAW_LOG_OPEN_TO: &str = "src/publishing/manage.rs";
 
 const LINES_MAX: usize = 500;
 const COLUMNS_MAX: usize = 120;
@@ -88,15 +99,21 @@ fn breaches_are_found() {
                 fn f(x: my_sea_orm::X, y: crate::store_rows::Y) {}\n\
                 // crate::http may be named in a comment\n\
                 use crate::{record, http};\n\
-                use super::super::error;\n";
+                use super::super::error;\n\
+                let task = tokio::spawn(work);\n";
     let mut faults = Vec::new();
     check(Path::new("src/policy/mod.rs"), text, &mut faults);
+    let raw = "//! Reads.\nself.store.latest(key).await\n";
+    check(Path::new("src/http/data.rs"), raw, &mut faults);
+    check(Path::new(RAW_LOG_OPEN_TO), raw, &mut faults);
     let expected = [
         "src/policy/mod.rs:1: open the file with `//!`: what it is for, what it must not do",
         "src/policy/mod.rs:2: `policy` must not name `store`, which stands above it",
         "src/policy/mod.rs:3: only store may name `sea_orm`",
         "src/policy/mod.rs:6: name the module in full, one `use crate::module::…` a line",
         "src/policy/mod.rs:7: name the module in full, one `use crate::module::…` a line",
+        "src/policy/mod.rs:8: only `app` starts tasks; return the future to it",
+        "src/http/data.rs:2: the raw log is closed to `http`: `latest` is not for consumers",
     ];
     assert_eq!(faults, expected);
 }
@@ -121,6 +138,7 @@ fn check(path: &Path, text: &str, faults: &mut Vec<String>) {
         }
         if !line.trim_start().starts_with("//") {
             check_names(layer, line, &mut fault);
+            check_calls(path, layer, line, &mut fault);
         }
     }
 }
@@ -142,6 +160,21 @@ fn check_names(layer: Option<&str>, line: &str, fault: &mut impl FnMut(&str)) {
     for (outside, owners) in OWNERS.iter().filter(|(_, owners)| !owners.contains(&layer)) {
         if has_word(line, &format!("{outside}::")) {
             fault(&format!("only {} may name `{outside}`", owners.join(" and ")));
+        }
+    }
+}
+
+/// What one line of code may call: only `app` starts tasks, and the raw log is not read for consumers.
+fn check_calls(path: &Path, layer: Option<&str>, line: &str, fault: &mut impl FnMut(&str)) {
+    let Some(layer) = layer.filter(|_| !path.iter().any(|part| part == "tests" || part == "tests.rs")) else {
+        return;
+    };
+    if layer != "app" && has_word(line, "tokio::spawn") {
+        fault("only `app` starts tasks; return the future to it");
+    }
+    if RAW_LOG_CLOSED_TO.contains(&layer) && path != Path::new(RAW_LOG_OPEN_TO) {
+        for call in RAW_LOG.iter().filter(|call| line.contains(&format!("store.{call}("))) {
+            fault(&format!("the raw log is closed to `{layer}`: `{call}` is not for consumers"));
         }
     }
 }

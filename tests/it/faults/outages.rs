@@ -3,14 +3,13 @@
 use redis::{Connection, cmd};
 
 use super::{load::Load, oracle, server::Stand};
-use crate::support::{Backend, on_backends, on_every_backend};
+use crate::support::{on_backends, on_every_backend, servers::Redis};
 
 /// Records of each lane.
 const EACH: usize = 60;
 
 /// A fault that leaves the server running, at a fifth, two fifths and so on of a load.
-async fn goes_through(backend: Backend, mut fault: impl FnMut(&mut Stand, usize)) {
-    let mut stand = Stand::new(backend);
+async fn goes_through(mut stand: Stand, mut fault: impl FnMut(&mut Stand, usize)) {
     let server = stand.start();
     let token = stand.token();
     let load = Load::start(&server.url, &token, EACH);
@@ -43,19 +42,34 @@ on_every_backend! {
 
 on_backends! { [postgres Postgres, scaled Scaled]
     async fn a_restarted_database_heals_without_a_restart(backend) {
-        goes_through(backend, |stand, _| stand.postgres.as_mut().unwrap().restart()).await;
+        goes_through(Stand::new(backend), |stand, _| stand.postgres.as_mut().unwrap().restart()).await;
     }
 }
 
 on_backends! { [scaled Scaled]
-    async fn a_flushed_redis_loses_nothing(backend) {
-        goes_through(backend, |stand, _| cmd("FLUSHALL").exec(&mut stand.redis()).unwrap()).await;
+    async fn a_flushed_redis_or_valkey_loses_nothing(backend) {
+        for program in Redis::every_installed() {
+            println!("on {program}");
+            let mut stand = Stand::new(backend);
+            stand.redis = Some(Redis::start_program(program));
+            goes_through(stand, |stand, _| cmd("FLUSHALL").exec(&mut stand.redis()).unwrap()).await;
+        }
+    }
+}
+
+on_backends! { [embedded Embedded]
+    async fn a_redis_beside_the_embedded_database_may_be_flushed_too(backend) {
+        let mut stand = Stand::new(backend);
+        stand.redis = Redis::start();
+        if stand.redis.is_some() {
+            goes_through(stand, |stand, _| cmd("FLUSHALL").exec(&mut stand.redis()).unwrap()).await;
+        }
     }
 }
 
 on_backends! { [scaled Scaled]
     async fn a_redis_that_stops_and_comes_back_empty_loses_nothing(backend) {
-        goes_through(backend, |stand, round| {
+        goes_through(Stand::new(backend), |stand, round| {
             let redis = stand.redis.as_mut().unwrap();
             if round % 2 == 0 { redis.stop() } else { redis.start_again() }
         })
@@ -66,7 +80,7 @@ on_backends! { [scaled Scaled]
 on_backends! { [scaled Scaled]
     async fn a_redis_that_is_rolled_back_loses_and_doubles_nothing(backend) {
         let mut dumped = Vec::new();
-        goes_through(backend, |stand, round| {
+        goes_through(Stand::new(backend), |stand, round| {
             if round % 2 == 0 { dumped = dump(&mut stand.redis()) } else { restore(&mut stand.redis(), &dumped) }
         })
         .await;
@@ -75,7 +89,7 @@ on_backends! { [scaled Scaled]
 
 on_backends! { [scaled Scaled]
     async fn a_redis_that_is_full_loses_nothing(backend) {
-        goes_through(backend, |stand, round| {
+        goes_through(Stand::new(backend), |stand, round| {
             let bytes = if round % 2 == 0 { 1 } else { 0 };
             cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(&mut stand.redis()).unwrap();
         })

@@ -1,14 +1,12 @@
-//! The stream and what stands on it: one conformance suite over Redis, and provisioning through faults of it.
+//! The streams between relay and worker, each held to what the trait promises: Redis and its kin, and the log.
 
 mod conformance;
-mod faults;
+mod log;
 
-use std::process::Command;
+use crate::support::servers::Redis;
 
 /// Talks to the server beside the stream, as an operator or a fault would.
-fn cli(url: &str, arguments: &[&str]) -> Vec<u8> {
-    let socket = url.strip_prefix("redis+unix://").unwrap();
-    let out = Command::new("redis-cli").arg("-s").arg(socket).args(arguments).output().unwrap();
-    assert!(out.status.success(), "{out:?}");
-    out.stdout
+fn tell(server: &Redis, words: &[&str]) {
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    redis::cmd(words[0]).arg(&words[1..]).exec(&mut connection).unwrap();
 }

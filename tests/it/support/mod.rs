@@ -7,7 +7,7 @@ mod reader;
 pub mod servers;
 
 pub use app::{TestApp, eventually, soon};
-pub use backend::{Backend, create_database};
+pub use backend::{Backend, create_database, fresh_database};
 pub(crate) use backend::{on_backends, on_every_backend};
 pub use live::Subscription;
 pub use reader::{Reader, field, leaf};

@@ -249,6 +249,8 @@ section! {
         aliases_max: usize = 200,
         /// The most cost: rows asked for times fields selected, summed over the document.
         cost_max: u64 = 500_000,
+        /// The largest answer, in bytes; the exports of `GET /data` take smaller pages instead.
+        answer_bytes_max: usize = 32 * 1024 * 1024,
         /// The most tokens a document may have.
         tokens_max: usize = 20_000,
         /// Rows of a page when none are asked for.
@@ -313,6 +315,8 @@ section! {
         id_bytes_max: usize = 256,
         /// The most changes read from the log in one step.
         tail_batch_max: usize = 500,
+        /// The most bytes of rows or changes read in one step; a single one may be larger.
+        batch_bytes_max: usize = 4 * 1024 * 1024,
     }
 }
 

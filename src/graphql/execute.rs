@@ -15,6 +15,7 @@ use super::prepare::{Prepared, Preparer, Visible};
 use super::{Context, Response, Services, manage, project};
 use crate::error::Result;
 use crate::publishing::Root;
+use crate::query::Budget;
 use crate::record::write_string;
 
 /// What a request is executed with.
@@ -29,6 +30,8 @@ pub(super) struct Execution<'a> {
     pub(super) context: &'a Context,
     /// What is asked.
     pub(super) prepared: &'a Prepared,
+    /// How large the answer may become.
+    pub(super) budget: Budget,
 }
 
 /// A root field's outcome: bytes of a JSON value, or a fault.
@@ -105,11 +108,16 @@ impl Execution<'_> {
     async fn field(&self, node: &Node, out: &mut Vec<u8>) -> Result<()> {
         if let Some(((collection, scope), root)) = locate(&self.prepared.collections, &node.name) {
             let selected = node.selected(&self.prepared.variables)?;
-            return self.services.publishing.read((collection, scope), root, &selected, out).await;
+            return self
+                .services
+                .publishing
+                .read((collection, scope), root, &selected, &self.budget, out)
+                .await;
         }
         let arguments = node.filled(&self.prepared.variables)?;
         let value = manage::resolve(self.services, self.context, node, &arguments).await?;
-        project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)
+        project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)?;
+        self.budget.take(out.len())
     }
 
     fn assemble(&self, outcomes: Vec<Outcome>) -> Response {

@@ -33,6 +33,7 @@ use crate::config;
 use crate::error::Code;
 use crate::provisioning::Provisioning;
 use crate::publishing::Publishing;
+use crate::query::Budget;
 use crate::record::{Actor, Json};
 use crate::sourcing::Sourcing;
 
@@ -195,7 +196,8 @@ impl Engine {
     async fn run(&self, context: &Context, prepared: &Prepared) -> Response {
         let inner = &*self.inner;
         let (services, preparer, introspection) = (&inner.services, &inner.preparer, &inner.introspection);
-        Execution { services, preparer, introspection, context, prepared }.run().await
+        let budget = Budget::new(services.config.graphql.answer_bytes_max);
+        Execution { services, preparer, introspection, context, prepared, budget }.run().await
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) async fn rows(
     let outcome = Outcome::default();
     let mut export = Export {
         writer: format.writer(&table.columns),
+        rows: table.page_max,
         left: first.unwrap_or(usize::MAX),
         until: until(&shared, &context.actor),
         outcome: outcome.clone(),
@@ -200,6 +201,8 @@ struct Export {
     table: Arc<Table>,
     context: Context,
     writer: Box<dyn Writer + Send>,
+    /// How many rows a page has.
+    rows: usize,
     /// How many rows may still come.
     left: usize,
     /// Unix microseconds, and what is told from then on.
@@ -218,8 +221,14 @@ enum Step {
 
 impl Export {
     async fn page(&mut self, after: Option<&str>) -> Result<Page> {
-        let first = self.left.min(self.table.page_max);
-        let page = self.shared.engine.page(&self.context, &self.table, first, after).await?;
+        let page = loop {
+            let first = self.left.min(self.rows);
+            match self.shared.engine.page(&self.context, &self.table, first, after).await {
+                // Rows so large that fewer of them fill an answer.
+                Err(error) if error.code() == Code::TooComplex && first > 1 => self.rows = first / 2,
+                page => break page?,
+            }
+        };
         self.left -= page.rows.len().min(self.left);
         Ok(page)
     }

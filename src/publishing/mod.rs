@@ -16,7 +16,7 @@ pub use manage::Asked;
 use crate::config;
 use crate::error::Result;
 use crate::policy::{self, Scope, Scoped};
-use crate::query::{Collection, Query, Selected, compile};
+use crate::query::{Budget, Collection, Query, Selected, compile};
 use crate::record::{Actor, Signer};
 use crate::store::Store;
 use crate::telemetry::Clock;
@@ -95,17 +95,19 @@ impl Publishing {
     }
 
     /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the
-    /// schema slice; arguments are coerced. On an error nothing has been appended.
+    /// schema slice; arguments are coerced. What is appended is taken from `budget`. On an error
+    /// nothing has been appended.
     pub async fn read(
         &self,
         scope: (&Arc<Collection>, &Arc<Scope>),
         root: Root,
         field: &Selected,
+        budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let query = self.scoped(scope, root, field)?;
         let from = out.len();
-        let read = self.0.store.fetch(&query, &self.0.signer, out).await;
+        let read = self.0.store.fetch(&query, &self.0.signer, budget, out).await;
         if read.is_err() {
             out.truncate(from);
         }

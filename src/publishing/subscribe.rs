@@ -11,6 +11,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Publishing;
+use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Opened, Scoped};
 use crate::query::{
@@ -212,7 +213,14 @@ impl Subscriber {
             )
             .collect();
         let signer = &publishing.0.signer;
-        let page = SnapshotPage { after, position, limit: SNAPSHOT_ROWS, signer };
+        let page = SnapshotPage {
+            after,
+            position,
+            limit: SNAPSHOT_ROWS,
+            bytes_max: publishing.0.subscriptions.batch_bytes_max,
+            row_bytes_max: publishing.0.limits.answer_bytes_max,
+            signer,
+        };
         let written = self.pending.len();
         let mut each = |key: &str, nodes: &[Vec<u8>]| {
             self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None)
@@ -239,8 +247,10 @@ impl Subscriber {
     async fn missed_step(&mut self, until: i64) -> Result<()> {
         // Heard from here on: what the read does not find will be heard.
         self.receiver = self.publishing.0.hubs.hear(self.collection.id, self.position);
-        let max = self.publishing.0.subscriptions.tail_batch_max.max(1);
-        let changes = self.publishing.0.store.tail(self.collection.id, self.position, max).await?;
+        let config::Subscriptions { tail_batch_max, batch_bytes_max, .. } = self.publishing.0.subscriptions;
+        let store = &self.publishing.0.store;
+        let batch = store.tail(self.collection.id, self.position, tail_batch_max.max(1), batch_bytes_max);
+        let (changes, more) = batch.await?;
         // They may be of a shape or policy that is newer than the query.
         self.follow().await?;
         if !matches!(self.phase, Phase::Missed { .. }) {
@@ -253,7 +263,7 @@ impl Subscriber {
             self.caught_up = false;
             self.push("CAUGHT_UP", None, self.position, Image::None, Image::None)?;
         }
-        if changes.len() < max {
+        if !more {
             self.phase = Phase::Live;
         }
         Ok(())

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::Publishing;
+use crate::config;
 use crate::error::{Code, Result};
 use crate::store::changes::Tailed;
 use crate::store::wake::Topic;
@@ -109,9 +110,10 @@ impl Publishing {
     }
 
     async fn tail_one(&self, id: i64, mut position: i64) -> Result<()> {
-        let max = self.0.subscriptions.tail_batch_max.max(1);
+        let config::Subscriptions { tail_batch_max, batch_bytes_max: bytes_max, .. } = self.0.subscriptions;
+        let max = tail_batch_max.max(1);
         loop {
-            let changes = match self.0.store.tail(id, position, max).await {
+            let (changes, more) = match self.0.store.tail(id, position, max, bytes_max).await {
                 Ok(changes) => changes,
                 // Subscribers see the gap and say so to whom it matters.
                 Err(error) if error.code() == Code::CursorTooOld => {
@@ -120,10 +122,9 @@ impl Publishing {
                 }
                 Err(error) => return Err(error),
             };
-            let full = changes.len() == max;
             position = changes.last().map_or(position, |last| last.pos);
             self.0.hubs.send(id, changes);
-            if !full {
+            if !more {
                 return Ok(());
             }
         }

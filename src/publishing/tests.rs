@@ -71,7 +71,7 @@ impl World {
     pub(super) async fn ask(&self, actor: &Actor, root: Root, field: &Selected) -> Result<Value> {
         let (collection, scope) = self.collection(actor);
         let mut out = Vec::new();
-        self.publishing.read((&collection, &scope), root, field, &mut out).await?;
+        self.publishing.read((&collection, &scope), root, field, &Budget::new(1 << 30), &mut out).await?;
         Ok(serde_json::from_slice(&out).unwrap())
     }
 }

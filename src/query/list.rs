@@ -54,26 +54,31 @@ impl Member {
     }
 }
 
-/// Appends what is selected of the value that `text` holds. `None` when it holds something else.
-pub(super) fn project(
-    text: &str,
-    item: &Item,
-    shown: &[bool],
-    signer: &Signer,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+/// What a value is written with.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Which of the row's conditions hold.
+    pub(super) shown: &'a [bool],
+    /// Hashes masked values.
+    pub(super) signer: &'a Signer,
+    /// How long the output may become.
+    pub(super) end: usize,
+}
+
+/// Appends what is selected of the value that `text` holds. `None` when it holds something else, or the output has
+/// become too long.
+pub(super) fn project(text: &str, item: &Item, around: Around<'_>, out: &mut Vec<u8>) -> Option<()> {
     if matches!(item, Item::List(item) if matches!(**item, Item::Copy)) {
         out.extend_from_slice(text.as_bytes());
         return Some(());
     }
-    let scan = Scan { bytes: text.as_bytes(), shown, signer };
+    let scan = Scan { bytes: text.as_bytes(), around };
     scan.item(0, item, out).map(drop)
 }
 
 struct Scan<'a> {
     bytes: &'a [u8],
-    shown: &'a [bool],
-    signer: &'a Signer,
+    around: Around<'a>,
 }
 
 impl Scan<'_> {
@@ -150,6 +155,9 @@ impl Scan<'_> {
     }
 
     fn item(&self, place: usize, item: &Item, out: &mut Vec<u8>) -> Option<usize> {
+        if out.len() > self.around.end {
+            return None;
+        }
         match item {
             Item::Object(members) => self.object(place, members, out),
             Item::List(item) => self.list(place, item, out),
@@ -188,11 +196,11 @@ impl Scan<'_> {
             Item::Masked(Scalar::Json, mask) => {
                 let text = std::str::from_utf8(bytes).ok()?;
                 let value = if text == "null" { Plain::Null } else { Plain::Text(text) };
-                mask.apply(value, Scalar::Json, self.signer, out);
+                mask.apply(value, Scalar::Json, self.around.signer, out);
             }
             Item::Masked(scalar, mask) => {
                 let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;
-                mask.apply(Plain::of(Some(&value), *scalar), *scalar, self.signer, out);
+                mask.apply(Plain::of(Some(&value), *scalar), *scalar, self.around.signer, out);
             }
             _ => out.extend_from_slice(b"null"),
         }
@@ -246,7 +254,7 @@ impl Scan<'_> {
             out.push(separator);
             separator = b',';
             out.extend_from_slice(&member.head);
-            let hidden = member.condition.is_some_and(|flag| self.shown.get(flag) != Some(&true));
+            let hidden = member.condition.is_some_and(|flag| self.around.shown.get(flag) != Some(&true));
             match &member.item {
                 Item::Text(text) => out.extend_from_slice(text),
                 _ if hidden || *to == 0 => out.extend_from_slice(b"null"),

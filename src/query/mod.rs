@@ -6,6 +6,7 @@
 
 mod arguments;
 mod ask;
+mod budget;
 mod compile;
 mod cursor;
 mod filter;
@@ -21,6 +22,7 @@ pub use ask::{
     Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
     GroupField, List, Order, PageInfo, Query,
 };
+pub use budget::Budget;
 pub use compile::compile;
 pub use cursor::{ChangeCursor, PageCursor};
 pub use filter::like;

@@ -7,8 +7,8 @@
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::query::list::{Item, Member, project};
-use crate::query::{ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
+use crate::query::list::{Around, Item, Member, project};
+use crate::query::{Budget, ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
 use crate::record::Signer;
 use crate::shape::Scalar;
 
@@ -100,12 +100,21 @@ impl Plan {
         std::mem::take(&mut self.sources)
     }
 
-    /// Appends one row.
+    /// Appends one row; what is written is taken from the budget.
     ///
     /// # Errors
-    /// `INTERNAL` when the row does not have what was asked for; one that is stale when its shape is newer than the
+    /// `TOO_COMPLEX` when it does not go far enough; `INTERNAL` when the row does not have what was asked for; one
+    /// that is stale when its shape is newer than the
     /// plan's.
-    pub fn write<R: Columns>(&self, row: &R, signer: &Signer, out: &mut Vec<u8>) -> Result<()> {
+    pub fn write<R: Columns>(
+        &self,
+        row: &R,
+        signer: &Signer,
+        budget: &Budget,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let from = out.len();
+        let end = from.saturating_add(budget.left());
         let mut shown = Vec::with_capacity(self.flags.len());
         for column in &self.flags {
             shown.push(row.bool(*column)? == Some(true));
@@ -124,8 +133,12 @@ impl Plan {
                     None => out.extend_from_slice(b"null"),
                 },
                 Op::Text { column, item } => match row.text(*column)? {
-                    Some(text) => project(text, item, &shown, signer, out)
-                        .ok_or_else(|| Error::stale("a column holds other text than was planned"))?,
+                    Some(text) => {
+                        let written = project(text, item, Around { shown: &shown, signer, end }, out);
+                        if written.is_none() && out.len() <= end {
+                            return Err(Error::stale("a column holds other text than was planned"));
+                        }
+                    }
                     None => out.extend_from_slice(b"null"),
                 },
                 Op::Object { presence: column, skip } | Op::Shown { condition: column, skip } => {
@@ -135,8 +148,12 @@ impl Plan {
                     }
                 }
             }
+            // One value can be large, and be asked for under many names.
+            if out.len() > end {
+                return Err(budget.spent());
+            }
         }
-        Ok(())
+        budget.take(out.len() - from)
     }
 }
 

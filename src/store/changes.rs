@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Store;
-use super::db::Row;
+use super::db::{Row, RowRef};
 use crate::error::{Code, Error, Result};
 use crate::policy::Sealed;
 use crate::query::{Change, ChangeOp};
@@ -29,14 +29,35 @@ const KEPT: &str = "select (select pos from collection_pos where collection_id =
 
 impl Store {
     /// The changes of a collection behind the position `after`, in order, without a gap. This node's catalog has their
-    /// shape by then: a scope asked for afterwards knows every field in them.
+    /// shape by then: a scope asked for afterwards knows every field in them. They end with the `max`th, or with the
+    /// one whose images reach `bytes_max`; the answer says whether there may be more.
     ///
     /// # Errors
     /// `CURSOR_TOO_OLD` when changes between are no longer kept.
-    pub async fn tail(&self, collection_id: i64, after: i64, max: usize) -> Result<Vec<Tailed>> {
+    pub async fn tail(
+        &self,
+        collection_id: i64,
+        after: i64,
+        max: usize,
+        bytes_max: usize,
+    ) -> Result<(Vec<Tailed>, bool)> {
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
         let params = [collection_id.into(), after.into(), limit.into()];
-        let rows = self.db.query(TAIL, &params).await?;
+        let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
+        let mut each = |row: &RowRef<'_>| {
+            if bytes >= bytes_max {
+                full = true;
+                return Err(Error::internal("the batch is full"));
+            }
+            let row = row.to_row()?;
+            bytes += [row.opt_text(5)?, row.opt_text(6)?].into_iter().flatten().map(str::len).sum::<usize>();
+            rows.push(row);
+            Ok(())
+        };
+        match self.db.read_large(TAIL, &params, &mut each).await {
+            Err(_) if full => {}
+            read => read?,
+        }
         let changes: Vec<Tailed> =
             rows.iter().map(|row| change(collection_id, row)).collect::<Result<_>>()?;
         if changes.first().is_some_and(|first| first.pos != after + 1) {
@@ -49,7 +70,8 @@ impl Store {
                 self.catalog.refresh().await?;
             }
         }
-        Ok(changes)
+        let more = full || changes.len() == max;
+        Ok((changes, more))
     }
 
     /// Whether a subscription can go on behind the position `after`.

@@ -19,6 +19,7 @@ mod examples;
 mod faults;
 mod graphql;
 mod http;
+mod large;
 mod leak;
 mod live;
 mod log;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{World, effect, field, leaf, some, with_roles, worlds};
 use crate::policy::Opened;
 use crate::publishing::Root;
-use crate::query::{Ask, Extras, Projector, Selected, compile};
+use crate::query::{Ask, Budget, Extras, Projector, Selected, compile};
 use crate::record::{Json, Signer};
 
 /// Small and repeatable; nothing secret hangs on it.
@@ -148,7 +148,7 @@ pub(super) async fn images(world: &World) -> Vec<Json> {
     let query = compile(&collection, Root::Changes, &asked, limits, &Signer::new(b"secret")).unwrap();
     let query = scope.apply(query).unwrap();
     let mut images = Vec::new();
-    for tailed in world.store.tail(collection.id, 0, 10_000).await.unwrap() {
+    for tailed in world.store.tail(collection.id, 0, 10_000, usize::MAX).await.unwrap().0 {
         if let Opened::Upsert(change) = query.open(tailed.change, query.get().filter()) {
             images.push((change.key, Json::clone(change.after.as_deref().unwrap())));
         }
@@ -200,7 +200,11 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
             }
             expected.extend_from_slice(b"]}");
             let mut found = Vec::new();
-            world.publishing.read((&collection, &scope), Root::List, &asked, &mut found).await.unwrap();
+            world
+                .publishing
+                .read((&collection, &scope), Root::List, &asked, &Budget::new(1 << 30), &mut found)
+                .await
+                .unwrap();
             let (found, expected) = (String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
             assert_eq!(found, expected, "{arguments}");
         }

@@ -72,7 +72,7 @@ impl Db {
                         "there is no Wellspring database here yet; `wellspring serve` makes one",
                     ));
                 }
-                Driver::Sqlite(sqlite::Sqlite::open(&path, config.readers_max, read_only)?)
+                Driver::Sqlite(sqlite::Sqlite::open(&path, config, read_only)?)
             }
         };
         Ok(Db(Arc::new(Inner { driver, crash_at: config.crash_at.clone() })))

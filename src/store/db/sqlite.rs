@@ -8,17 +8,22 @@ use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{
     CachedStatement, Connection, OpenFlags, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
 
+use crate::config;
 use crate::error::{Code, Error, Result};
 
 use super::{RowRef, Value, failure};
+
+/// After how many steps of its machine a statement looks whether it has taken too long: about every millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 256;
@@ -29,12 +34,16 @@ pub(super) struct Sqlite {
     writer: Option<Arc<Mutex<Connection>>>,
     readers: std::sync::Mutex<Vec<Connection>>,
     permits: Semaphore,
+    /// The longest a reading statement may take.
+    statement_timeout: Duration,
+    /// The longest wait for a connection.
+    acquire_timeout: Duration,
     _lock: Option<File>,
 }
 
 impl Sqlite {
     /// Opens the file, creating it and its directory; `read_only` neither locks nor creates.
-    pub(super) fn open(path: &Path, readers_max: usize, read_only: bool) -> Result<Self> {
+    pub(super) fn open(path: &Path, config: &config::Store, read_only: bool) -> Result<Self> {
         let lock = if read_only { None } else { Some(lock(path)?) };
         let writer = if read_only {
             None
@@ -47,7 +56,9 @@ impl Sqlite {
             path: path.to_owned(),
             writer,
             readers: std::sync::Mutex::new(Vec::new()),
-            permits: Semaphore::new(readers_max.max(1)),
+            permits: Semaphore::new(config.readers_max.max(1)),
+            statement_timeout: Duration::from_millis(config.statement_timeout_ms),
+            acquire_timeout: Duration::from_millis(config.acquire_timeout_ms),
             _lock: lock,
         };
         let first = this.take_reader()?;
@@ -68,7 +79,7 @@ impl Sqlite {
         large: bool,
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
-        let _permit = self.permits.acquire().await.map_err(Error::internal)?;
+        let _permit = self.permit().await?;
         let mut work = || self.with_reader(|reader| run(reader, sql, params, each));
         let many = tokio::runtime::Handle::try_current()
             .is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
@@ -82,12 +93,24 @@ impl Sqlite {
         rows: &[Vec<Value>],
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
-        let _permit = self.permits.acquire().await.map_err(Error::internal)?;
+        let _permit = self.permit().await?;
         self.with_reader(|reader| rows.iter().try_for_each(|row| run(reader, sql, row, each)))
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>> {
+        let busy = "all readers of the database are busy; try again";
+        match tokio::time::timeout(self.acquire_timeout, self.permits.acquire()).await {
+            Ok(permit) => permit.map_err(Error::internal),
+            Err(late) => Err(Error::unavailable(busy, late)),
+        }
     }
 
     fn with_reader(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<()> {
         let reader = self.take_reader()?;
+        let until = Instant::now() + self.statement_timeout;
+        reader
+            .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until))
+            .map_err(failure::sqlite)?;
         let done = work(&reader);
         self.give_back(reader);
         done

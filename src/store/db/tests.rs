@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::error::Code;
 
 async fn open() -> (tempfile::TempDir, Db) {
     let dir = tempfile::tempdir().unwrap();
@@ -105,4 +106,20 @@ async fn readers_cannot_write_and_like_is_case_sensitive() {
     assert!(db.query("delete from t", &[]).await.is_err());
     let rows = db.query("select 'A' like 'a'", &[]).await.unwrap();
     assert_eq!(rows.first().unwrap().i64(0).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().into();
+    let db = Db::open(&config::Store { data, statement_timeout_ms: 50, ..Default::default() }).await.unwrap();
+    let endless = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r";
+    for _ in 0..2 {
+        assert_eq!(db.query(endless, &[]).await.unwrap_err().code(), Code::Timeout);
+    }
+    let mut none = |_: &RowRef<'_>| Ok(());
+    let error = db.read_large(endless, &[], &mut none).await.unwrap_err();
+    assert_eq!(error.code(), Code::Timeout);
+    // The connection goes on.
+    assert_eq!(db.query("select 7", &[]).await.unwrap().first().unwrap().i64(0).unwrap(), 7);
 }

@@ -6,7 +6,7 @@ use super::sql::{Sql, column};
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
-    Aggregate, Argument, Columns, FieldRef, Figure, Function, GroupField, Plain, Query, plain, write,
+    Aggregate, Argument, Budget, Columns, FieldRef, Figure, Function, GroupField, Plain, Query, plain, write,
 };
 use crate::shape::Scalar;
 use crate::store::Store;
@@ -44,6 +44,7 @@ impl Store {
         &self,
         query: &Scoped<Query>,
         aggregate: &Aggregate,
+        budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let mut sql = Sql::new(self.db.dialect());
@@ -83,13 +84,14 @@ impl Store {
                 out.push(b',');
             }
             let cells = Cells { row, offset: OFFSET };
+            let from = out.len();
             for part in &parts {
                 match part {
                     Part::Text(text) => out.extend_from_slice(text),
                     Part::Figure(place, how) => figure(&cells, *place, *how, out)?,
                 }
             }
-            Ok(())
+            budget.take(out.len() - from)
         };
         self.read_planned(collection, &select, &sql.params, false, &mut each).await?;
         out.push(b']');

@@ -1,13 +1,13 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
 
 use super::planned;
-use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, member, plan, rows_filter, select_list};
+use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, member, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
-    ChangeCursor, Collection, Columns, ConnectionField, EdgeField, List, Literal, Order, PageCursor,
-    PageInfo, Plan, Query, Source, write,
+    Budget, ChangeCursor, Collection, Columns, ConnectionField, EdgeField, Filter, List, Literal, Order,
+    PageCursor, PageInfo, Plan, Query, Source, write,
 };
 use crate::record::Signer;
 use crate::shape::Scalar;
@@ -61,6 +61,7 @@ struct Page<'a> {
     query: &'a Scoped<Query>,
     list: &'a List,
     signer: &'a Signer,
+    budget: &'a Budget,
     sinks: Vec<Sink>,
     /// Columns of the order among the plan's columns.
     order: Vec<usize>,
@@ -82,6 +83,7 @@ impl Store {
         query: &Scoped<Query>,
         list: &List,
         signer: &Signer,
+        budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let mut sources = Vec::new();
@@ -99,6 +101,7 @@ impl Store {
             query,
             list,
             signer,
+            budget,
             sinks,
             order,
             row_id: sources.len(),
@@ -111,7 +114,9 @@ impl Store {
             position: 0,
         };
         let mut each = |row: &RowRef<'_>| page.row(row);
-        let inline = list.limit <= INLINE_ROWS_MAX && !total;
+        let filter = rows_filter(query);
+        let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
+        let inline = list.limit <= INLINE_ROWS_MAX && !total && indexed;
         self.read_planned(query.get().collection(), &select, &sql.params, inline, &mut each).await?;
         page.write(out);
         Ok(())
@@ -226,7 +231,7 @@ impl Page<'_> {
         for sink in &mut self.sinks {
             match sink {
                 Sink::Nodes(plan, rows) => {
-                    plan.write(&cells, self.signer, &mut rows.bytes)?;
+                    plan.write(&cells, self.signer, self.budget, &mut rows.bytes)?;
                     rows.ends.push(rows.bytes.len());
                 }
                 Sink::Edges(fields, rows) => {
@@ -234,11 +239,14 @@ impl Page<'_> {
                         rows.bytes.extend_from_slice(head);
                         match field {
                             Edge::Text(text) => rows.bytes.extend_from_slice(text),
-                            Edge::Node(plan) => plan.write(&cells, self.signer, &mut rows.bytes)?,
+                            Edge::Node(plan) => {
+                                plan.write(&cells, self.signer, self.budget, &mut rows.bytes)?
+                            }
                             Edge::Cursor => {
                                 let made = cursor_of(self.list, &self.order, row_id, &cells)?;
                                 let text = made.encode(self.query.get().collection(), self.signer);
                                 write::text(&text, &mut rows.bytes);
+                                self.budget.take(text.len())?;
                                 cursor = Some(made);
                             }
                         }

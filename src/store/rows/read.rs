@@ -9,12 +9,15 @@ use super::planned;
 use super::sql::Sql;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope, Scoped};
-use crate::query::{Ask, Collection, Columns, Extras, Filter, Node, Plan, Query, Source, write};
+use crate::query::{
+    Ask, Budget, Collection, ColumnRef, Columns, Comparison, Extras, Filter, Node, Operand, Plan, Query,
+    Source, write,
+};
 use crate::record::Signer;
 use crate::store::Store;
 use crate::store::db::{RowRef, Value};
 
-/// Pages of up to this many rows are read on the calling thread.
+/// Pages of up to this many rows are read on the calling thread, when an index leads to them.
 pub(super) const INLINE_ROWS_MAX: usize = 100;
 
 /// Where the columns of a planned statement begin: behind the shape's version.
@@ -66,6 +69,17 @@ pub(super) fn rows_filter(query: &Scoped<Query>) -> Filter {
     Filter::all([query.scope().rows().clone(), query.get().filter().clone()])
 }
 
+/// Whether an index leads to the rows: they are few, or of one source's id.
+pub(super) fn is_indexed(filter: &Filter) -> bool {
+    match filter {
+        Filter::And(all) => all.iter().any(is_indexed),
+        Filter::Compare(Operand::Field(field), Comparison::Eq, Operand::Literal(_)) => {
+            matches!(field.column, ColumnRef::Key | ColumnRef::SourceUid)
+        }
+        _ => false,
+    }
+}
+
 /// The select list of a plan's columns.
 pub(super) fn select_list(sql: &mut Sql, sources: &[Source]) -> Result<Vec<String>> {
     sources.iter().map(|source| sql.source(source)).collect()
@@ -82,12 +96,19 @@ impl Store {
     /// Answers a root field: appends its JSON value.
     ///
     /// # Errors
-    /// `CONFLICT` when a lookup finds several rows, `TOO_COMPLEX` when an aggregate has too many groups.
-    pub async fn fetch(&self, query: &Scoped<Query>, signer: &Signer, out: &mut Vec<u8>) -> Result<()> {
+    /// `CONFLICT` when a lookup finds several rows, `TOO_COMPLEX` when an aggregate has too many groups or
+    /// the answer would pass its budget.
+    pub async fn fetch(
+        &self,
+        query: &Scoped<Query>,
+        signer: &Signer,
+        budget: &Budget,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         match query.get().ask() {
-            Ask::List(list) => self.list(query, list, signer, out).await,
-            Ask::ByKey(nodes) => self.by_key(query, nodes, signer, out).await,
-            Ask::Aggregate(aggregate) => self.aggregate(query, aggregate, out).await,
+            Ask::List(list) => self.list(query, list, signer, budget, out).await,
+            Ask::ByKey(nodes) => self.by_key(query, nodes, signer, budget, out).await,
+            Ask::Aggregate(aggregate) => self.aggregate(query, aggregate, budget, out).await,
             Ask::Changes(_) => Err(Error::internal("changes are tailed, not fetched")),
         }
     }
@@ -132,6 +153,7 @@ impl Store {
         query: &Scoped<Query>,
         nodes: &[Node],
         signer: &Signer,
+        budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let mut sql = Sql::new(self.db.dialect());
@@ -146,7 +168,7 @@ impl Store {
         let mut found = 0;
         let mut each = |row: &RowRef<'_>| {
             found += 1;
-            if found == 1 { plan.write(&Cells { row, offset: OFFSET }, signer, out) } else { Ok(()) }
+            if found == 1 { plan.write(&Cells { row, offset: OFFSET }, signer, budget, out) } else { Ok(()) }
         };
         self.read_planned(collection, &select, &sql.params, true, &mut each).await?;
         match found {
@@ -193,19 +215,28 @@ impl Store {
             columns.join(", "),
             planned(collection)
         );
-        let (mut last, mut count) = (page.after, 0);
+        let (mut last, mut count, mut bytes, mut full) = (page.after, 0, 0, false);
         let mut each = |row: &RowRef<'_>| {
+            if bytes >= page.bytes_max {
+                full = true;
+                return Err(Error::internal("the page is full"));
+            }
             count += 1;
             last = row.i64(OFFSET)?.unwrap_or(last);
+            let budget = Budget::new(page.row_bytes_max);
             let mut written = Vec::with_capacity(plans.len());
             for plan in &plans {
                 let mut out = Vec::with_capacity(256);
-                plan.write(&Cells { row, offset: OFFSET + 2 }, page.signer, &mut out)?;
+                plan.write(&Cells { row, offset: OFFSET + 2 }, page.signer, &budget, &mut out)?;
+                bytes += out.len();
                 written.push(out);
             }
             each(row.text(OFFSET + 1)?.unwrap_or_default(), &written)
         };
-        self.read_planned(collection, &select, &sql.params, false, &mut each).await?;
+        match self.read_planned(collection, &select, &sql.params, false, &mut each).await {
+            Err(_) if full => return Ok(ControlFlow::Continue(last)),
+            read => read?,
+        }
         Ok(if count < limit { ControlFlow::Break(()) } else { ControlFlow::Continue(last) })
     }
 }
@@ -222,6 +253,10 @@ pub struct SnapshotPage<'a> {
     pub position: i64,
     /// The most rows.
     pub limit: usize,
+    /// The page ends with the row that reaches this many bytes.
+    pub bytes_max: usize,
+    /// The most bytes of one row.
+    pub row_bytes_max: usize,
     /// Hashes masked values.
     pub signer: &'a Signer,
 }

@@ -8,7 +8,7 @@ use wellspring::{
     http::auth::Keys,
     policy::{Engine, Opened, Scope},
     publishing::Publishing,
-    query::{Change, Collection, Root, Selected, compile},
+    query::{Budget, Change, Collection, Root, Selected, compile},
     record::{Actor, Json, Signer},
     store::Store,
     telemetry::Clock,
@@ -46,7 +46,10 @@ impl Reader {
     pub async fn read(&self, scope: &Arc<Scope>, root: Root, field: &Selected) -> String {
         let mut out = Vec::new();
         let collection = self.collection();
-        self.publishing.read((&collection, scope), root, field, &mut out).await.unwrap();
+        self.publishing
+            .read((&collection, scope), root, field, &Budget::new(1 << 30), &mut out)
+            .await
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -67,7 +70,7 @@ impl Reader {
         let asked = field(field_name, Value::Null, vec![leaf("op")]);
         let query = compile(&collection, Root::Changes, &asked, &self.config.graphql, &Signer::new(b"s"));
         let query = scope.apply(query.unwrap()).unwrap();
-        let tailed = self.store.tail(collection.id, 0, 100_000).await.unwrap().into_iter();
+        let tailed = self.store.tail(collection.id, 0, 100_000, usize::MAX).await.unwrap().0.into_iter();
         let opened = tailed.map(|tailed| match query.open(tailed.change, query.get().filter()) {
             Opened::Upsert(change) | Opened::Delete(change) => change,
             other => panic!("who may see everything is told {other:?}"),

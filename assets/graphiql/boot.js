@@ -81,10 +81,18 @@
     return call(params, Object.assign({}, options, own));
   }
 
+  // What a newcomer sees first: a query that always has an answer.
+  var WELCOME = [
+    '# What is here for you? Run this (Ctrl-Enter), then ask a collection by its name.',
+    '# Ctrl-Space completes; the book on the left has every field, filter and order.',
+    '{', '  collections {', '    name', '    shape { fields { name type tags } }', '  }', '}', ''
+  ].join('\n');
+
   var root = ReactDOM.createRoot(document.getElementById('graphiql'));
   var generation = 0;
   function render() {
-    var props = { key: generation, fetcher: fetcher, defaultEditorToolsVisibility: true, shouldPersistHeaders: false };
+    var props = { key: generation, fetcher: fetcher, defaultEditorToolsVisibility: true, shouldPersistHeaders: false,
+      defaultQuery: WELCOME };
     var query = given.get('query');
     if (query && generation === 0) { props.query = query; }
     root.render(React.createElement(GraphiQL, props));

@@ -47,6 +47,10 @@ try {
     page.evaluate(() => document.querySelector(".graphiql-response .CodeMirror, .result-window .CodeMirror")?.CodeMirror.getValue() ?? "");
   const run = () => page.click(".graphiql-execute-button");
 
+  // What stands there at first is a query, and shows what there is.
+  await run();
+  await until(shown, (text) => text.includes('"name": "gardenPlant"'));
+
   await type("{ gardenPlant { totalCount nodes { name height watered } } }");
   await run();
   const rows = await until(shown, (text) => text.includes('"Fern"'));

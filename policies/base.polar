@@ -10,7 +10,9 @@
 #             `row._record.sourceName`; the class is the collection's type, such as `OrderClothing`, and every one
 #             of them is a `Row`
 #   field     one field: `field.name` (`address.city`), `field.path` (`/address/city`), `field.tags` (`pii.email` is
-#             there as `pii` too), `field.parents` (`address`), `field.classified`
+#             there as `pii` too), `field.parents` (`address`), `field.classified`; the record's envelope has fields,
+#             too (`_record.sourceUid`, `_record.author`); a uid, name or author that looks like personal data is
+#             tagged so, and the key is shown at most as the uid is
 #   source    where records come from: `source.category`, `source.subcategory`, `source.source_name`
 
 # --- Roles -----------------------------------------------------------------------------------------------------------

@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 
 use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
-use crate::query::Collection;
+use crate::query::{Collection, ENVELOPE, envelope};
 use crate::record::Json;
 use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar};
+
+/// The type of `_record`, and the suffix of the types that show less of it.
+const RECORD_META: &str = "RecordMeta";
 
 /// How a field is shown to the actor; the larger, the less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,10 +34,10 @@ pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<
     let row = build.row(&collection.shape.fields, &origin(collection));
     build.collect(&collection.shape.fields, &mut Vec::new(), Shown::Visible);
     build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
-    build.order(&collection.shape.fields, names.ty, Shown::Visible, true);
+    let ordered = build.order(&collection.shape.fields, names.ty, Shown::Visible, true).is_some();
     build.connection(&row);
     build.aggregate();
-    build.roots(collection);
+    build.roots(collection, ordered);
 }
 
 fn origin(collection: &Collection) -> String {
@@ -75,6 +78,11 @@ impl Build<'_> {
         (self.shown)(field.id).max(parent)
     }
 
+    /// How a member of `_record` is shown.
+    fn member(&self, name: &str) -> Shown {
+        envelope(name).map_or(Shown::Visible, |member| (self.shown)(member.id))
+    }
+
     fn derived(&self, suffix: &str) -> TypeRef {
         TypeRef::named(self.names.derived(suffix))
     }
@@ -84,13 +92,42 @@ impl Build<'_> {
         let rest = "What is not published as a field of its own.";
         let envelope = "The envelope of the record that the row comes from.";
         let mut members = vec![
-            Field::new("_record", TypeRef::named("RecordMeta").required(), envelope),
+            Field::new("_record", self.record_meta().required(), envelope),
             Field::new("_rest", TypeRef::named("JSON"), rest),
         ];
         let name = self.names.ty.to_owned();
         members.splice(0..0, self.members(fields, Shown::Visible));
         self.model.insert(Type::new(name.clone(), description, Kind::Object(members)));
         TypeRef::named(name)
+    }
+
+    /// The type of `_record`: that of all collections unless this actor sees less than all of it.
+    fn record_meta(&mut self) -> TypeRef {
+        let shown = |field: &Field| self.member(&field.name);
+        let fields = self.model.fields(RECORD_META);
+        if fields.iter().all(|field| shown(field) == Shown::Visible) {
+            return TypeRef::named(RECORD_META);
+        }
+        let less = |field: &Field| match shown(field) {
+            Shown::Visible => Some(field.clone()),
+            Shown::Masked => Some(Field { ty: field.ty.nullable().clone(), ..field.clone() }),
+            Shown::Hidden => None,
+        };
+        let kind = Kind::Object(fields.iter().filter_map(less).collect());
+        let name = self.names.derived(RECORD_META);
+        self.model.insert(Type::new(name.as_str(), "The envelope as you may see it.", kind));
+        TypeRef::named(name)
+    }
+
+    /// The input type `suffix` of `_record` with what this actor may compare; none when that is nothing.
+    fn record_input(&mut self, suffix: &str) -> Option<TypeRef> {
+        let usable = |name: &str| self.member(name) == Shown::Visible;
+        let Some(Kind::Input(fields)) = self.model.get(suffix).map(|ty| &ty.kind) else { return None };
+        if fields.iter().all(|field| usable(&field.name)) {
+            return Some(TypeRef::named(suffix));
+        }
+        let fields = fields.iter().filter(|field| usable(&field.name)).cloned().collect();
+        self.input(self.names.derived(suffix), "What of the envelope you may use.", fields)
     }
 
     fn members(&mut self, fields: &[Shaped], above: Shown) -> Vec<Field> {
@@ -182,12 +219,9 @@ impl Build<'_> {
         }
         if root {
             let this = || TypeRef::named(name.as_str());
+            let meta = self.record_input("RecordMetaFilter");
+            inputs.extend(meta.map(|ty| Input::new("_record", ty, "Condition on the record's envelope.")));
             inputs.extend([
-                Input::new(
-                    "_record",
-                    TypeRef::named("RecordMetaFilter"),
-                    "Condition on the record's envelope.",
-                ),
                 Input::new("and", this().required().list(), "All of these hold."),
                 Input::new("or", this().required().list(), "At least one of these holds."),
                 Input::new("not", this(), "This does not hold."),
@@ -220,8 +254,8 @@ impl Build<'_> {
             }
         }
         if root {
-            let meta = TypeRef::named("RecordMetaOrder");
-            inputs.push(Input::new("_record", meta, "Order by the record's envelope."));
+            let meta = self.record_input("RecordMetaOrder");
+            inputs.extend(meta.map(|ty| Input::new("_record", ty, "Order by the record's envelope.")));
         }
         self.input(format!("{ty}Order"), "What rows are ordered by; one field each.", inputs)
     }
@@ -258,21 +292,17 @@ impl Build<'_> {
                 Field::new("cursor", TypeRef::named("String").required(), "For `after` and `before`."),
             ],
         );
-        self.object(
-            "Change",
-            "A change of a row.",
-            vec![
-                Field::new(
-                    "cursor",
-                    TypeRef::named("String").required(),
-                    "For `after`, to resume behind it.",
-                ),
-                Field::new("op", TypeRef::named("ChangeOp").required(), "What happened."),
-                Field::new("key", TypeRef::named("String"), "The row's key."),
-                Field::new("node", row.clone(), "The row as it is now."),
-                Field::new("before", row.clone(), "The row as it was before."),
-            ],
-        );
+        let text = || TypeRef::named("String");
+        let mut change = vec![
+            Field::new("cursor", text().required(), "For `after`, to resume behind it."),
+            Field::new("op", TypeRef::named("ChangeOp").required(), "What happened."),
+            Field::new("node", row.clone(), "The row as it is now."),
+            Field::new("before", row.clone(), "The row as it was before."),
+        ];
+        if self.member("key") != Shown::Hidden {
+            change.insert(2, Field::new("key", text(), "The row's key."));
+        }
+        self.object("Change", "A change of a row.", change);
     }
 
     fn aggregate(&mut self) {
@@ -303,23 +333,33 @@ impl Build<'_> {
         self.object("Aggregate", "Figures of one group of rows.", fields);
     }
 
-    fn roots(&mut self, collection: &Collection) {
+    fn roots(&mut self, collection: &Collection, ordered: bool) {
         let row = TypeRef::named(self.names.ty);
         let of = format!("`{}`/`{}`", printable(&collection.category), printable(&collection.subcategory));
         let filter = Input::new("where", self.derived("Filter"), "Only rows for which this holds.");
         let int = || TypeRef::named("Int");
         let text = || TypeRef::named("String");
-        let list =
+        let mut list =
             Field::new(self.names.field, self.derived("Connection").required(), format!("Rows of {of}."))
-                .argument(filter.clone())
-                .argument(Input::new("orderBy", self.derived("Order").required().list(), "In this order."))
-                .argument(Input::new("first", int(), "This many rows from the start."))
-                .argument(Input::new("after", text(), "From behind this cursor on."))
-                .argument(Input::new("last", int(), "This many rows from the end."))
-                .argument(Input::new("before", text(), "Up to before this cursor."));
-        let by_key = Field::new(self.names.by_key(), row, format!("One row of {of}."))
-            .argument(Input::new("sourceName", text(), "Needed when several sources have this uid."))
-            .argument(Input::new("sourceUid", text().required(), "The uid that the source gave."));
+                .argument(filter.clone());
+        if ordered {
+            let order = self.derived("Order").required().list();
+            list = list.argument(Input::new("orderBy", order, "In this order."));
+        }
+        let list = list
+            .argument(Input::new("first", int(), "This many rows from the start."))
+            .argument(Input::new("after", text(), "From behind this cursor on."))
+            .argument(Input::new("last", int(), "This many rows from the end."))
+            .argument(Input::new("before", text(), "Up to before this cursor."));
+        let mut by_key = Field::new(self.names.by_key(), row, format!("One row of {of}."));
+        if self.member("sourceName") == Shown::Visible {
+            let name = Input::new("sourceName", text(), "Needed when several sources have this uid.");
+            by_key = by_key.argument(name);
+        }
+        // A uid that is not shown cannot be asked for either: an answer would confirm a guess.
+        let by_key = (self.member("sourceUid") == Shown::Visible).then(|| {
+            by_key.argument(Input::new("sourceUid", text().required(), "The uid that the source gave."))
+        });
         let figures = self.derived("Aggregate").required().list().required();
         let mut aggregate = Field::new(self.names.aggregate_field(), figures, format!("Figures of {of}."))
             .argument(filter.clone());
@@ -335,7 +375,7 @@ impl Build<'_> {
                 .argument(filter)
                 .argument(Input::new("after", text(), "From behind this cursor on."))
                 .argument(snapshot.or(Json::Bool(false)));
-        for field in [list, by_key, aggregate] {
+        for field in [Some(list), by_key, Some(aggregate)].into_iter().flatten() {
             self.model.add_field("Query", field);
         }
         self.model.add_field("Subscription", changes);
@@ -398,6 +438,7 @@ pub(super) fn fingerprint(collection: &Collection, shown: Visibility<'_>, out: &
     out.extend_from_slice(&collection.generation.to_le_bytes());
     out.extend_from_slice(&collection.shape.version.to_le_bytes());
     codes(&collection.shape.fields, shown, out);
+    out.extend(ENVELOPE.iter().map(|member| shown(member.id) as u8));
     out.push(u8::MAX);
 }
 

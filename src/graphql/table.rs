@@ -105,12 +105,23 @@ impl Engine {
         }
         let node =
             if ask.cursors { format!("edges{{cursor node{{{text}}}}}") } else { format!("nodes{{{text}}}") };
+        let (mut declared, mut given) = (String::new(), "");
+        if !ask.order.is_empty() {
+            let order = names.derived("Order");
+            if model.get(&order).is_none() {
+                return Err(Error::bad_request(format!(
+                    "`order`: `{}` has nothing to order by",
+                    names.field
+                )));
+            }
+            declared = format!("$orderBy:[{order}!],");
+            given = "orderBy:$orderBy,";
+        }
         let document = format!(
-            "query($where:{},$orderBy:[{}!],$first:Int,$after:String)\
-             {{{}(where:$where,orderBy:$orderBy,first:$first,after:$after)\
+            "query($where:{},{declared}$first:Int,$after:String)\
+             {{{}(where:$where,{given}first:$first,after:$after)\
              {{{node} pageInfo{{hasNextPage endCursor}}}}}}",
             names.derived("Filter"),
-            names.derived("Order"),
             names.field,
         );
         let limits = &self.inner.services.config.graphql;

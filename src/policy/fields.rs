@@ -1,20 +1,25 @@
 //! From rules to a [`Scope`]: the row filter, and access, mask and condition of every field.
 //!
 //! `allow_field` is asked for the leaves; an object is visible when anything in it is. A mask on an object or list
-//! masks all that is in it, and the tags of an object are tags of its fields too. Of several masks the strictest
-//! holds; a mask that depends on the row masks every row. What cannot be decided is hidden.
+//! masks all that is in it, and the tags of an object are tags of its fields too. The members of `_record` are fields.
+//! Of several masks the strictest holds; a mask that depends on the row masks every row. What cannot be decided is
+//! hidden.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
+use crate::policy::filter;
 use crate::policy::machine::{Fault, Machine, World};
 use crate::policy::scope::{Access, Scope};
 use crate::policy::text::Span;
 use crate::policy::value::{FieldFacts, Value};
-use crate::query::{Collection, Filter, Mask, Unit};
+use crate::query::{Collection, ColumnRef, ENVELOPE, Filter, Mask, RECORD, Unit, envelope};
 use crate::shape::{Field, Kind};
+
+/// The members of `_record` that a key is made of; category and subcategory are those of the collection.
+const KEY_PARTS: [&str; 2] = ["sourceName", "sourceUid"];
 
 /// A scope, if anything can be seen, and remarks for the log.
 pub(super) struct Built {
@@ -33,6 +38,7 @@ pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize)
     }
     let mut walk = Walk { world, steps_max, fields: BTreeMap::new(), conditional: BTreeMap::new(), remarks };
     walk.level(&collection.shape.fields, &Above::default())?;
+    walk.envelope(collection)?;
     let rest = walk.unclassified("_rest")?;
     let rescued = walk.unclassified("_record.rescued")?;
     let Walk { fields, conditional, remarks, .. } = walk;
@@ -85,25 +91,66 @@ impl Walk<'_> {
                 here.parents.push(facts.name);
                 if self.level(children, &here)? { Access::Visible } else { Access::Hidden }
             }
-            None => match (self.allowed(&facts)?, here.mask) {
-                (Filter::Const(false), _) => Access::Hidden,
-                (when, mask) => {
-                    if when != Filter::Const(true) {
-                        self.conditional.insert(field.id, when);
-                    }
-                    mask.map_or(Access::Visible, Access::Masked)
-                }
-            },
+            None => self.access(field.id, &facts, here.mask)?,
         };
         let seen = access != Access::Hidden;
         self.fields.insert(field.id, access);
         Ok(seen)
     }
 
+    /// The members of `_record`. The key is made of others, so it is shown at most as they are.
+    fn envelope(&mut self, collection: &Collection) -> Result<(), Fault> {
+        for member in &ENVELOPE {
+            let parts: &[&str] = if member.column == ColumnRef::Key { &KEY_PARTS } else { &[] };
+            let tagged = parts.iter().copied().chain([member.name]);
+            let tags = tagged.filter_map(|name| collection.shape.envelope.get(name)).flatten().cloned();
+            let above = Above { parents: vec![RECORD.to_owned()], tags: tags.collect(), ..Above::default() };
+            self.leaf(member.id, &format!("{RECORD}.{}", member.name), above)?;
+        }
+        let key = envelope("key").map_or(0, |member| member.id);
+        for part in KEY_PARTS.iter().filter_map(|name| envelope(name)) {
+            let access = match (self.fields.get(&key), self.fields.get(&part.id)) {
+                (Some(Access::Visible), Some(other)) => other.clone(),
+                (Some(Access::Masked(held)), Some(Access::Masked(other))) => {
+                    Access::Masked(stricter(Some(held.clone()), other.clone()))
+                }
+                (Some(held @ Access::Masked(_)), Some(Access::Visible)) => held.clone(),
+                _ => Access::Hidden,
+            };
+            self.fields.insert(key, access);
+            if let Some(when) = self.conditional.get(&part.id).cloned() {
+                let held = self.conditional.remove(&key);
+                self.conditional.insert(key, filter::and(held.into_iter().chain([when])));
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, id: u32, name: &str, above: Above) -> Result<(), Fault> {
+        let facts = facts(&Above { names: vec![name.to_owned()], ..above }, name, true);
+        let (mask, decided) = self.mask(&facts, None)?;
+        let access = if decided { self.access(id, &facts, mask)? } else { Access::Hidden };
+        self.fields.insert(id, access);
+        Ok(())
+    }
+
+    /// How a leaf is shown under the mask that holds for it.
+    fn access(&mut self, id: u32, facts: &FieldFacts, mask: Option<Mask>) -> Result<Access, Fault> {
+        let when = self.allowed(facts)?;
+        if when == Filter::Const(false) {
+            return Ok(Access::Hidden);
+        }
+        if when != Filter::Const(true) {
+            self.conditional.insert(id, when);
+        }
+        Ok(mask.map_or(Access::Visible, Access::Masked))
+    }
+
     /// What has no published type and so nobody has looked at; never by a rule that depends on the row.
     fn unclassified(&mut self, name: &str) -> Result<Access, Fault> {
-        let above = Above { names: vec![name.to_owned()], ..Above::default() };
-        let facts = facts(&above, "", false);
+        let parents = name.split_once('.').map(|(parent, _)| parent.to_owned()).into_iter().collect();
+        let above = Above { names: vec![name.to_owned()], parents, ..Above::default() };
+        let facts = facts(&above, name, false);
         let (mask, decided) = self.mask(&facts, None)?;
         let allowed = decided && self.allowed(&facts)? == Filter::Const(true);
         Ok(match mask {

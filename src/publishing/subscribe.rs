@@ -349,10 +349,7 @@ impl Subscriber {
                     write::text(&self.cursor(position), &mut out);
                 }
                 ChangeField::Op => write::text(op, &mut out),
-                ChangeField::Key => match key {
-                    Some(key) => write::text(key, &mut out),
-                    None => out.extend_from_slice(b"null"),
-                },
+                ChangeField::Key => projector.key(key, &mut out),
                 ChangeField::Node(nodes) => {
                     image(&projector, nodes, node, nodes_seen, &mut out);
                     nodes_seen += 1;

@@ -12,7 +12,9 @@ use super::{arguments, selection};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::query::filter::fnv;
-use crate::query::{ChangeCursor, Collection, Comparison, FieldRef, Filter, PageCursor, Root, Selected};
+use crate::query::{
+    ChangeCursor, Collection, Comparison, FieldRef, Filter, PageCursor, RECORD, Root, Selected, envelope,
+};
 use crate::record::{Json, Signer};
 use crate::shape::{Field, Kind, Scalar};
 
@@ -87,15 +89,17 @@ impl<'a> Compiler<'a> {
 
     fn key(&mut self) -> Result<Filter> {
         let uid = self.text("sourceUid")?.ok_or_else(|| Error::bad_request("`sourceUid` is missing"))?;
-        let equals = |name: &str, value: &str| {
-            let field = self.collection.field(&["_record", name]).ok_or_else(|| selection::unknown(name))?;
-            Filter::compare(field, Comparison::Eq, &Json::String(value.to_owned()))
-        };
-        let mut all = vec![equals("sourceUid", uid)?];
+        let mut all = vec![self.equals("sourceUid", uid)?];
         if let Some(name) = self.text("sourceName")? {
-            all.push(equals("sourceName", name)?);
+            all.push(self.equals("sourceName", name)?);
         }
         Ok(Filter::all(all))
+    }
+
+    fn equals(&mut self, name: &str, value: &str) -> Result<Filter> {
+        let field = self.collection.field_with(&[RECORD, name], &mut self.compared);
+        let field = field.ok_or_else(|| selection::unknown(name))?;
+        Filter::compare(field, Comparison::Eq, &Json::String(value.to_owned()))
     }
 
     fn list(&mut self) -> Result<List> {
@@ -271,7 +275,10 @@ impl<'a> Compiler<'a> {
                 "__typename" => ChangeField::Typename(self.typename("Change")),
                 "cursor" => ChangeField::Cursor,
                 "op" => ChangeField::Op,
-                "key" => ChangeField::Key,
+                "key" => {
+                    self.shown.extend(envelope("key").map(|member| member.id));
+                    ChangeField::Key
+                }
                 "node" => ChangeField::Node(self.own_row(&child.children)?),
                 "before" => ChangeField::Before(self.own_row(&child.children)?),
                 name => return Err(selection::unknown(name)),

@@ -28,7 +28,7 @@ pub use cursor::{ChangeCursor, PageCursor};
 pub use filter::like;
 pub use mask::Plain;
 pub use plan::{Columns, Extras, Plan, Source, plain};
-pub use resolve::{RECORD, walk};
+pub use resolve::{ENVELOPE, Member, RECORD, envelope, walk};
 pub use selection::{Form, Meta, MetaField, Node, What};
 pub use tree::Projector;
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::query::list::{Around, Item, Member, project};
+use crate::query::selection::record_type;
 use crate::query::{Budget, ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
 use crate::record::Signer;
 use crate::shape::Scalar;
@@ -53,6 +54,7 @@ enum Op {
     },
     Id {
         column: usize,
+        mask: Option<Mask>,
     },
     /// What is selected of the JSON text in a column: of a list, or of a packed object.
     Text {
@@ -128,10 +130,16 @@ impl Plan {
                 Op::Masked { column, scalar, mask } => {
                     mask.apply(plain(row, *column, *scalar)?, *scalar, signer, out);
                 }
-                Op::Id { column } => match row.uuid(*column)? {
-                    Some(id) => write::text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), out),
-                    None => out.extend_from_slice(b"null"),
-                },
+                Op::Id { column, mask } => {
+                    let mut buffer = Uuid::encode_buffer();
+                    let id = row.uuid(*column)?;
+                    let id = id.map(|id| &*id.hyphenated().encode_lower(&mut buffer));
+                    let plain = id.map_or(Plain::Null, Plain::Text);
+                    match mask {
+                        Some(mask) => mask.apply(plain, Scalar::Uuid, signer, out),
+                        None => plain.write(Scalar::Uuid, out),
+                    }
+                }
                 Op::Text { column, item } => match row.text(*column)? {
                     Some(text) => {
                         let written = project(text, item, Around { shown: &shown, signer, end }, out);
@@ -256,15 +264,17 @@ impl Builder<'_> {
 
     fn meta(&mut self, what: &MetaField) {
         match what {
-            MetaField::Typename(name) => write::text(name, &mut self.literal),
-            MetaField::Column(ColumnRef::RecordId, ..) => {
-                let column = self.column(ColumnRef::RecordId);
-                self.push(Op::Id { column });
-            }
-            MetaField::Column(column, scalar, _) => {
-                let column = self.column(column.clone());
-                self.push(Op::Value { column, scalar: *scalar });
-            }
+            MetaField::Typename(own) => write::text(record_type(own, self.rules), &mut self.literal),
+            MetaField::Column(member) => self.guarded(member.id, |builder| {
+                let mask = builder.rules.mask(member.id).cloned();
+                let column = builder.column(member.column.clone());
+                let scalar = member.scalar;
+                builder.push(match (&member.column, mask) {
+                    (ColumnRef::RecordId, mask) => Op::Id { column, mask },
+                    (_, None) => Op::Value { column, scalar },
+                    (_, Some(mask)) => Op::Masked { column, scalar, mask },
+                });
+            }),
             MetaField::Rescued if self.extras.rescued => {
                 let column = self.source(Source::Rescued);
                 self.push(Op::Value { column, scalar: Scalar::Json });
@@ -274,14 +284,19 @@ impl Builder<'_> {
     }
 
     fn field(&mut self, id: u32, form: &Form) {
+        self.guarded(id, |builder| builder.shown(id, form));
+    }
+
+    /// What stands for the field with this id: null where it may not be seen.
+    fn guarded(&mut self, id: u32, inner: impl FnOnce(&mut Self)) {
         if self.rules.hidden(id) {
             return self.null();
         }
         match self.rules.condition(id).cloned() {
-            None => self.shown(id, form),
+            None => inner(self),
             Some(condition) => {
                 let condition = self.source(Source::Condition(condition));
-                self.skippable(|skip| Op::Shown { condition, skip }, |builder| builder.shown(id, form));
+                self.skippable(|skip| Op::Shown { condition, skip }, inner);
             }
         }
     }

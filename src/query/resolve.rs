@@ -8,6 +8,39 @@ use crate::shape::{Field, Kind, Published, Scalar};
 /// The member of a row that holds its envelope.
 pub const RECORD: &str = "_record";
 
+/// A member of `_record` that has a column.
+#[derive(Debug, PartialEq)]
+pub struct Member {
+    /// A field's id, from the end of all numbers: whoever decides about fields by their ids decides about it, too.
+    pub id: u32,
+    /// Its published name.
+    pub name: &'static str,
+    /// Where it is.
+    pub column: ColumnRef,
+    /// Its type.
+    pub scalar: Scalar,
+}
+
+/// The members of `_record`, in the order of the type `RecordMeta`; `rescued` is none of them.
+pub static ENVELOPE: [Member; 7] = [
+    member(0, "id", ColumnRef::RecordId, Scalar::Uuid),
+    member(1, "key", ColumnRef::Key, Scalar::String),
+    member(2, "revision", ColumnRef::Revision, Scalar::Int),
+    member(3, "sourceName", ColumnRef::SourceName, Scalar::String),
+    member(4, "sourceUid", ColumnRef::SourceUid, Scalar::String),
+    member(5, "author", ColumnRef::Author, Scalar::String),
+    member(6, "ingestedAt", ColumnRef::IngestedAt, Scalar::DateTime),
+];
+
+const fn member(place: u32, name: &'static str, column: ColumnRef, scalar: Scalar) -> Member {
+    Member { id: u32::MAX - place, name, column, scalar }
+}
+
+/// The member of `_record` with this name.
+pub fn envelope(name: &str) -> Option<&'static Member> {
+    ENVELOPE.iter().find(|member| member.name == name)
+}
+
 impl Collection {
     /// What a path of published names leads to; the envelope's fields stand under `_record`. `None` when
     /// there is no such field or it stands within a list. A nested object gives its presence.
@@ -19,7 +52,9 @@ impl Collection {
     pub fn field_with(&self, path: &[&str], ids: &mut BTreeSet<u32>) -> Option<FieldRef> {
         let names = || path.iter().map(|name| (*name).to_owned()).collect();
         if let [RECORD, name] = path {
-            let (column, scalar) = envelope(name)?;
+            let member = envelope(name)?;
+            ids.insert(member.id);
+            let (column, scalar) = (member.column.clone(), member.scalar);
             return Some(FieldRef { column, scalar, list: false, path: names() });
         }
         let (last, above) = path.split_last()?;
@@ -55,20 +90,6 @@ pub(super) fn column(field: &Field) -> (ColumnRef, Scalar, bool) {
             (ColumnRef::Field(field.id), scalar, true)
         }
     }
-}
-
-/// Column and type of a field of the envelope.
-pub(super) fn envelope(name: &str) -> Option<(ColumnRef, Scalar)> {
-    Some(match name {
-        "id" => (ColumnRef::RecordId, Scalar::Uuid),
-        "key" => (ColumnRef::Key, Scalar::String),
-        "revision" => (ColumnRef::Revision, Scalar::Int),
-        "sourceName" => (ColumnRef::SourceName, Scalar::String),
-        "sourceUid" => (ColumnRef::SourceUid, Scalar::String),
-        "author" => (ColumnRef::Author, Scalar::String),
-        "ingestedAt" => (ColumnRef::IngestedAt, Scalar::DateTime),
-        _ => return None,
-    })
 }
 
 /// Calls `each` with every field and the names of the objects and lists above it.

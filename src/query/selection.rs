@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
-use crate::query::{ColumnRef, Selected, resolve};
+use crate::query::{ENVELOPE, Member, Rules, Selected, resolve};
 use crate::shape::{Field, Kind, Published, Scalar};
 
 /// The GraphQL type of `_record`.
@@ -64,10 +64,10 @@ pub struct Meta {
 /// What a member of `_record` shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetaField {
-    /// The type's name.
-    Typename(&'static str),
-    /// A column; its published name.
-    Column(ColumnRef, Scalar, String),
+    /// The name of the type that shows less than the whole envelope; see [`record_type`].
+    Typename(String),
+    /// A column.
+    Column(&'static Member),
     /// What did not fit the published types.
     Rescued,
 }
@@ -99,7 +99,7 @@ impl Reader<'_> {
         for member in selected {
             let what = match member.name.as_str() {
                 "__typename" => What::Typename(type_name.to_owned()),
-                resolve::RECORD if root => What::Record(record(&member.children)?),
+                resolve::RECORD if root => What::Record(record(type_name, &member.children, self.shown)?),
                 "_rest" if root && resolve::named(fields, "_rest").is_none() => What::Rest,
                 name => {
                     let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
@@ -128,20 +128,27 @@ impl Reader<'_> {
     }
 }
 
-fn record(selected: &[Selected]) -> Result<Vec<Meta>> {
+fn record(type_name: &str, selected: &[Selected], shown: &mut BTreeSet<u32>) -> Result<Vec<Meta>> {
     let mut members = Vec::with_capacity(selected.len());
     for member in selected {
         let what = match member.name.as_str() {
-            "__typename" => MetaField::Typename(RECORD_TYPE),
+            "__typename" => MetaField::Typename(format!("{type_name}{RECORD_TYPE}")),
             "rescued" => MetaField::Rescued,
             name => {
-                let (column, scalar) = resolve::envelope(name).ok_or_else(|| unknown(name))?;
-                MetaField::Column(column, scalar, name.to_owned())
+                let member = resolve::envelope(name).ok_or_else(|| unknown(name))?;
+                shown.insert(member.id);
+                MetaField::Column(member)
             }
         };
         members.push(Meta { key: member.response_key.clone(), what });
     }
     Ok(members)
+}
+
+/// The name of the type of `_record`: of all collections when all of it is shown as it is, else the collection's `own`.
+pub(super) fn record_type<'a>(own: &'a str, rules: &dyn Rules) -> &'a str {
+    let plain = |id| !rules.hidden(id) && rules.mask(id).is_none() && rules.condition(id).is_none();
+    if ENVELOPE.iter().all(|member| plain(member.id)) { RECORD_TYPE } else { own }
 }
 
 /// The error for a field that is not there.

@@ -1,7 +1,8 @@
 //! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is
 //! the reference for [`Plan`](super::Plan).
 
-use crate::query::{Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, write};
+use crate::query::selection::record_type;
+use crate::query::{Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write};
 use crate::record::{Json, Signer};
 use crate::shape::Scalar;
 
@@ -20,6 +21,20 @@ impl Projector<'_> {
     /// Appends the selection of one row.
     pub fn row(&self, nodes: &[Node], row: &Json, out: &mut Vec<u8>) {
         self.object(nodes, row, row, out);
+    }
+
+    /// Appends the key of a row whose other values are not at hand: null when those decide whether it is shown.
+    pub fn key(&self, key: Option<&str>, out: &mut Vec<u8>) {
+        let plain = key.map_or(Plain::Null, Plain::Text);
+        match envelope("key").map(|member| member.id) {
+            Some(id) if !self.rules.hidden(id) && self.rules.condition(id).is_none() => {
+                match self.rules.mask(id) {
+                    Some(mask) => mask.apply(plain, Scalar::String, self.signer, out),
+                    None => plain.write(Scalar::String, out),
+                }
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
     }
 
     fn object(&self, nodes: &[Node], object: &Json, row: &Json, out: &mut Vec<u8>) {
@@ -42,7 +57,7 @@ impl Projector<'_> {
                         }
                         write::text(&member.key, out);
                         out.push(b':');
-                        self.meta(&member.what, record, out);
+                        self.meta(&member.what, record, row, out);
                     }
                     out.push(b'}');
                 }
@@ -53,10 +68,12 @@ impl Projector<'_> {
         out.push(b'}');
     }
 
-    fn meta(&self, what: &MetaField, record: &Json, out: &mut Vec<u8>) {
+    fn meta(&self, what: &MetaField, record: &Json, row: &Json, out: &mut Vec<u8>) {
         match what {
-            MetaField::Typename(name) => write::text(name, out),
-            MetaField::Column(_, _, name) => copy(record.get(name), out),
+            MetaField::Typename(own) => write::text(record_type(own, self.rules), out),
+            MetaField::Column(member) => {
+                self.field(member.id, &Form::Scalar(member.scalar), record.get(member.name), row, out);
+            }
             MetaField::Rescued if self.extras.rescued => copy(record.get("rescued"), out),
             MetaField::Rescued => out.extend_from_slice(b"null"),
         }

@@ -96,6 +96,9 @@ pub struct Published {
     /// The GraphQL type of every nested object, by its field's id, given once.
     #[serde(default)]
     pub type_names: BTreeMap<u32, String>,
+    /// Tags of personal data of the envelope's members by their names, such as `sourceUid`: only grows.
+    #[serde(default)]
+    pub envelope: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// One value of a row's column.
@@ -172,6 +175,19 @@ pub struct Shape {
 }
 
 impl Published {
+    /// Whether a member of the envelope with this value has no tag that it has not yet.
+    pub fn covers_envelope(&self, name: &str, value: &str) -> bool {
+        let known = self.envelope.get(name);
+        formats::tags(formats::of(value), 0).all(|tag| known.is_some_and(|known| known.contains(tag)))
+    }
+
+    /// Tags a member of the envelope by a value that it has.
+    pub fn tag_envelope(&mut self, name: &str, value: &str) {
+        for tag in formats::tags(formats::of(value), 0) {
+            self.envelope.entry(name.to_owned()).or_default().insert(tag.to_owned());
+        }
+    }
+
     /// The columns of a row, in field order: leaf, list and presence columns.
     pub fn columns(&self) -> Vec<Column> {
         let mut columns = Vec::new();

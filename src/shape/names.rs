@@ -110,7 +110,7 @@ const RESERVED_TYPES: [&str; 66] = [
 ];
 
 /// What the types of a collection are called after its own; whoever makes or reserves such names uses this list.
-pub const TYPE_SUFFIXES: [&str; 13] = [
+pub const TYPE_SUFFIXES: [&str; 16] = [
     "Connection",
     "Edge",
     "Filter",
@@ -124,6 +124,9 @@ pub const TYPE_SUFFIXES: [&str; 13] = [
     "Max",
     "CountDistinct",
     "Change",
+    "RecordMeta",
+    "RecordMetaFilter",
+    "RecordMetaOrder",
 ];
 
 /// What the root fields of a collection are called after its own.

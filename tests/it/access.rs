@@ -114,6 +114,33 @@ on_every_backend! {
         let raw = app.data_as(&pii, "{ records { dataObj } }").await;
         assert!(raw["records"].as_array().is_some_and(|records| !records.is_empty()));
     }
+
+    async fn a_uid_taken_from_personal_data_is_hashed_everywhere(backend) {
+        let app = TestApp::start(backend).await;
+        let consumer = app.token("consumer", json!({}));
+        // Nothing is hidden while uids are just numbers.
+        app.source("crm/lead/web/17", &json!({"n": 1})).await;
+        app.settled().await;
+        let by_key = "{ crmLeadByKey(sourceUid: \"17\") { n _record { key } } }";
+        let found = app.data_as(&consumer, by_key).await;
+        assert_eq!(found["crmLeadByKey"]["_record"]["key"], "crm~lead~web~17");
+
+        let lead = json!([{"n": 2, "email": "ann@example.org"}]).to_string();
+        let (status, answer) = app.post("crm/lead/web?key=/email", "application/json", lead, &[]).await;
+        assert_eq!((status, &answer["accepted"]), (202, &json!(1)), "{answer}");
+        app.settled().await;
+        let all = "{ crmLead(orderBy: [{n: ASC}]) { nodes { n email _record { key sourceUid author } } } }";
+        let seen = app.data_until_as(&consumer, all, |data| data.to_string().contains("\"n\":2")).await;
+        assert!(!seen.to_string().contains("ann@"), "{seen}");
+        let row = &seen["crmLead"]["nodes"][1];
+        assert_eq!(row["_record"]["sourceUid"], row["email"], "the same code for the same value: {row}");
+        let guess = "{ crmLead(where: {_record: {sourceUid: {startsWith: \"ann\"}}}) { totalCount } }";
+        for refused in [by_key, guess] {
+            assert_eq!(app.codes(&consumer, refused).await, ["BAD_REQUEST"], "{refused}");
+        }
+        let pii = app.token("consumer", json!({"roles": ["consumer", "pii"]}));
+        assert_eq!(app.data_as(&pii, guess).await["crmLead"]["totalCount"], 1);
+    }
 }
 
 on_backends! { [embedded Embedded]

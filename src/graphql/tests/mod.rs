@@ -211,3 +211,36 @@ fn odd_keys_do_not_break_descriptions() {
     assert_eq!(sdl::print(&Model::from_sdl(&printed).unwrap()), printed);
     assert!(Model::from_sdl(&schema.sdl()).unwrap().get("OrderClothing").is_some());
 }
+
+#[test]
+fn what_of_the_envelope_is_not_shown_is_nowhere() {
+    let id = |name: &str| crate::query::envelope(name).unwrap().id;
+    let (uid, key, author) = (id("sourceUid"), id("key"), id("author"));
+    let model = model_of(&[orders()], &|id| match id {
+        _ if id == author => Shown::Hidden,
+        _ if id == uid || id == key => Shown::Masked,
+        _ => Shown::Visible,
+    });
+    let printed = sdl::print(&model);
+    let of = |name: &str| {
+        let (_, body) = printed.split_once(&format!("{name} {{")).unwrap_or_else(|| panic!("no {name}"));
+        body.split('}').next().unwrap().to_owned()
+    };
+    assert!(printed.contains("  _record: OrderClothingRecordMeta!\n"), "{printed}");
+    let shown = of("type OrderClothingRecordMeta");
+    assert!(shown.contains("  sourceUid: String\n") && shown.contains("  id: ID!\n"), "{shown}");
+    assert!(shown.contains("  rescued: JSON\n") && !shown.contains("author"), "{shown}");
+    for used in ["input OrderClothingRecordMetaFilter", "input OrderClothingRecordMetaOrder"] {
+        let used = of(used);
+        assert!(used.contains("  id: ") && used.contains("  ingestedAt: "), "{used}");
+        assert!(!["author:", "sourceUid:", "key:"].iter().any(|name| used.contains(name)), "{used}");
+    }
+    assert!(of("type OrderClothingChange").contains("  key: String\n"));
+    assert!(model.field("Query", "orderClothingByKey").is_none(), "a guess would be confirmed");
+
+    let model = model_of(&[orders()], &|id| if id > 1_000 { Shown::Hidden } else { Shown::Visible });
+    let printed = sdl::print(&model);
+    assert!(!printed.contains("OrderClothingRecordMetaFilter"), "nothing is left to compare: {printed}");
+    assert!(model.field("OrderClothingChange", "key").is_none());
+    register(&model, Purpose::Validate, 64).unwrap();
+}

@@ -1,13 +1,16 @@
 //! The embedded base policy: what each role gets.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::config;
 use crate::error::Code;
-use crate::policy::tests::{actor, scope};
-use crate::policy::{Access, Action, Engine};
-use crate::query::{Filter, Mask};
+use crate::policy::tests::{actor, orders, scope};
+use crate::policy::{Access, Action, Engine, Scope};
+use crate::query::{Collection, Filter, Mask, envelope};
 use crate::record::{Actor, Source};
+use crate::shape::Published;
 
 fn base() -> Engine {
     Engine::load(&config::Policy::default(), std::path::Path::new("/nowhere"))
@@ -79,4 +82,80 @@ fn a_steward_stewards_and_an_admin_does_everything() {
         assert!(engine.allow(&admin, action).is_ok());
     }
     assert!(engine.allow_source(&admin, Action::Retract, &source("order")).is_ok());
+}
+
+/// [`orders`], where a uid was an e-mail address once.
+fn by_email() -> Collection {
+    let mut collection = Collection { id: 2, ..orders() };
+    let mut shape = Published::clone(&collection.shape);
+    shape.tag_envelope("sourceUid", "plain");
+    assert!(shape.envelope.is_empty());
+    assert!(!shape.covers_envelope("sourceUid", " ann@example.org "));
+    shape.tag_envelope("sourceUid", " ann@example.org ");
+    assert!(shape.covers_envelope("sourceUid", "bob@example.org"));
+    assert!(!shape.covers_envelope("sourceUid", "+33 6 12 34 56 78"));
+    assert!(!shape.covers_envelope("author", "bob@example.org"));
+    collection.shape = Arc::new(shape);
+    collection
+}
+
+fn access(scope: &Scope, name: &str) -> Access {
+    scope.access(envelope(name).unwrap().id).clone()
+}
+
+#[test]
+fn a_uid_that_is_personal_data_is_masked_and_so_is_the_key() {
+    let engine = base();
+    let seen = |who: &Actor| engine.scope(who, &by_email()).unwrap().unwrap();
+    let consumer = seen(&actor("c", &["consumer"], json!({})));
+    for (name, expected) in [
+        ("sourceUid", Access::Masked(Mask::Hash)),
+        ("key", Access::Masked(Mask::Hash)),
+        ("sourceName", Access::Visible),
+        ("author", Access::Visible),
+        ("id", Access::Visible),
+    ] {
+        assert_eq!(access(&consumer, name), expected, "{name}");
+    }
+    let pii = seen(&actor("c", &["consumer", "pii"], json!({})));
+    assert_eq!((access(&pii, "sourceUid"), access(&pii, "key")), (Access::Visible, Access::Visible));
+    let plain = scope(&engine, &actor("c", &["consumer"], json!({}))).unwrap();
+    assert_eq!(access(&plain, "sourceUid"), Access::Visible, "other collections keep theirs");
+}
+
+#[test]
+fn the_envelope_has_rules_like_any_field() {
+    let seen = |rules: &str| {
+        let text = format!("allow(_, \"read\", _: Row);\n{rules}");
+        scope(&crate::policy::tests::engine(&text), &actor("u1", &[], json!({})))
+    };
+    let some = seen("allow_field(_, _, _, f: Field) if f.name in [\"region\", \"_record.author\"];").unwrap();
+    assert_eq!(access(&some, "author"), Access::Visible);
+    for hidden in ["id", "key", "revision", "sourceName", "sourceUid", "ingestedAt"] {
+        assert_eq!(access(&some, hidden), Access::Hidden, "{hidden}");
+    }
+    let only = seen("allow_field(_, _, _, f: Field) if \"_record\" in f.parents and f.classified;").unwrap();
+    assert_eq!((access(&only, "id"), only.access(1)), (Access::Visible, &Access::Hidden));
+    assert_eq!(only.rescued(), &Access::Hidden);
+
+    // The key is shown at most as what it is made of, by whatever rule.
+    let all = "allow_field(_, _, _, _);\n";
+    for (rule, key) in [
+        ("mask_field(_, _, f: Field, {keep_last: 2}) if f.name = \"_record.sourceUid\";", Mask::KeepLast(2)),
+        ("mask_field(_, _, f: Field, \"null\") if f.path = \"_record.sourceName\";", Mask::Null),
+        (
+            "mask_field(_, _, f: Field, {keep_last: 9}) if f.name = \"_record.key\";\n\
+             mask_field(_, _, f: Field, \"hash\") if f.name = \"_record.sourceUid\";",
+            Mask::Hash,
+        ),
+    ] {
+        assert_eq!(access(&seen(&format!("{all}{rule}")).unwrap(), "key"), Access::Masked(key), "{rule}");
+    }
+    let not_uid = "allow_field(_, _, _, f: Field) if not f.name = \"_record.sourceUid\";";
+    assert_eq!(access(&seen(not_uid).unwrap(), "key"), Access::Hidden);
+    let own = "allow_field(u: User, _, row: Row, f: Field)\n  if not f.name = \"_record.sourceUid\" \
+        or row._record.author = u.subject;";
+    let own = seen(own).unwrap();
+    let key = envelope("key").unwrap().id;
+    assert!(own.condition(key).is_some() && !own.comparable(key), "as its uid, in some rows");
 }

@@ -41,6 +41,7 @@ pub(super) async fn batches<'a>(
     for (known, kind, effects) in groups {
         if let Some(known) = &known
             && store.catalog.covers(known.id, fingerprints(&effects))
+            && covers_envelopes(&known.shape, &effects)
         {
             batches.push(Batch { collection: known.clone(), effects });
             continue;
@@ -62,12 +63,30 @@ fn fingerprints<'a>(effects: &'a [&RowEffect]) -> impl Iterator<Item = i64> + 'a
         .map(|effect| effect.record.draft.structure.as_ref().map_or(-1, |(fingerprint, _)| *fingerprint))
 }
 
+/// What of a record's envelope may be personal data.
+fn envelope(effect: &RowEffect) -> [(&'static str, &str); 3] {
+    let draft = &effect.record.draft;
+    let (name, uid) = (&draft.source.source_name, &draft.source_uid);
+    [("sourceName", name), ("sourceUid", uid), ("author", &draft.author)]
+}
+
+/// What the effects that write rows have in their envelopes.
+fn envelopes<'a>(effects: &'a [&RowEffect]) -> impl Iterator<Item = (&'static str, &'a str)> {
+    effects.iter().filter(|effect| effect.document.is_some()).flat_map(|effect| envelope(effect))
+}
+
+fn covers_envelopes(shape: &Published, effects: &[&RowEffect]) -> bool {
+    envelopes(effects).all(|(name, value)| shape.covers_envelope(name, value))
+}
+
 /// A collection as the database has it.
 struct State {
     collection: Collection,
     /// What the shape column holds.
     text: String,
     shape: Arc<Shape>,
+    /// It was made just now and has no table yet.
+    fresh: bool,
 }
 
 struct Cover<'a> {
@@ -88,6 +107,7 @@ impl Cover<'_> {
         let structures = self.structures(known.as_deref(), effects)?;
         if let Some(known) = &known
             && let Some(shape) = self.store.catalog.merged(known.id)
+            && covers_envelopes(&known.shape, effects)
             && let Some(covered) = covering(&shape, &structures)
         {
             self.store.catalog.remember(known.id, &shape, &covered);
@@ -96,9 +116,11 @@ impl Cover<'_> {
         let state = match self.load(kind, false).await? {
             Some(state) => state,
             None if structures.is_empty() => return Ok(None),
-            None => return self.create(kind, &structures).await.map(Some),
+            None => return self.create(kind, &structures, effects).await.map(Some),
         };
-        if let Some(covered) = covering(&state.shape, &structures) {
+        if covers_envelopes(&state.collection.shape, effects)
+            && let Some(covered) = covering(&state.shape, &structures)
+        {
             // Only what this node's own catalog shows may be remembered: another node may just have published
             // more.
             if known.as_ref().is_some_and(|known| known.shape.version == state.collection.shape.version) {
@@ -112,7 +134,7 @@ impl Cover<'_> {
                 self.load(kind, true).await?.ok_or_else(|| Error::internal("a collection is gone"))?
             }
         };
-        self.publish(state, &structures, false).await.map(Some)
+        self.publish(state, &structures, effects).await.map(Some)
     }
 
     /// The distinct structures that this node does not remember as covered.
@@ -156,7 +178,7 @@ impl Cover<'_> {
         let text = row.text(7)?.to_owned();
         let shape = Arc::new(catalog::published(row.text(8)?)?);
         let merged = Arc::new(Shape::from_text(&text)?);
-        Ok(Some(State { collection: catalog::from_row(row, shape)?, text, shape: merged }))
+        Ok(Some(State { collection: catalog::from_row(row, shape)?, text, shape: merged, fresh: false }))
     }
 
     /// Makes the collection and publishes what the first documents show.
@@ -164,6 +186,7 @@ impl Cover<'_> {
         &mut self,
         kind: (&str, &str),
         structures: &BTreeMap<i64, Structure>,
+        effects: &[&RowEffect],
     ) -> Result<Arc<Collection>> {
         let now = self.store.clock.now_us();
         // Another node may take the name, or make the collection, at the same moment.
@@ -199,11 +222,11 @@ impl Cover<'_> {
                     generation: 1,
                     shape,
                 };
-                let state = State { collection, text, shape: Arc::default() };
-                return self.publish(state, structures, true).await;
+                let state = State { collection, text, shape: Arc::default(), fresh: true };
+                return self.publish(state, structures, effects).await;
             }
             if let Some(state) = self.load(kind, true).await? {
-                return self.publish(state, structures, false).await;
+                return self.publish(state, structures, effects).await;
             }
         }
         Err(Error::new(Code::Unavailable, "a new collection's name was taken meanwhile; try again"))
@@ -250,7 +273,7 @@ impl Cover<'_> {
         &mut self,
         mut state: State,
         structures: &BTreeMap<i64, Structure>,
-        fresh: bool,
+        effects: &[&RowEffect],
     ) -> Result<Arc<Collection>> {
         let id = state.collection.id;
         let previous = state.collection.shape.clone();
@@ -258,7 +281,10 @@ impl Cover<'_> {
         structures.values().for_each(|structure| merged.merge(structure));
         let text = merged.to_text();
         let limits = self.store.catalog.limits();
-        if let Some(mut next) = merged.publish(&previous, &limits.shape) {
+        let tagged = !covers_envelopes(&previous, effects);
+        let next = merged.publish(&previous, &limits.shape);
+        if let Some(mut next) = next.or_else(|| tagged.then(|| Published::clone(&previous))) {
+            envelopes(effects).for_each(|(name, value)| next.tag_envelope(name, value));
             next.version = previous.version + 1;
             self.name_types(&state.collection, &mut next).await?;
             // The old version keeps what it published; what was merged goes on with the new one.
@@ -278,7 +304,7 @@ impl Cover<'_> {
             let sql = "update shape_version set shape = $3 where collection_id = $1 and version = $2";
             self.tx.execute(sql, &[id.into(), previous.version.into(), text.into()]).await?;
         }
-        if fresh {
+        if state.fresh {
             ddl::create(self.tx, &state.collection).await?;
             self.applied.published = true;
         } else {

@@ -1,19 +1,19 @@
 //! Subscriptions: snapshots, images before and after, rows that come into a scope and leave it, deletions, cursors of
 //! others.
 
-use super::world::{Actor, Row, Truth, vault};
+use super::world::{Actor, Row, Truth, address, vault};
 use crate::policy::random::Random;
 use crate::support::{Subscription, TestApp, on_every_backend};
 
 const FIELDS: &str = "name email code amount salary owner level box { open } labels notes { text } \
-    _record { key rescued } _rest";
+    _record { key sourceUid rescued } _rest";
 
-/// Reads until the key of this row comes; all of it.
-async fn until(live: &mut Subscription, uid: &str) -> Vec<serde_json::Value> {
+/// Reads until this row comes; all of it.
+async fn until(live: &mut Subscription, row: &Row) -> Vec<serde_json::Value> {
     let mut all = Vec::new();
     loop {
         let change = live.next().await;
-        let last = change["key"].as_str().is_some_and(|key| key.ends_with(uid));
+        let last = change["node"]["name"] == row.text("name");
         all.push(change);
         if last {
             return all;
@@ -25,12 +25,12 @@ async fn changes(app: &TestApp, random: &mut Random, rows: &mut Vec<Row>) {
     for version in 1..4 {
         for number in 0..8 {
             let row = Row::random(random, number, version);
-            app.source(&format!("vault/item/web/{}", row.uid), &row.document()).await;
+            app.source(&format!("vault/item/web/{}", row.address()), &row.document()).await;
             rows.push(row);
         }
     }
     for uid in ["zquid00q", "zquid01q", "zquid02q", "zquid03q"] {
-        app.retract(&format!("vault/item/web/{uid}")).await;
+        app.retract(&format!("vault/item/web/{}", address(uid))).await;
     }
 }
 
@@ -47,6 +47,11 @@ fn check(actor: &Actor, rows: &[Row], events: &[serde_json::Value]) {
             "UPSERT" => assert!(event["node"].is_object(), "{event}"),
             op => assert!(event["node"].is_null() && event["before"].is_null(), "{op}: {event}"),
         }
+    }
+    // A key is the same code everywhere, so that a client can tell rows apart.
+    for event in events.iter().filter(|event| event["node"].is_object()) {
+        assert_eq!(event["key"], event["node"]["_record"]["key"], "{event}");
+        assert_eq!(event["key"].as_str().unwrap().len(), 32, "{event}");
     }
     // Every visible version was told.
     let told = events.iter().map(|event| event["node"].to_string()).collect::<String>();
@@ -88,12 +93,12 @@ on_every_backend! {
         // Keys have an order of their own each: what is awaited comes when all else has come.
         app.settled().await;
         for (_, end) in &actors {
-            app.source(&format!("vault/item/web/{}", end.uid), &end.document()).await;
+            app.source(&format!("vault/item/web/{}", end.address()), &end.document()).await;
             app.settled().await;
             rows.push(end.clone());
         }
         for (((actor, end), live), mut told) in actors.iter().zip(&mut live).zip(told) {
-            told.extend(until(live, &end.uid).await);
+            told.extend(until(live, end).await);
             // Ends of others that came after this one's are not awaited.
             let known: Vec<Row> = rows.iter().filter(|row| row.uid <= end.uid).cloned().collect();
             let truth = Truth::of(actor, &rows);
@@ -102,7 +107,7 @@ on_every_backend! {
             // The same from an admin's cursor: only what is granted, all over again.
             let after = query(&format!("after: {cursor}"));
             let mut again = app.subscribe(&actor.token(&app), &after).await;
-            for event in until(&mut again, &end.uid).await {
+            for event in until(&mut again, end).await {
                 truth.check(&format!("{after} for {actor:?}"), &event.to_string());
             }
         }

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Actor, HIDDEN_NAMES, Row, Truth, vault};
+use super::world::{Actor, HIDDEN_NAMES, Row, Truth, address, vault};
 use crate::policy::random::Random;
 use crate::support::{TestApp, on_every_backend};
 
 const FIELDS: &str = "region level blocked owner shared name email code amount salary box { open } labels \
-    notes { text } _record { id key revision sourceUid author ingestedAt rescued } _rest";
+    notes { text } _record { id key revision sourceName sourceUid ingestedAt rescued } _rest";
 /// Of a condition or order: fields that this actor may not use so, and names that nobody has.
 const CLOSED: [(&str, &str); 6] = [
     ("zqhidden", "zqnobody"),
@@ -93,14 +93,50 @@ async fn lists(asker: &Asker<'_>, rows: &[Row]) {
         }
         assert_eq!(seen.len(), visible.len());
     }
+    // A uid that is not shown cannot be looked up: an answer would confirm a guess.
     for row in rows {
-        let query = format!("{{ vaultItemByKey(sourceUid: \"UID\", sourceName: \"web\") {{ {FIELDS} }} }}");
-        if asker.actor.sees(row) {
-            asker.ask(&query.replace("UID", &row.uid)).await;
-        } else {
-            asker.alike(&query.replace("UID", "{}"), &row.uid, "zquid99q").await;
+        let query = "{ vaultItemByKey(sourceUid: \"{}\", sourceName: \"web\") { name } }";
+        let text = asker.raw(&query.replace("{}", &row.address())).await;
+        assert!(text.contains("vaultItemByKey") && !text.contains("\"data\":{"), "{text}");
+        asker.alike(query, &row.address(), &address("zquid99q")).await;
+    }
+}
+
+/// The uid and the key are personal data, the author is hidden: none of them can be compared or ordered by.
+async fn envelope(asker: &Asker<'_>, rows: &[Row]) {
+    let keys =
+        asker.ask("{ vaultItem(first: 100) { nodes { _record { __typename key sourceUid } } } }").await;
+    for node in keys["data"]["vaultItem"]["nodes"].as_array().unwrap() {
+        assert_eq!(node["_record"]["__typename"], "VaultItemRecordMeta", "as the schema says: {node}");
+        for code in [&node["_record"]["key"], &node["_record"]["sourceUid"]] {
+            assert_eq!(code.as_str().unwrap().len(), 32, "a code stands for it: {node}");
         }
     }
+    for row in rows {
+        for template in [
+            "{ vaultItem(where: {_record: {sourceUid: {eq: \"{}\"}}}) { totalCount } }",
+            "{ vaultItem(where: {_record: {sourceUid: {startsWith: \"{}\"}}}) { totalCount } }",
+            "{ vaultItem(where: {not: {_record: {sourceUid: {gt: \"{}\"}}}}) { totalCount } }",
+            "{ vaultItem(where: {_record: {key: {eq: \"vault~item~web~{}\"}}}) { totalCount } }",
+            "{ vaultItemAggregate(where: {_record: {key: {like: \"%{}\"}}}) { count } }",
+            "subscription { vaultItem(where: {_record: {sourceUid: {eq: \"{}\"}}}) { op } }",
+        ] {
+            let text = asker.raw(&template.replace("{}", &row.address())).await;
+            assert!(text.contains("\"errors\"") && !text.contains("\"data\":{"), "{template}: {text}");
+            asker.alike(template, &row.address(), &address("zquid99q")).await;
+        }
+    }
+    for query in [
+        "{ vaultItem(orderBy: [{_record: {sourceUid: ASC}}]) { totalCount } }",
+        "{ vaultItem(orderBy: [{_record: {key: DESC}}]) { totalCount } }",
+        "{ vaultItem(orderBy: [{_record: {author: ASC}}]) { totalCount } }",
+        "{ vaultItem(where: {_record: {author: {eq: \"source\"}}}) { totalCount } }",
+        "{ vaultItem { nodes { _record { author } } } }",
+    ] {
+        let text = asker.raw(query).await;
+        assert!(text.contains("\"errors\"") && !text.contains("\"data\":{"), "{query}: {text}");
+    }
+    asker.ask("{ vaultItem(orderBy: [{_record: {ingestedAt: ASC}}]) { totalCount } }").await;
 }
 
 async fn conditions(asker: &Asker<'_>, rows: &[Row]) {
@@ -217,7 +253,16 @@ async fn management(asker: &Asker<'_>, ids: &[String]) {
             asker.alike(template, id, "01a20668-843e-704d-9126-ecb5a1987e42").await;
         }
     }
-    for path in ["vaultItem", "vaultItem.csv", "vaultItem.ndjson", "vaultItem?order=email", "otherThing"] {
+    for path in [
+        "vaultItem",
+        "vaultItem.csv",
+        "vaultItem.ndjson",
+        "vaultItem.csv?fields=name,_record,_cursor",
+        "vaultItem?order=email",
+        "vaultItem?order=_record.sourceUid",
+        "vaultItem?fields=_record.key&order=_record.ingestedAt",
+        "otherThing",
+    ] {
         let request =
             asker.app.client.get(format!("{}/data/{path}", asker.app.url)).bearer_auth(&asker.token);
         let text = request.send().await.unwrap().text().await.unwrap();
@@ -237,6 +282,8 @@ on_every_backend! {
             .map(|record| record["id"].as_str().unwrap().to_owned()).collect();
         let rescued = app.data("{ vaultItem { nodes { _record { rescued } } } }").await.to_string();
         assert!(rescued.contains("zqodd"), "the admin sees it: {rescued}");
+        let found = app.data("{ vaultItemByKey(sourceUid: \"zquid00q@example.org\") { _record { key } } }").await;
+        assert_eq!(found["vaultItemByKey"]["_record"]["key"], "vault~item~web~zquid00q@example.org");
         let (mut asked, mut none) = (0, 0);
         for role in ["near", "calm", "mine"] {
             for number in 0..3 {
@@ -246,6 +293,7 @@ on_every_backend! {
                 asked += 1;
                 none += usize::from(!rows.iter().any(|row| actor.sees(row)));
                 lists(&asker, &rows).await;
+                envelope(&asker, &rows).await;
                 conditions(&asker, &rows).await;
                 figures(&asker, &rows).await;
                 cursors(&asker).await;

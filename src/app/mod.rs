@@ -69,7 +69,6 @@ impl App {
         let address = listener.local_addr().map_err(Error::internal)?;
         let metrics = Metrics::new();
         let store = Store::open(&config.store, keys.signer(), clock.clone()).await?;
-        policies::check(&policy, &store)?;
         let (sourcing, writer) = Sourcing::new(store.clone(), policy.clone(), &config, clock.clone());
         let writer = writer.with_metrics(metrics.clone());
         let provisioning = Provisioning::new(store.clone(), policy.clone(), &config, clock.clone())?

@@ -1,12 +1,11 @@
 //! Watches the policy files and the collections they speak of, and puts changes in force. A broken
 //! change is logged once and the policies that were in force stay.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Result;
 use crate::policy::Engine;
 use crate::store::{Store, wake::Topic};
 use crate::telemetry::Metrics;
@@ -14,16 +13,18 @@ use crate::telemetry::Metrics;
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Checks the policies against the collections that there are; warns of rules that wait for one.
-///
-/// # Errors
-/// `UNPROCESSABLE` with file, line and caret of a rule that can never hold.
-pub(super) fn check(engine: &Engine, store: &Store) -> Result<()> {
+/// Checks the policies against the collections that there are, and tells what is not in `told` yet. A rule that does
+/// not fit its collection denies; it stops nothing, as a record can make any rule one.
+fn check(engine: &Engine, store: &Store, told: &mut BTreeSet<String>) {
     let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
-    for warning in engine.check(&collections)? {
-        tracing::warn!("{warning}");
+    let found = engine.check(&collections);
+    for misfit in found.misfits.iter().filter(|misfit| !told.contains(*misfit)) {
+        tracing::error!("a rule does not fit its collection and denies: {misfit}");
     }
-    Ok(())
+    for sleeping in found.sleeping.iter().filter(|sleeping| !told.contains(*sleeping)) {
+        tracing::warn!("{sleeping}");
+    }
+    *told = found.misfits.into_iter().chain(found.sleeping).collect();
 }
 
 /// Looks at files and collections until `stop`.
@@ -32,6 +33,9 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refused = None;
     let mut checked = store.catalog.load().version;
+    // What is not in order is told at the start.
+    let mut told = BTreeSet::new();
+    check(&engine, &store, &mut told);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -40,12 +44,7 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
         let catalog = store.catalog.load().version;
         if catalog != checked {
             checked = catalog;
-            // Rules that wait were spoken of at the start; a collection less to wait for is no news.
-            let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
-            if let Err(error) = engine.check(&collections) {
-                // Such a rule is never true, so it denies; the others stay in force.
-                tracing::error!("a rule does not fit the collections: {}", error.message());
-            }
+            check(&engine, &store, &mut told);
         }
         let reloading = engine.clone();
         let Ok(loaded) = tokio::task::spawn_blocking(move || reloading.reload()).await else { continue };
@@ -56,8 +55,7 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
                     metrics.record_policy_load("loaded");
                     // Open subscriptions ask for their scope again.
                     store.wake.notify(Topic::Catalog);
-                    // What does not fit has been refused by the reload; this only warns.
-                    let _ = check(&engine, &store);
+                    check(&engine, &store, &mut told);
                 }
                 refused = None;
             }

@@ -8,7 +8,7 @@ use super::{Answer, Settings, runtime};
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::http::auth::Keys;
-use crate::policy::Engine;
+use crate::policy::{Engine, Findings};
 use crate::store::Store;
 use crate::telemetry::Clock;
 
@@ -28,11 +28,14 @@ pub(super) fn run(command: &Command) -> Result<Answer> {
         )));
     }
     match check(&config) {
-        Ok(warnings) => {
-            for warning in warnings {
+        Ok(Findings { misfits, sleeping }) => {
+            for warning in &sleeping {
                 let _ = writeln!(io::stderr(), "warning: {warning}");
             }
-            Ok(Answer::Yes)
+            for misfit in &misfits {
+                let _ = writeln!(io::stderr(), "{misfit}");
+            }
+            Ok(if misfits.is_empty() { Answer::Yes } else { Answer::No })
         }
         Err(error) if error.code() == Code::Unprocessable => {
             let _ = writeln!(io::stderr(), "{}", error.message());
@@ -42,20 +45,20 @@ pub(super) fn run(command: &Command) -> Result<Answer> {
     }
 }
 
-/// The warnings of sound policies.
-fn check(config: &Config) -> Result<Vec<String>> {
+/// What there is to say about policies that can be loaded.
+fn check(config: &Config) -> Result<Findings> {
     let engine = Engine::load(&config.policy, &config.store.data)?;
     if !config.key_file().is_file() {
         // Nothing has been served here yet, so there are no collections to check against.
-        return Ok(Vec::new());
+        return Ok(Findings::default());
     }
     let keys = Keys::read(&config.key_file(), &config.auth)?;
     let opened = runtime()?.block_on(Store::open_read_only(&config.store, keys.signer(), Clock::system()));
     let store = match opened {
         Ok(store) => store,
-        Err(error) if error.code() == Code::NotFound => return Ok(Vec::new()),
+        Err(error) if error.code() == Code::NotFound => return Ok(Findings::default()),
         Err(error) => return Err::<_, Error>(error),
     };
     let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
-    engine.check(&collections)
+    Ok(engine.check(&collections))
 }

@@ -1,6 +1,7 @@
 //! The policies in force: loaded from files, replaced as a whole while the system runs, and their compiled scopes.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -62,6 +63,16 @@ pub struct Engine {
     scopes: Cache<ScopeKey, Option<Arc<Scope>>>,
 }
 
+/// What [`Engine::check`] has found, each with file, line, column and caret.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Rules about a field that their collection lacks, or that compare one with a constant of another type: never
+    /// true, whoever asks.
+    pub misfits: Vec<String>,
+    /// Rules about collections that do not exist yet, with the nearest that does.
+    pub sleeping: Vec<String>,
+}
+
 struct Loaded {
     version: u64,
     program: Program,
@@ -105,7 +116,7 @@ impl Engine {
     }
 
     fn build(config: &config::Policy, directory: Option<PathBuf>, files: Vec<File>) -> Result<Self> {
-        let program = compile(files, config, None)?;
+        let program = compile(files, config)?;
         Ok(Engine {
             known: ArcSwap::default(),
             config: config.clone(),
@@ -126,24 +137,31 @@ impl Engine {
         if held.program.files == files {
             return Ok(false);
         }
+        let program = compile(files, &self.config)?;
         let shapes = Shapes::new(&self.known.load());
-        let program = compile(files, &self.config, Some(&shapes))?;
+        // What did not fit before denies and is known; what is new must fit.
+        let before: BTreeSet<_> = misfits(&held.program, &shapes)
+            .into_iter()
+            .map(|(span, reason)| (held.program.rule_text(span).to_owned(), reason))
+            .collect();
+        let mut wrong = misfits(&program, &shapes);
+        wrong.retain(|(span, why)| !before.contains(&(program.rule_text(*span).to_owned(), why.clone())));
+        complain(&program, &wrong)?;
         self.loaded.store(Arc::new(Loaded { version: held.version + 1, program }));
         Ok(true)
     }
 
     /// Checks the policies in force against the collections that there are, and remembers these for [`Engine::reload`].
-    /// Answers warnings: rules about collections that do not exist yet, with the nearest that does.
-    ///
-    /// # Errors
-    /// `UNPROCESSABLE` with file, line, column and caret for each rule about a field that its collection lacks, or that
-    /// compares a field with a constant of another type. Such a rule is never true, whatever the caller does.
-    pub fn check(&self, collections: &[Arc<Collection>]) -> Result<Vec<String>> {
+    /// Nothing that it finds stops anything: such a rule denies.
+    pub fn check(&self, collections: &[Arc<Collection>]) -> Findings {
         self.known.store(Arc::new(collections.to_vec()));
         let loaded = self.loaded.load();
         let shapes = Shapes::new(collections);
-        complain(&loaded.program, &check::check(&loaded.program, Some(&shapes)))?;
-        Ok(dormant(&loaded.program, &shapes))
+        let wrong = misfits(&loaded.program, &shapes);
+        Findings {
+            misfits: wrong.iter().map(|wrong| placed(&loaded.program, wrong).to_string()).collect(),
+            sleeping: dormant(&loaded.program, &shapes),
+        }
     }
 
     /// Raised by every change of the policies; scopes of another version must be asked for again.
@@ -233,18 +251,27 @@ impl Engine {
     }
 }
 
-fn compile(files: Vec<File>, config: &config::Policy, shapes: Option<&Shapes>) -> Result<Program> {
+/// What is wrong with a text whatever collections there are is refused.
+fn compile(files: Vec<File>, config: &config::Policy) -> Result<Program> {
     let program = load::load(files, config).map_err(|diagnostics| refusal(&diagnostics))?;
-    complain(&program, &check::check(&program, shapes))?;
+    complain(&program, &check::check(&program, None))?;
     Ok(program)
+}
+
+/// Rules that do not fit the collections that there are.
+fn misfits(program: &Program, shapes: &Shapes) -> Vec<(Span, String)> {
+    check::check(program, Some(shapes))
+}
+
+fn placed(program: &Program, (span, reason): &(Span, String)) -> Diagnostic {
+    Diagnostic::new(&program.files, *span, reason.as_str())
 }
 
 fn complain(program: &Program, wrong: &[(Span, String)]) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    let place = |(span, reason): &(Span, String)| Diagnostic::new(&program.files, *span, reason.as_str());
-    Err(refusal(&wrong.iter().map(place).collect::<Vec<_>>()))
+    Err(refusal(&wrong.iter().map(|wrong| placed(program, wrong)).collect::<Vec<_>>()))
 }
 
 /// Warnings about rules whose collection does not exist yet.
@@ -327,7 +354,7 @@ fn describe(program: &Program, fault: &Fault) -> String {
 }
 
 fn log_remarks(program: &Program, collection: &Collection, remarks: &[(Span, String)]) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for (span, reason) in remarks {
         if seen.insert(*span) {
             let place = Diagnostic::new(&program.files, *span, reason.as_str());

@@ -21,7 +21,7 @@ mod shapes;
 mod text;
 mod value;
 
-pub use engine::{Action, Engine};
+pub use engine::{Action, Engine, Findings};
 pub use scope::{Access, Opened, Scope, Scoped, Sealed};
 pub use text::Diagnostic;
 

@@ -24,6 +24,18 @@ pub(super) struct Program {
 }
 
 impl Program {
+    /// The text of the rule in which something stands, from its head to its semicolon.
+    pub(super) fn rule_text(&self, place: Span) -> &str {
+        // A rule's own span may end with its head, so the head that stands last before the place is its rule's.
+        let heads = self.rules.values().flatten().map(|rule| rule.span);
+        let before = heads.filter(|head| head.file == place.file && head.start <= place.start);
+        let start = before.map(|head| head.start).max().unwrap_or(place.start);
+        let text = self.files.get(place.file).map_or("", |file| &file.text);
+        let end =
+            text.get(place.end..).and_then(|rest| rest.find(';')).map_or(text.len(), |at| place.end + at);
+        text.get(start..end).unwrap_or_default()
+    }
+
     pub(super) fn named(&self, name: &str, parameters: usize) -> &[Rule] {
         // A lookup by borrowed pair is not possible; policies have few rule names.
         self.rules

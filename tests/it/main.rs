@@ -29,6 +29,7 @@ mod parked;
 mod policy;
 mod readme;
 mod record;
+mod reload;
 mod shapes;
 mod stale;
 mod stream;

@@ -64,7 +64,7 @@ pub struct Meta {
 /// What a member of `_record` shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetaField {
-    /// The name of the type that shows less than the whole envelope; see [`record_type`].
+    /// The name of the type that shows less than the whole envelope.
     Typename(String),
     /// A column.
     Column(&'static Member),

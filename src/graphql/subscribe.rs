@@ -58,7 +58,7 @@ async fn changes(
         return Err(Error::internal("a subscription field without a collection"));
     };
     let field = node.selected(&prepared.variables)?;
-    services.publishing.subscribe(context.actor.clone(), collection.clone(), field).await
+    services.publishing.subscribe(context.actor.clone(), collection, field).await
 }
 
 fn not_one(nodes: &[Node]) -> Misplaced {

@@ -120,7 +120,7 @@ impl Publishing {
     pub async fn subscribe(
         &self,
         actor: Actor,
-        collection: Arc<Collection>,
+        collection: &Collection,
         field: Selected,
     ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
         subscribe::open(self.clone(), actor, collection, field).await

@@ -28,11 +28,12 @@ const SNAPSHOT_ROWS: usize = 200;
 /// The position in cursors of a snapshot that is not complete: who resumes there gets it anew.
 const INCOMPLETE: i64 = -1;
 
-/// Opens a subscription.
+/// Opens a subscription. It is scoped by what the collection is now: it was planned a moment ago, and a field may have
+/// become personal since.
 pub(super) async fn open(
     publishing: Publishing,
     actor: Actor,
-    collection: Arc<Collection>,
+    planned: &Collection,
     field: Selected,
 ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
     let permit = publishing.0.open.clone().try_acquire_owned().map_err(|_| {
@@ -40,7 +41,9 @@ pub(super) async fn open(
             .retry_after_ms(1_000)
     })?;
     let store = &publishing.0.store;
-    let versions = (store.catalog.load().version, publishing.0.policy.version());
+    let catalog = store.catalog.load();
+    let versions = (catalog.version, publishing.0.policy.version());
+    let collection = catalog.by_id(planned.id).cloned().ok_or_else(|| gone(planned))?;
     let query = scoped(&publishing, &actor, &collection, &field)?;
     let head = store.position(collection.id).await?;
     let receiver = publishing.0.hubs.hear(collection.id, head);
@@ -91,6 +94,10 @@ fn scoped(
         Error::not_found(format!("there is no collection `{}` for you (any more)", collection.field_name))
     })?;
     publishing.scoped((collection, &scope), Root::Changes, field)
+}
+
+fn gone(collection: &Collection) -> Error {
+    Error::not_found(format!("the collection `{}` is gone", collection.field_name))
 }
 
 fn changes(query: &Scoped<Query>) -> Result<&Changes> {
@@ -175,7 +182,7 @@ impl Subscriber {
         }
         self.versions = versions;
         let Some(collection) = catalog.by_id(self.collection.id).cloned() else {
-            return Err(Error::not_found(format!("the collection `{}` is gone", self.collection.field_name)));
+            return Err(gone(&self.collection));
         };
         let rebuilt = collection.generation != self.collection.generation;
         self.collection = collection;

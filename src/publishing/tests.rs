@@ -12,6 +12,7 @@ mod differential;
 mod figures;
 mod lineage;
 mod live;
+mod nodes;
 mod upgrade;
 
 use serde_json::{Value, json};

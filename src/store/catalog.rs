@@ -58,6 +58,8 @@ impl Default for Limits {
 /// What a node knows of a collection's merged shape; only ever a hint, the database has the truth.
 #[derive(Default)]
 struct Merged {
+    /// The version that publishes all of it: no use for who still works with an older one.
+    version: u32,
     shape: Option<Arc<Shape>>,
     /// Structures that change nothing when merged into it.
     covered: HashSet<i64>,
@@ -147,29 +149,35 @@ impl Cache {
         from_row(row, Arc::new(shape.unwrap_or_default()))
     }
 
-    /// Whether these structures change nothing, as far as this node remembers.
-    pub(super) fn covers(&self, collection_id: i64, mut fingerprints: impl Iterator<Item = i64>) -> bool {
-        let merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        merged
-            .get(&collection_id)
-            .is_some_and(|merged| fingerprints.all(|fingerprint| merged.covered.contains(&fingerprint)))
+    /// Whether these structures change nothing, as far as this node remembers, and `known` publishes them.
+    pub(super) fn covers(&self, known: &Collection, mut fingerprints: impl Iterator<Item = i64>) -> bool {
+        self.published_by(known, |merged| {
+            fingerprints.all(|fingerprint| merged.covered.contains(&fingerprint)).then_some(())
+        })
+        .is_some()
     }
 
-    /// The merged shape as this node last saw it.
-    pub(super) fn merged(&self, collection_id: i64) -> Option<Arc<Shape>> {
-        let merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        merged.get(&collection_id)?.shape.clone()
+    /// The merged shape as this node last saw it, if `known` publishes it.
+    pub(super) fn merged(&self, known: &Collection) -> Option<Arc<Shape>> {
+        self.published_by(known, |merged| merged.shape.clone())
     }
 
-    /// Remembers a committed shape and structures that it covers.
-    pub(super) fn remember(&self, collection_id: i64, shape: &Arc<Shape>, fingerprints: &[i64]) {
+    fn published_by<T>(&self, known: &Collection, ask: impl FnOnce(&Merged) -> Option<T>) -> Option<T> {
+        let merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.get(&known.id).filter(|merged| merged.version <= known.shape.version).and_then(ask)
+    }
+
+    /// Remembers a committed shape, the version that publishes it, and structures that it covers.
+    pub(super) fn remember(&self, id: i64, version: u32, shape: &Arc<Shape>, fingerprints: &[i64]) {
         let mut merged = self.0.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        let merged = merged.entry(collection_id).or_default();
+        let merged = merged.entry(id).or_default();
         if merged.covered.len() + fingerprints.len() > MERGED_MAX {
             merged.covered.clear();
         }
         merged.covered.extend(fingerprints);
-        merged.shape = Some(shape.clone());
+        if version >= merged.version {
+            (merged.version, merged.shape) = (version, Some(shape.clone()));
+        }
     }
 }
 

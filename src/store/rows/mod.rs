@@ -53,6 +53,8 @@ pub struct Applied {
 #[derive(Clone, Debug)]
 struct Learned {
     collection_id: i64,
+    /// That publishes the shape.
+    version: u32,
     shape: Arc<Shape>,
     fingerprints: Vec<i64>,
 }
@@ -116,7 +118,8 @@ impl crate::store::Store {
             self.wake.notify(Topic::Catalog);
         }
         for learned in &applied.learned {
-            self.catalog.remember(learned.collection_id, &learned.shape, &learned.fingerprints);
+            let Learned { collection_id, version, shape, fingerprints } = learned;
+            self.catalog.remember(*collection_id, *version, shape, fingerprints);
         }
         if !applied.changed.is_empty() {
             self.wake.notify(Topic::Changes);

@@ -40,7 +40,7 @@ pub(super) async fn batches<'a>(
     let mut batches = Vec::with_capacity(groups.len());
     for (known, kind, effects) in groups {
         if let Some(known) = &known
-            && store.catalog.covers(known.id, fingerprints(&effects))
+            && store.catalog.covers(known, fingerprints(&effects))
             && covers_envelopes(&known.shape, &effects)
         {
             batches.push(Batch { collection: known.clone(), effects });
@@ -106,11 +106,11 @@ impl Cover<'_> {
     ) -> Result<Option<Arc<Collection>>> {
         let structures = self.structures(known.as_deref(), effects)?;
         if let Some(known) = &known
-            && let Some(shape) = self.store.catalog.merged(known.id)
+            && let Some(shape) = self.store.catalog.merged(known)
             && covers_envelopes(&known.shape, effects)
             && let Some(covered) = covering(&shape, &structures)
         {
-            self.store.catalog.remember(known.id, &shape, &covered);
+            self.store.catalog.remember(known.id, known.shape.version, &shape, &covered);
             return Ok(Some(known.clone()));
         }
         let state = match self.load(kind, false).await? {
@@ -121,12 +121,9 @@ impl Cover<'_> {
         if covers_envelopes(&state.collection.shape, effects)
             && let Some(covered) = covering(&state.shape, &structures)
         {
-            // Only what this node's own catalog shows may be remembered: another node may just have published
-            // more.
-            if known.as_ref().is_some_and(|known| known.shape.version == state.collection.shape.version) {
-                self.store.catalog.remember(state.collection.id, &state.shape, &covered);
-            }
-            return Ok(Some(Arc::new(state.collection)));
+            let State { collection, shape, .. } = state;
+            self.store.catalog.remember(collection.id, collection.shape.version, &shape, &covered);
+            return Ok(Some(Arc::new(collection)));
         }
         let state = match self.tx.dialect() {
             Dialect::Sqlite => state,
@@ -151,7 +148,7 @@ impl Cover<'_> {
                 Some((fingerprint, _)) if structures.contains_key(fingerprint) => continue,
                 Some((fingerprint, _))
                     if known.is_some_and(|known| {
-                        self.store.catalog.covers(known.id, std::iter::once(*fingerprint))
+                        self.store.catalog.covers(known, std::iter::once(*fingerprint))
                     }) =>
                 {
                     continue;
@@ -312,6 +309,7 @@ impl Cover<'_> {
         }
         self.applied.learned.push(Learned {
             collection_id: id,
+            version: state.collection.shape.version,
             shape: Arc::new(merged),
             fingerprints: structures.keys().copied().collect(),
         });

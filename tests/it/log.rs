@@ -16,7 +16,7 @@ use wellspring::store::db::{Db, Dialect, Type, Value};
 use wellspring::store::wake::Topic;
 use wellspring::telemetry::Clock;
 
-use crate::support::{create_database, servers::Postgres};
+use crate::support::{create_database, servers::Postgres, soon};
 
 /// One PostgreSQL for these tests; each has a database of its own.
 fn postgres() -> Option<&'static Postgres> {
@@ -176,6 +176,33 @@ async fn values_of_every_type_come_back() {
             db.query("select sum(i), avg(f), count(*) from t where i > $1", &[Value::Int(0)]).await.unwrap();
         assert_eq!((sums[0].opt_f64(1).unwrap(), sums[0].i64(2).unwrap()), (None, 0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
+    let Some(server) = postgres() else { return };
+    let mut config = database_on(server, "too_long").await;
+    config.store.statement_timeout_ms = 50;
+    let db = Db::open(&config.store).await.unwrap();
+    let endless = "select pg_sleep(3600)";
+    let timed_out = |error: wellspring::error::Error| {
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+        assert_eq!(error.message(), "the database took too long; ask for less");
+    };
+    timed_out(soon("a read", db.query(endless, &[])).await.unwrap_err());
+    timed_out(soon("a read", db.read_large(endless, &[], &mut |_| Ok(()))).await.unwrap_err());
+    // Nor does a transaction wait for ever for another one; and it leaves nothing.
+    let mut holder = db.begin().await.unwrap();
+    holder.execute("create table t (n bigint)", &[]).await.unwrap();
+    holder.commit().await.unwrap();
+    let mut holder = db.begin().await.unwrap();
+    holder.execute("lock table t", &[]).await.unwrap();
+    let mut waiting = db.begin().await.unwrap();
+    waiting.execute("create table u (n bigint)", &[]).await.unwrap();
+    timed_out(soon("a write", waiting.execute("insert into t values (1)", &[])).await.unwrap_err());
+    drop((waiting, holder));
+    let kept = db.query("select to_regclass('t') is not null, to_regclass('u') is null", &[]).await.unwrap();
+    assert!(kept[0].bool(0).unwrap() && kept[0].bool(1).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,8 +121,17 @@ fn bounds(config: &Config) -> Result<()> {
         ("subscriptions.buffer_max", config.subscriptions.buffer_max as u64),
         ("subscriptions.tail_batch_max", config.subscriptions.tail_batch_max as u64),
     ];
-    match positive.iter().find(|(_, value)| *value == 0) {
-        Some((option, _)) => refuse(format!("`{option}` must be at least 1")),
+    if let Some((option, _)) = positive.iter().find(|(_, value)| *value == 0) {
+        return refuse(format!("`{option}` must be at least 1"));
+    }
+    let bounded = [
+        // One statement names each of them.
+        ("stream.batch_max", config.stream.batch_max as u64, 10_000),
+        // A dead letter remembers no more of them.
+        ("provisioning.attempts_max", u64::from(config.provisioning.attempts_max), 20),
+    ];
+    match bounded.iter().find(|(_, value, most)| value > most) {
+        Some((option, _, most)) => refuse(format!("`{option}` must be at most {most}")),
         None => Ok(()),
     }
 }
@@ -132,6 +141,12 @@ fn masks(config: &Config) -> Result<()> {
     for (at, mask) in masks.iter().enumerate() {
         if masks.iter().take(at).any(|other| other.name == mask.name) || mask.name == "materialize" {
             return refuse(format!("`provisioning.masks`: the name `{}` is taken", mask.name));
+        }
+        if mask.fields.is_empty() {
+            return refuse(format!(
+                "`provisioning.masks`: `{}` has no `fields` and would copy everything as it is; name what to mask",
+                mask.name
+            ));
         }
         if mask.subcategory == mask.to_subcategory {
             return refuse(format!(
@@ -185,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_kept_to_is_refused() {
+        assert_eq!(refused(|c| c.provisioning.attempts_max = 20), "");
+        assert!(
+            refused(|c| c.provisioning.attempts_max = 21)
+                .contains("`provisioning.attempts_max` must be at most 20")
+        );
+        assert!(
+            refused(|c| c.stream.batch_max = 40_000).contains("`stream.batch_max` must be at most 10000")
+        );
+    }
+
+    #[test]
     fn mask_plugins_are_checked() {
         let mask = |name: &str, to: &str, mask: &str| MaskPlugin {
             name: name.into(),
@@ -195,6 +222,8 @@ mod tests {
             mask: mask.into(),
         };
         assert_eq!(refused(|c| c.provisioning.masks = vec![mask("m", "c", "keep_last:4")]), "");
+        let bare = MaskPlugin { fields: Vec::new(), ..mask("m", "c", "hash") };
+        assert!(refused(|c| c.provisioning.masks = vec![bare]).contains("no `fields`"));
         assert!(refused(|c| c.provisioning.masks = vec![mask("m", "b", "hash")]).contains("feed itself"));
         assert!(refused(|c| c.provisioning.masks = vec![mask("m", "c", "blur")]).contains("`blur`"));
         let twice = vec![mask("m", "c", "hash"), mask("m", "d", "hash")];

@@ -153,7 +153,7 @@ section! {
     Stream {
         /// `redis://…`; none is the log in the database.
         redis_url: Option<String> = None,
-        /// The most entries in one step of relay or worker.
+        /// The most entries in one step of relay or worker; at most 10,000.
         batch_max: usize = 200,
         /// How long a node owns a partition without renewing, in milliseconds.
         lease_ms: u64 = 10_000,
@@ -201,7 +201,7 @@ section! {
 section! {
     /// How plugins run.
     Provisioning {
-        /// How often a plugin is tried before its record is parked.
+        /// How often a plugin is tried before its record is parked; at most 20.
         attempts_max: u32 = 3,
         /// How many plugins may stand between a record and its source.
         hops_max: i32 = 16,
@@ -222,7 +222,7 @@ pub struct MaskPlugin {
     pub subcategory: String,
     /// The copy's subcategory.
     pub to_subcategory: String,
-    /// JSON pointers of the fields to mask; lists on the way are entered, `/*` or a number is each of their items.
+    /// JSON pointers of the fields to mask, one or more; lists on the way are entered, `/*` or a number is each item.
     pub fields: Vec<String>,
     /// `null`, `hash`, or `keep_last:4`, `keep_first:2`.
     pub mask: String,

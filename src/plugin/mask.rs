@@ -44,6 +44,11 @@ impl Mask {
         if options.name.is_empty() || options.name == "materialize" {
             return Err(wrong("`name` must not be empty or `materialize`"));
         }
+        if options.fields.is_empty() {
+            return Err(wrong(
+                "`fields` must name what to mask; without any it would copy everything as it is",
+            ));
+        }
         let how = parse_how(&options.mask)
             .ok_or_else(|| wrong("`mask` must be `null`, `hash`, `keep_first:n` or `keep_last:n`"))?;
         let paths = options.fields.iter().map(|field| parse_pointer(field)).collect::<Option<Vec<_>>>();

@@ -168,6 +168,7 @@ fn what_cannot_be_configured_is_refused_by_name() {
     for (masks, word) in [
         (vec![mask("copy", &["card"], "hash")], "JSON pointer"),
         (vec![mask("copy", &["/a"], "sha1")], "keep_last"),
+        (vec![mask("copy", &[], "hash")], "`fields`"),
         (vec![mask("", &["/a"], "hash")], "hide-"),
         (vec![mask("copy", &["/a"], "hash"), mask("copy", &["/b"], "hash")], "`hide-copy`"),
         (vec![mask("s", &["/a"], "hash")], "feeds itself"),

@@ -28,6 +28,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Whether it is asked about anything now.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.owner.as_ref().is_none_or(|owner| owner.is_enabled())
+    }
+
     /// Whether the record is this plugin's: a question of stored metadata only, so that the worker, `verify` and
     /// every node give the same answer at every time.
     pub(super) fn claims(&self, subject: &Subject<'_>) -> bool {

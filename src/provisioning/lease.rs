@@ -64,11 +64,12 @@ impl Leases {
     /// then looks again: who had it before may have moved on in between.
     pub(super) async fn keep(&mut self, inner: &Inner, all: &mut Vec<Partition>, now: i64) -> Result<()> {
         let (store, lease_ms) = (&inner.parts.store, inner.parts.config.stream.lease_ms);
-        self.adopt(all);
+        // Also a lease whose taking was cut short: nobody has read the plugins under it.
+        let fresh = self.adopt(all);
         let shared = store.db.dialect() == Dialect::Postgres;
         let renew = self.renewal_due(inner, now);
         let some_free = all.iter().any(|a| a.free && self.fence(a.p).is_none());
-        let look = renew || some_free || !self.taken_over;
+        let look = renew || some_free || fresh || !self.taken_over;
         // A node that lacks a plugin could not settle as others do, and must not count as one that shares the work.
         if self.role == Role::Worker && look && !inner.has_all_plugins().await? {
             return self.give_back(inner).await;
@@ -110,9 +111,11 @@ impl Leases {
         Ok(())
     }
 
-    fn adopt(&mut self, all: &[Partition]) {
+    /// Goes by what the database says is this node's; whether any of it was not believed to be so before.
+    fn adopt(&mut self, all: &[Partition]) -> bool {
         let mine = all.iter().filter(|a| a.owner.as_deref() == Some(&self.owner));
-        self.held = mine.map(|a| (a.p, a.fence)).collect();
+        let before = std::mem::replace(&mut self.held, mine.map(|a| (a.p, a.fence)).collect());
+        self.held.iter().any(|lease| !before.iter().any(|known| known == lease))
     }
 
     /// Gives everything back, so that other nodes need not wait.

@@ -14,8 +14,10 @@ use crate::store::rows::RowEffect;
 const PAUSE_FIRST_US: i64 = 200_000;
 /// The longest pause between two tries, in microseconds.
 const PAUSE_MAX_US: i64 = 60_000_000;
-/// Tries that a letter's history remembers.
-const HISTORY_MAX: usize = 20;
+/// What a letter's history remembers: the most tries that may be configured, and that it was redriven before them.
+const HISTORY_MAX: usize = 21;
+/// Characters of a reason that are kept.
+const REASON_MAX: usize = 2_000;
 
 /// What the database already knows about the records of a batch.
 #[derive(Default)]
@@ -167,18 +169,18 @@ pub(super) fn failed(mut letter: Letter, trouble: &Trouble, now: i64, attempts_m
     // Tries since a person last put it back: a redrive gives it the full number again.
     let fresh = history.iter().rev().take_while(|event| event.get("redriven").is_none()).count();
     letter.attempts += 1;
+    letter.code = trouble.code.clone();
+    // What a plugin says is bounded, and without what a text column cannot hold.
+    letter.reason = trouble.reason.chars().filter(|c| *c != '\0').take(REASON_MAX).collect();
     history.push(serde_json::json!({
-        "at": now, "attempt": letter.attempts, "code": trouble.code, "reason": trouble.reason,
+        "at": now, "attempt": letter.attempts, "code": letter.code, "reason": letter.reason,
     }));
     let forget = history.len().saturating_sub(HISTORY_MAX);
     history.drain(..forget);
-    let tries = usize::try_from(attempts_max).unwrap_or(HISTORY_MAX).min(HISTORY_MAX);
-    let again = trouble.transient && fresh + 1 < tries;
+    let again = trouble.transient && fresh + 1 < usize::try_from(attempts_max).unwrap_or(usize::MAX);
     letter.state = if again { "retry".into() } else { "parked".into() };
     let shift = u32::try_from(fresh.min(16)).unwrap_or(16);
     letter.due = now.saturating_add(PAUSE_FIRST_US.saturating_mul(1 << shift).min(PAUSE_MAX_US));
-    letter.code = trouble.code.clone();
-    letter.reason = trouble.reason.chars().take(2_000).collect();
     letter.history = serde_json::Value::from(history).to_string();
     letter
 }

@@ -16,7 +16,6 @@ impl Provisioning {
         let waiting = self.inner.parts.store.letters(first, which).await?;
         let letters = waiting.into_iter().map(|waiting| {
             let letter = waiting.letter;
-            let history: Value = serde_json::from_str(&letter.history).unwrap_or_default();
             json!({
                 "id": letter.id.to_string(),
                 "plugin": waiting.plugin,
@@ -30,7 +29,7 @@ impl Provisioning {
                 "state": letter.state.to_uppercase(),
                 "at": time(letter.at),
                 "followers": waiting.followers,
-                "history": history,
+                "history": history(&letter.history),
             })
         });
         Ok(Value::Array(letters.collect()))
@@ -137,6 +136,15 @@ impl Provisioning {
         parts.metrics.set_parked(parts.store.letters_count().await?);
         Ok(())
     }
+}
+
+/// What was tried, with times as people and clients read them everywhere else.
+fn history(text: &str) -> Value {
+    let mut events: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+    for at in events.iter_mut().filter_map(|event| event.get_mut("at")) {
+        *at = at.as_i64().map(time).into();
+    }
+    Value::Array(events)
 }
 
 /// Microseconds in the form of the GraphQL scalar `DateTime`.

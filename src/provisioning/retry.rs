@@ -51,14 +51,22 @@ impl Inner {
     /// One try: `None` when the fence is lost, else whether the letter is settled.
     async fn retry_one(&self, fence: i64, letter: Letter, now: i64) -> Result<Option<bool>> {
         let plugins = self.plugins().await?;
-        let Some(known) = plugins.known.iter().find(|known| known.id == letter.plugin_id) else {
-            let reason = "its plugin is not configured any more; configure it again and redrive".into();
-            let gone = Letter { state: "parked".into(), code: "NO_PLUGIN".into(), reason, ..letter.clone() };
-            return self.give_up(fence, &letter, gone).await;
+        let known = match plugins.known.iter().find(|known| known.id == letter.plugin_id) {
+            Some(known) if known.is_enabled() => known,
+            // Who ends a plugin wants it asked no more: not by the tries that were due, nor by those behind them.
+            Some(_) => {
+                let reason = "its plugin is disabled; have it begin again with `enablePlugin`, then redrive";
+                return self.park_again(fence, letter, "DISABLED", reason).await;
+            }
+            None => {
+                let reason = "its plugin is not configured any more; configure it again and redrive";
+                return self.park_again(fence, letter, "NO_PLUGIN", reason).await;
+            }
         };
-        let records = self.parts.store.records(&[letter.record_id]).await?;
-        let record =
-            records.into_iter().next().ok_or_else(|| Error::internal("a letter without its record"))?;
+        let Some(record) = self.parts.store.records(&[letter.record_id]).await?.pop() else {
+            let reason = "its record is not there any more; it is of no use unless the record is restored";
+            return self.park_again(fence, letter, "NO_RECORD", reason).await;
+        };
         let hook =
             Hook::from_name(&letter.hook).ok_or_else(|| Error::internal("unknown hook in a letter"))?;
         let item = Item { pseq: 0, hook, record: Arc::new(record), claimed_at: None };
@@ -112,6 +120,13 @@ impl Inner {
         self.commit(tx, &written).await?;
         self.close_out(&plan.fates, now);
         Ok(true)
+    }
+
+    /// Parks a letter that cannot be tried at all.
+    async fn park_again(&self, fence: i64, read: Letter, code: &str, reason: &str) -> Result<Option<bool>> {
+        let letter =
+            Letter { state: "parked".into(), code: code.into(), reason: reason.into(), ..read.clone() };
+        self.give_up(fence, &read, letter).await
     }
 
     /// Stores a letter that failed once more, unless it was put back since it was `read`: then it is due anew.

@@ -2,6 +2,7 @@
 //! together under the partition's fence, or not at all. Must not decide anything.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -37,38 +38,39 @@ pub(super) enum Settlement {
 }
 
 impl Inner {
-    /// Settles a batch. When the store refuses it for a reason of its content, halves find the record at fault, and
-    /// that one alone is parked.
+    /// Settles a batch and moves the partition on to `upto`. When the store refuses it for a reason of its content,
+    /// halves find the record at fault, and that one alone is parked.
     pub(super) async fn settle_all(
         &self,
         p: u32,
         fence: i64,
         settled: i64,
         thoughts: Vec<Thought>,
+        upto: i64,
     ) -> Result<Settlement> {
         let (mut position, mut next_due) = (settled, None);
-        let mut parts = VecDeque::from([thoughts]);
-        while let Some(mut part) = parts.pop_front() {
-            let Some(last) = part.last().map(|thought| thought.item.pseq) else { continue };
-            let done = match self.settle(p, fence, position, &part).await {
-                Err(error) if waiting_heals(&error) => return Err(error),
+        let mut parts = VecDeque::from([(thoughts, upto)]);
+        while let Some((mut part, upto)) = parts.pop_front() {
+            let done = match self.settle(p, fence, position..upto, &part).await {
+                Err(error) if waiting_heals(&error) || part.is_empty() => return Err(error),
                 Err(error) if part.len() == 1 => {
-                    self.settle_poison(p, fence, position, &part, &error).await?
+                    self.settle_poison(p, fence, position..upto, &part, &error).await?
                 }
                 Err(error) => {
                     tracing::warn!(partition = p, records = part.len(), %error, cause = ?error.cause(),
                         "a batch was refused; looking for the record at fault");
                     let tail = part.split_off(part.len() / 2);
-                    parts.push_front(tail);
-                    parts.push_front(part);
+                    let middle = part.last().map_or(position, |thought| thought.item.pseq);
+                    parts.push_front((tail, upto));
+                    parts.push_front((part, middle));
                     continue;
                 }
                 Ok(done) => done,
             };
             match done {
                 Settlement::Lost => return Ok(Settlement::Lost),
-                Settlement::Done { due, .. } => {
-                    position = last;
+                Settlement::Done { settled, due } => {
+                    position = settled;
                     next_due = [next_due, due].into_iter().flatten().min();
                 }
             }
@@ -82,7 +84,7 @@ impl Inner {
         &self,
         p: u32,
         fence: i64,
-        settled: i64,
+        range: Range<i64>,
         part: &[Thought],
         error: &Error,
     ) -> Result<Settlement> {
@@ -103,7 +105,7 @@ impl Inner {
                     decision.result = Err(cause.clone());
                 }
             }
-            match self.settle(p, fence, settled, &[thought]).await {
+            match self.settle(p, fence, range.clone(), &[thought]).await {
                 Err(error) if waiting_heals(&error) => return Err(error),
                 Err(error) => refused = Some(error),
                 Ok(done) => return Ok(done),
@@ -112,12 +114,9 @@ impl Inner {
         Err(refused.unwrap_or_else(|| Error::internal("a record without effects was refused")))
     }
 
-    /// One transaction for a batch.
-    async fn settle(&self, p: u32, fence: i64, settled: i64, part: &[Thought]) -> Result<Settlement> {
-        let store = &self.parts.store;
-        let Some(last) = part.last().map(|thought| thought.item.pseq) else {
-            return Ok(Settlement::Done { settled, due: None });
-        };
+    /// One transaction for a batch: from the number at the range's start on to the one at its end.
+    async fn settle(&self, p: u32, fence: i64, range: Range<i64>, part: &[Thought]) -> Result<Settlement> {
+        let (store, Range { start: settled, end: last }) = (&self.parts.store, range);
         let now = self.parts.clock.now_us();
         let mut tx = store.db.begin().await?;
         let before = before(&mut tx, p, settled, last).await?;

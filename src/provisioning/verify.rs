@@ -20,6 +20,8 @@ use crate::store::ledger::{Contradiction, Registered, Settled};
 
 /// Records looked at together.
 const PAGE: usize = 200;
+/// Bytes of their documents, unless a single one is larger.
+const PAGE_BYTES: i64 = 16 * 1024 * 1024;
 
 /// One thing that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,7 +102,7 @@ pub async fn verify(store: &Store, config: &Config) -> Result<Report> {
     let mut check = Check { store, names, known, unknown, report: Report::default() };
     let mut after = Uuid::nil();
     loop {
-        let ids = store.record_ids(after, PAGE).await?;
+        let ids = store.record_ids(after, PAGE, PAGE_BYTES).await?;
         let Some(last) = ids.last().copied() else { break };
         check.page(&ids).await?;
         after = last;

@@ -18,7 +18,7 @@ use super::{Inner, Outcome, Way};
 use crate::error::{Error, Result};
 use crate::plugin::Hook;
 use crate::store::db::Dialect;
-use crate::store::ledger::{Claimed, Role};
+use crate::store::ledger::{Claimed, Role, fitting};
 use crate::stream::{Delivery, Stream};
 
 /// Batches of one partition in one step: then leases and other partitions have their turn.
@@ -110,8 +110,6 @@ impl Inner {
         state.settled = all.iter().map(|a| (a.p, a.settled)).collect();
         state.due = all.iter().filter_map(|a| Some((a.p, a.due?))).collect();
         state.looked_at = now;
-        let behind = all.iter().map(|a| a.claimed - a.settled).sum();
-        self.parts.metrics.set_lag("worker", behind);
         Ok(all.iter().map(|a| (a.p, a.claimed)).collect())
     }
 
@@ -230,14 +228,13 @@ impl Inner {
             if done.lost || done.settled >= job.upto {
                 break;
             }
-            let items = self.load(job.p, done.settled, job.upto).await?;
-            if items.is_empty() {
-                break;
-            }
-            let count = items.len();
+            let rows = self.load(job.p, done.settled, job.upto).await?;
+            let Some(last) = rows.last().map(|row| row.pseq) else { break };
+            let count = rows.len();
+            let items = self.items(rows).await?;
             let known = self.plugins().await?.known;
             let thoughts = decide_all(items, known, self.hops_max()).await?;
-            match self.settle_all(job.p, job.fence, done.settled, thoughts).await? {
+            match self.settle_all(job.p, job.fence, done.settled, thoughts, last).await? {
                 Settlement::Done { settled, due } => {
                     done.settled = settled;
                     done.count += count;
@@ -249,35 +246,33 @@ impl Inner {
         Ok(())
     }
 
-    /// The next records of a partition, in order, bounded in number and bytes.
-    async fn load(&self, p: u32, settled: i64, upto: i64) -> Result<Vec<Item>> {
+    /// The next rows of a partition, in order, bounded in number and bytes.
+    async fn load(&self, p: u32, settled: i64, upto: i64) -> Result<Vec<Claimed>> {
         let max = self.parts.config.stream.batch_max.max(1);
         let mut rows = self.parts.store.claimed(p, settled, upto, max).await?;
-        let mut bytes = 0;
-        let fits = rows.iter().take_while(|row| {
-            bytes += row.bytes;
-            bytes <= BATCH_BYTES_MAX
-        });
-        let fits = fits.count().max(1);
+        let fits = fitting(rows.iter().map(|row| row.bytes), BATCH_BYTES_MAX);
         rows.truncate(fits);
-        self.items(rows).await
+        Ok(rows)
     }
 
+    /// The records of these rows. One that somebody has taken out of the database has nothing to be settled and must
+    /// not hold up the others: it is told, here and by `verify`.
     pub(super) async fn items(&self, rows: Vec<Claimed>) -> Result<Vec<Item>> {
         let ids: Vec<_> = rows.iter().map(|row| row.record_id).collect();
         let records = self.parts.store.records(&ids).await?;
         let found: HashMap<_, _> =
             records.into_iter().map(|record| (record.draft.id, Arc::new(record))).collect();
-        rows.into_iter()
-            .map(|row| {
-                let missing =
-                    || Error::internal(format!("outbox names record {} that is not there", row.record_id));
-                let record = found.get(&row.record_id).cloned().ok_or_else(missing)?;
-                let hook = Hook::from_name(&row.hook)
-                    .ok_or_else(|| Error::internal(format!("unknown hook `{}` in the outbox", row.hook)))?;
-                Ok(Item { pseq: row.pseq, hook, record, claimed_at: row.claimed_at })
-            })
-            .collect()
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(record) = found.get(&row.record_id).cloned() else {
+                tracing::error!(record = %row.record_id, pseq = row.pseq, "the record is not there; passing it over");
+                continue;
+            };
+            let hook = Hook::from_name(&row.hook)
+                .ok_or_else(|| Error::internal(format!("unknown hook `{}` in the outbox", row.hook)))?;
+            items.push(Item { pseq: row.pseq, hook, record, claimed_at: row.claimed_at });
+        }
+        Ok(items)
     }
 
     /// Acknowledges what is settled. A failure costs a redelivery, nothing else.

@@ -19,7 +19,8 @@ fn one_hop_too_far(config: &mut Config) {
     config.provisioning.hops_max = 1;
 }
 
-const LETTERS: &str = "{ deadLetters { id plugin key revision recordId code reason state followers } }";
+const LETTERS: &str =
+    "{ deadLetters { id plugin key revision recordId code reason state followers history } }";
 
 /// The records of one collection, by revision.
 async fn records(app: &TestApp, subcategory: &str) -> Vec<Value> {
@@ -43,6 +44,9 @@ on_every_backend! {
         assert_eq!(letter["plugin"], "too-far");
         assert_eq!(letter["key"], "order~masked~shop~1");
         assert_eq!((&letter["revision"], &letter["code"]), (&json!(1), &json!("HOP_LIMIT")));
+        let tried = &letter["history"][0];
+        assert_eq!((&tried["attempt"], &tried["code"]), (&json!(1), &json!("HOP_LIMIT")));
+        assert!(tried["at"].as_str().unwrap().ends_with('Z'), "a time like any other: {tried}");
         assert!(letter["reason"].as_str().unwrap().contains("more than 1 plugins"), "{letter}");
         assert_eq!(app.data_as(&app.token("steward", json!({})), LETTERS).await, data);
         let redrive = format!("mutation {{ redrive(id: {}) {{ redriven }} }}", letter["id"]);

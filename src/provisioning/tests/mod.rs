@@ -32,6 +32,7 @@ macro_rules! on_both_databases {
 }
 
 mod fake;
+mod fences;
 mod model;
 mod plugins;
 mod races;

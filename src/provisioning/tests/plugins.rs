@@ -8,6 +8,7 @@ use crate::config::MaskPlugin;
 use crate::plugin::Plugin;
 use crate::provisioning::{Provisioning, Which, verify};
 use crate::record::Actor;
+use crate::store::ledger::Role;
 
 fn admin() -> Actor {
     Actor { subject: "ada".into(), roles: vec!["admin".into()], ..Actor::anonymous() }
@@ -145,5 +146,48 @@ on_both_databases! {
         bench.store.redrive(id, "me", 1).await.unwrap();
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger where tags = '[\"seen\"]'").await, 1);
+    }
+
+    async fn a_disabled_plugin_is_not_asked_about_what_was_to_be_tried_again(bench) {
+        let moody = Moody::new("p");
+        moody.stumbles.lock().unwrap().insert("a".into());
+        let node = bench.node(&[Arc::clone(&moody) as _], None).await;
+        bench.source("a").await;
+        bench.source("a").await;
+        drain(&node).await;
+        node.disable_plugin(&admin(), "p").await.unwrap();
+        moody.stumbles.lock().unwrap().clear();
+        bench.advance(61_000_000);
+        drain(&node).await;
+        assert_eq!(settled_by(&bench, "p").await, 0);
+        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        assert_eq!((letter.state.as_str(), letter.code.as_str()), ("parked", "DISABLED"));
+        assert!(letter.reason.contains("`enablePlugin`"), "{letter:?}");
+        node.enable_plugin(&admin(), "p").await.unwrap();
+        bench.store.redrive(letter.id, "me", 1).await.unwrap();
+        drain(&node).await;
+        assert_eq!(settled_by(&bench, "p").await, 2);
+    }
+
+    async fn a_lease_whose_taking_was_cut_short_is_not_used_before_plugins_are_read(bench) {
+        let mut bench = bench;
+        // None is renewed in this test: then plugins would be read anyway.
+        bench.config.stream.lease_ms = 600_000;
+        let node = bench.node(&plugins(&["p"]), None).await;
+        drain(&node).await;
+        bench.source("a").await;
+        node.relay_step().await.unwrap();
+        // Another node brings a plugin; this one takes its lease again, and learns no more than that.
+        bench.store.register("q", 1, false).await.unwrap();
+        let owner = &node.inner.node;
+        let taken = bench.store.take(Role::Worker, &[0], owner, 600_000, false, 0).await.unwrap();
+        assert_eq!(taken.len(), 1);
+        for _ in 0..4 {
+            node.worker_step().await.unwrap();
+        }
+        assert_eq!(settled_by(&bench, "p").await, 0);
+        bench.store.disable("q", "disabled").await.unwrap();
+        drain(&node).await;
+        assert_eq!(settled_by(&bench, "p").await, 1);
     }
 }

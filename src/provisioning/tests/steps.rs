@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::fake::Fake;
 use super::{Bench, Echo, Moody, drain};
-use crate::plugin::Plugin;
-use crate::provisioning::decide::decide_all;
-use crate::provisioning::settle::Settlement;
+use crate::plugin::{Effect, Failure, Plugin, Subject};
 use crate::provisioning::{Outcome, Which};
 
 fn plugins(of: &[&Arc<Moody>]) -> Vec<Arc<dyn Plugin>> {
@@ -17,6 +15,27 @@ async fn states(bench: &Bench) -> Vec<(i64, String)> {
     let rows =
         bench.store.db.query("select rev, state from dead_letter order by key, rev", &[]).await.unwrap();
     rows.iter().map(|row| (row.i64(0).unwrap(), row.text(1).unwrap().to_owned())).collect()
+}
+
+/// Fails with more than a column should hold.
+struct Wordy;
+
+impl Plugin for Wordy {
+    fn name(&self) -> &str {
+        "wordy"
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn matches(&self, _subject: &Subject<'_>) -> bool {
+        true
+    }
+
+    fn decide(&self, _subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
+        Err(Failure { reason: format!("a nul: \0, then {}", "much ".repeat(10_000)), transient: false })
+    }
 }
 
 on_both_databases! {
@@ -111,30 +130,6 @@ on_both_databases! {
         assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("wild", "PANIC"));
         assert!(waiting[0].letter.reason.contains("makes me panic"));
         assert_eq!(bench.count("select count(*) from ledger").await, 3);
-    }
-
-    async fn what_is_decided_under_an_old_fence_has_no_effect(bench) {
-        let all = plugins(&[&Moody::new("p")]);
-        let (old, new) = (bench.node(&all, None).await, bench.node(&all, None).await);
-        drain(&old).await;
-        bench.source("a").await;
-        old.relay_step().await.unwrap();
-        // The old node has decided and stands before its transaction …
-        let fence = old.inner.worker.lock().await.leases().fence(0).unwrap();
-        let rows = bench.store.claimed(0, 0, 1, 10).await.unwrap();
-        let items = old.inner.items(rows).await.unwrap();
-        let known = old.inner.plugins().await.unwrap().known;
-        let thoughts = decide_all(items, known, old.inner.hops_max()).await.unwrap();
-        // … when the new one takes over, before or after settling the same record.
-        assert_eq!(new.inner.worker.lock().await.leases().fence(0), None);
-        while new.inner.worker.lock().await.leases().fence(0).is_none() {
-            new.worker_step().await.unwrap();
-        }
-        let late = old.inner.settle_all(0, fence, 0, thoughts).await;
-        assert!(!matches!(late, Ok(Settlement::Done { .. })), "{late:?}");
-        drain(&new).await;
-        assert_eq!(bench.count("select count(*) from ledger").await, 1);
-        assert_eq!(old.worker_step().await.unwrap(), Outcome::Idle);
     }
 
     async fn a_flushed_stream_is_refilled_though_nothing_new_comes(bench) {
@@ -242,6 +237,42 @@ on_both_databases! {
         assert_eq!(waiting.len(), 1, "{waiting:?}");
         assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("echo", "BAD_REQUEST"));
         assert_eq!(bench.count("select count(*) from ledger").await, 5);
+    }
+
+    async fn a_record_that_is_gone_from_the_database_holds_nobody_up(bench) {
+        let moody = Moody::new("p");
+        moody.stumbles.lock().unwrap().insert("waits".into());
+        let node = bench.node(&plugins(&[&moody]), None).await;
+        let waits = bench.source("waits").await;
+        drain(&node).await;
+        let mut ids = vec![waits];
+        for uid in ["first", "between", "last"] {
+            ids.push(bench.source(uid).await);
+            if uid != "last" {
+                bench.source("stays").await;
+            }
+        }
+        for id in ids {
+            bench.execute("delete from record where id = $1", &[id.into()]).await;
+        }
+        bench.advance(61_000_000);
+        drain(&node).await;
+        assert_eq!(bench.count("select count(*) from ledger").await, 2);
+        assert_eq!(bench.count("select count(*) from partition where settled = pseq and pseq = 6").await, 1);
+        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        assert_eq!((letter.state.as_str(), letter.code.as_str()), ("parked", "NO_RECORD"));
+        let report = crate::provisioning::verify(&bench.store, &bench.config).await.unwrap();
+        assert!(!report.is_sound(), "what is gone is told: {report:?}");
+    }
+
+    async fn whatever_a_plugin_says_is_kept_bounded_and_stops_nobody(bench) {
+        let node = bench.node(&[Arc::new(Wordy) as _], None).await;
+        bench.source("a").await;
+        drain(&node).await;
+        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        assert!(letter.reason.starts_with("a nul: , then"), "{}", letter.reason);
+        assert!(letter.reason.len() < 3_000 && letter.history.len() < 3_000, "{}", letter.history.len());
+        assert_eq!(bench.count("select count(*) from partition where settled = pseq and pseq = 1").await, 1);
     }
 
     async fn two_redrives_at_once_have_one_effect(bench) {

@@ -161,6 +161,18 @@ on_both_databases! {
     }
 }
 
+#[tokio::test]
+async fn a_page_of_records_is_bounded_in_bytes() {
+    let bench = Bench::new(1).await;
+    for uid in ["a", "b", "c"] {
+        bench.document(uid, Some("{\"v\":\"0123456789\"}")).await;
+    }
+    for (bytes_max, count) in [(1, 1), (35, 1), (36, 2), (1_000, 3)] {
+        let page = bench.store.record_ids(Uuid::nil(), 10, bytes_max).await.unwrap();
+        assert_eq!(page.len(), count, "{bytes_max}");
+    }
+}
+
 async fn settled_with_copies(bench: &Bench) {
     let node = bench.built_in();
     drain(&node).await;

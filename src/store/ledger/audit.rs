@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::effects::{SETTLED, Settled, settled_row};
-use super::{GENERATION, ids};
+use super::{GENERATION, fitting, ids};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::db::Value;
@@ -49,10 +49,15 @@ impl Store {
         Ok(Lag { unclaimed, oldest, partitions })
     }
 
-    /// Ids of records after one, in order.
-    pub async fn record_ids(&self, after: Uuid, max: usize) -> Result<Vec<Uuid>> {
-        let sql = format!("select id from record where id > $1 order by id limit {max}");
-        self.db.query(&sql, &[Value::Uuid(after)]).await?.iter().map(|row| row.uuid(0)).collect()
+    /// Ids of records after one, in order; so many that their documents are no larger than `bytes_max` together.
+    pub async fn record_ids(&self, after: Uuid, max: usize, bytes_max: i64) -> Result<Vec<Uuid>> {
+        let sql = format!(
+            "select id, coalesce(octet_length(body), 0) from record where id > $1 order by id limit {max}"
+        );
+        let rows = self.db.query(&sql, &[Value::Uuid(after)]).await?;
+        let sizes = rows.iter().map(|row| row.i64(1)).collect::<Result<Vec<_>>>()?;
+        let fits = fitting(sizes.into_iter(), bytes_max);
+        rows.iter().take(fits).map(|row| row.uuid(0)).collect()
     }
 
     /// Which of these records are not settled yet.

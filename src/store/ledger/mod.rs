@@ -99,6 +99,16 @@ pub(super) fn ids(records: &[Uuid]) -> (String, Vec<Value>) {
     (list.join(", "), records.iter().map(|id| Value::Uuid(*id)).collect())
 }
 
+/// How many of these sizes, from the first on, are together no more than `bytes_max`; at least one.
+pub fn fitting(sizes: impl Iterator<Item = i64>, bytes_max: i64) -> usize {
+    let mut bytes = 0_i64;
+    let fits = sizes.take_while(|size| {
+        bytes = bytes.saturating_add(*size);
+        bytes <= bytes_max
+    });
+    fits.count().max(1)
+}
+
 fn list(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -250,11 +260,11 @@ impl Store {
         Ok(Some(count))
     }
 
-    /// The claimed rows of a partition with numbers in `(above, upto]`, in order.
+    /// The claimed rows of a partition with numbers in `(above, upto]`, in order; also those whose record is gone.
     pub async fn claimed(&self, p: u32, above: i64, upto: i64, max: usize) -> Result<Vec<Claimed>> {
         let sql = format!(
             "select o.pseq, o.record_id, o.hook, coalesce(octet_length(r.body), 0), o.claimed_at from outbox o \
-             join record r on r.id = o.record_id where o.partition = $1 and o.pseq > $2 and o.pseq <= $3 \
+             left join record r on r.id = o.record_id where o.partition = $1 and o.pseq > $2 and o.pseq <= $3 \
              order by o.pseq limit {max}"
         );
         let rows = self.db.query(&sql, &[int(p), Value::Int(above), Value::Int(upto)]).await?;

@@ -1,0 +1,78 @@
+//! What a node does after another has taken its lease, before that one has done anything: nothing of it holds. The
+//! fence alone refuses it here: there is no row yet that a late write would meet.
+
+use std::sync::Arc;
+
+use super::{Bench, Moody, drain};
+use crate::provisioning::decide::decide_all;
+use crate::provisioning::settle::Settlement;
+use crate::provisioning::{Outcome, Which};
+use crate::store::ledger::Role;
+
+/// Another node takes the lease, as it may once it has ended, and does nothing under it yet.
+async fn taken_by_another(bench: &Bench, role: Role) {
+    let taken = bench.store.take(role, &[0], "another", 600_000, true, 0).await.unwrap();
+    assert_eq!(taken.len(), 1);
+}
+
+on_both_databases! {
+    async fn what_was_decided_before_is_not_settled(bench) {
+        let all = [Moody::new("p") as _];
+        let (old, new) = (bench.node(&all, None).await, bench.node(&all, None).await);
+        drain(&old).await;
+        bench.source("a").await;
+        old.relay_step().await.unwrap();
+        let fence = old.inner.worker.lock().await.leases().fence(0).unwrap();
+        let rows = bench.store.claimed(0, 0, 1, 10).await.unwrap();
+        let items = old.inner.items(rows).await.unwrap();
+        let known = old.inner.plugins().await.unwrap().known;
+        let thoughts = decide_all(items, known, old.inner.hops_max()).await.unwrap();
+        taken_by_another(&bench, Role::Worker).await;
+        let late = old.inner.settle_all(0, fence, 0, thoughts, 1).await.unwrap();
+        assert!(matches!(late, Settlement::Lost), "{late:?}");
+        assert_eq!(bench.count("select count(*) from ledger").await, 0);
+        assert_eq!(bench.count("select count(*) from outbox where pseq = 1").await, 1);
+        assert_eq!(bench.count("select settled from partition").await, 0);
+        bench.store.give_back(Role::Worker, &[0], "another").await.unwrap();
+        drain(&new).await;
+        assert_eq!(bench.count("select count(*) from ledger").await, 1);
+        assert_eq!(old.worker_step().await.unwrap(), Outcome::Idle);
+    }
+
+    async fn a_try_of_a_letter_neither_settles_nor_changes_it(bench) {
+        let moody = Moody::new("p");
+        moody.stumbles.lock().unwrap().insert("a".into());
+        let node = bench.node(&[Arc::clone(&moody) as _], None).await;
+        bench.source("a").await;
+        drain(&node).await;
+        let fence = node.inner.worker.lock().await.leases().fence(0).unwrap();
+        taken_by_another(&bench, Role::Worker).await;
+        bench.advance(61_000_000);
+        let before = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        for heals in [false, true] {
+            if heals {
+                moody.stumbles.lock().unwrap().clear();
+            }
+            assert!(node.inner.retry_due(0, fence).await.unwrap().lost, "heals: {heals}");
+            let after = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+            assert_eq!(after, before, "heals: {heals}");
+            assert_eq!(bench.count("select count(*) from ledger").await, 0, "heals: {heals}");
+        }
+        bench.store.give_back(Role::Worker, &[0], "another").await.unwrap();
+        drain(&node).await;
+        assert_eq!(bench.count("select count(*) from ledger").await, 1);
+    }
+
+    async fn a_relay_gives_no_numbers(bench) {
+        let node = bench.node(&[Moody::new("p") as _], None).await;
+        drain(&node).await;
+        bench.source("a").await;
+        let fence = node.inner.relay.lock().await.leases().fence(0).unwrap();
+        taken_by_another(&bench, Role::Relay).await;
+        assert_eq!(bench.store.claim(0, fence, 0, 10).await.unwrap(), None);
+        assert_eq!(bench.count("select count(*) from outbox where pseq is null").await, 1);
+        bench.store.give_back(Role::Relay, &[0], "another").await.unwrap();
+        drain(&node).await;
+        assert_eq!(bench.count("select count(*) from ledger").await, 1);
+    }
+}

@@ -13,10 +13,17 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinSet};
 
+use super::{
+    oracle,
+    server::{Server, Stand},
+};
 use crate::support::soon;
 
 /// Lanes, and so keys.
 pub const LANES: usize = 8;
+
+/// Records of each lane of a load that runs through.
+pub const EACH: usize = 60;
 
 /// Pause before a request that was not answered is repeated.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,20 +38,30 @@ pub struct Load {
     allowed: watch::Sender<usize>,
     done: Arc<AtomicUsize>,
     each: usize,
+    /// Its sender's, an administrator's.
+    pub token: String,
 }
 
 impl Load {
+    /// A load of [`EACH`] records in each lane, without a stop.
+    pub fn running(stand: &Stand, server: &Server) -> Self {
+        let load = Load::start(stand, server, EACH);
+        load.allow(100);
+        load
+    }
+
     /// Begins a load of so many records in each lane; it sends what [`Load::allow`] allows.
-    pub fn start(url: &str, token: &str, each: usize) -> Self {
-        let (url, urls) = watch::channel(url.to_owned());
+    pub fn start(stand: &Stand, server: &Server, each: usize) -> Self {
+        let token = stand.token();
+        let (url, urls) = watch::channel(server.url.clone());
         let (allowed, allowance) = watch::channel(0);
         let (done, mut lanes) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         for lane in 0..LANES {
             let (urls, allowance, client) = (urls.clone(), allowance.clone(), Client::new());
-            let lane = Lane { lane, token: token.to_owned(), urls, allowance, client };
+            let lane = Lane { lane, token: token.clone(), urls, allowance, client };
             lanes.spawn(lane.run(each, Arc::clone(&done)));
         }
-        Load { lanes, url, allowed, done, each }
+        Load { lanes, url, allowed, done, each, token }
     }
 
     /// Lets each lane send up to so many hundredths of its records.
@@ -53,8 +70,8 @@ impl Load {
     }
 
     /// Tells the lanes where the server is now.
-    pub fn moved(&self, url: &str) {
-        self.url.send_replace(url.to_owned());
+    pub fn moved(&self, server: &Server) {
+        self.url.send_replace(server.url.clone());
     }
 
     /// Waits until so many hundredths of all records were answered.
@@ -68,8 +85,14 @@ impl Load {
         .await;
     }
 
+    /// Waits until all is answered, and has the oracle judge this server.
+    pub async fn judged(self, stand: &Stand, server: &Server) {
+        let token = self.token.clone();
+        oracle::judge(stand, server, &token, &self.finish().await).await;
+    }
+
     /// Waits until all is answered; the answers by lane.
-    pub async fn finish(mut self) -> Vec<Answered> {
+    async fn finish(mut self) -> Vec<Answered> {
         let mut all = vec![Answered::new(); LANES];
         while let Some(lane) = soon("the load ends", self.lanes.join_next()).await {
             let (lane, answered) = lane.unwrap();

@@ -6,14 +6,10 @@ use serde_json::{Value, json};
 use wellspring::store::ledger::Role;
 
 use super::{
-    load::{LANES, Load},
-    oracle,
+    load::{EACH, LANES, Load},
     server::{Server, Stand},
 };
-use crate::support::{Reader, Subscription, eventually, on_backends, on_every_backend};
-
-/// Records of each lane.
-const EACH: usize = 60;
+use crate::support::{Backend, Reader, Subscription, eventually, on_backends, on_every_backend};
 
 /// Waits until the nodes' parts of the partitions, by role, are these.
 async fn parts(stand: &Stand, wanted: &[usize]) {
@@ -34,46 +30,41 @@ async fn parts(stand: &Stand, wanted: &[usize]) {
 }
 
 /// Two nodes that share the partitions.
-async fn two(stand: &Stand) -> (Server, Server) {
-    let nodes = (stand.start(), stand.start_with("second", |command| command));
-    parts(stand, &[4, 4]).await;
-    nodes
+async fn two(backend: Backend) -> (Stand, Server, Server) {
+    let stand = Stand::new(backend);
+    let (first, second) = (stand.start(), stand.start_with("second", |command| command));
+    parts(&stand, &[4, 4]).await;
+    (stand, first, second)
 }
 
 on_backends! { [postgres Postgres, scaled Scaled]
     async fn a_node_that_is_killed_leaves_its_partitions_to_the_other(backend) {
-        let stand = Stand::new(backend);
-        let (first, second) = two(&stand).await;
-        let token = stand.token();
-        let load = Load::start(&first.url, &token, EACH);
-        load.allow(100);
+        let (stand, first, second) = two(backend).await;
+        let load = Load::running(&stand, &first);
         load.reaches(30).await;
         second.kill();
-        oracle::judge(&stand, &first, &token, &load.finish().await).await;
+        load.judged(&stand, &first).await;
         parts(&stand, &[8]).await;
     }
 }
 
 on_backends! { [postgres Postgres, scaled Scaled]
     async fn a_load_moves_on_to_the_other_node_when_its_own_is_killed(backend) {
-        let stand = Stand::new(backend);
-        let (first, second) = two(&stand).await;
-        let token = stand.token();
-        let load = Load::start(&first.url, &token, EACH);
-        load.allow(100);
+        let (stand, first, second) = two(backend).await;
+        let load = Load::running(&stand, &first);
         load.reaches(30).await;
         first.kill();
-        load.moved(&second.url);
-        oracle::judge(&stand, &second, &token, &load.finish().await).await;
+        load.moved(&second);
+        load.judged(&stand, &second).await;
     }
 }
 
+// That what it had begun is refused is proved where it can be held between two statements: in the unit tests of
+// provisioning, `fences`.
 on_backends! { [postgres Postgres, scaled Scaled]
-    async fn a_node_that_was_paused_past_its_leases_changes_nothing_more_in_them(backend) {
-        let stand = Stand::new(backend);
-        let (first, second) = two(&stand).await;
-        let token = stand.token();
-        let load = Load::start(&first.url, &token, EACH);
+    async fn a_node_that_is_paused_past_its_leases_is_stood_in_for_and_takes_its_part_again(backend) {
+        let (stand, first, second) = two(backend).await;
+        let load = Load::start(&stand, &first, EACH);
         for round in 1..=4 {
             load.allow(20 * round);
             load.reaches(20 * round - 10).await;
@@ -84,7 +75,7 @@ on_backends! { [postgres Postgres, scaled Scaled]
             parts(&stand, &[4, 4]).await;
         }
         load.allow(100);
-        oracle::judge(&stand, &first, &token, &load.finish().await).await;
+        load.judged(&stand, &first).await;
     }
 }
 
@@ -93,8 +84,8 @@ on_backends! { [postgres Postgres, scaled Scaled]
         let stand = Stand::new(backend);
         let start = |role: &str| stand.start_with(role, |command| command.args(["--roles", role]));
         let (api, _relay, worker) = (start("api"), start("relay"), start("worker"));
-        let token = stand.token();
-        let load = Load::start(&api.url, &token, EACH);
+        let load = Load::start(&stand, &api, EACH);
+        let token = load.token.clone();
         load.allow(30);
         load.reaches(10).await;
         let faults = async {
@@ -102,7 +93,7 @@ on_backends! { [postgres Postgres, scaled Scaled]
             load.reaches(50).await;
             worker.kill();
             let worker = start("worker");
-            oracle::judge(&stand, &api, &token, &load.finish().await).await;
+            load.judged(&stand, &api).await;
             worker
         };
         let (_worker, ()) = tokio::join!(faults, watch(&api.url, &token));
@@ -141,9 +132,7 @@ on_every_backend! {
             stand.start_with("data", |command| command.env("WELLSPRING_STREAM__LEASE_MS", "600000"))
         };
         let mut server = long();
-        let token = stand.token();
-        let load = Load::start(&server.url, &token, EACH);
-        load.allow(100);
+        let load = Load::running(&stand, &server);
         for round in 0..4 {
             load.reaches(20 * (round + 1)).await;
             server.signal("TERM");
@@ -152,9 +141,9 @@ on_every_backend! {
             // What the stream had delivered and was not acknowledged comes again after a lease: the last has a
             // short one.
             server = if round < 3 { long() } else { stand.start() };
-            load.moved(&server.url);
+            load.moved(&server);
         }
-        oracle::judge(&stand, &server, &token, &load.finish().await).await;
+        load.judged(&stand, &server).await;
         assert!(!stand.log().contains("not everything ended in time"), "{}", stand.log());
     }
 }

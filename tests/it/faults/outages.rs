@@ -2,41 +2,32 @@
 
 use redis::{Connection, cmd};
 
-use super::{load::Load, oracle, server::Stand};
+use super::{load::Load, server::Stand};
 use crate::support::{on_backends, on_every_backend, servers::Redis};
-
-/// Records of each lane.
-const EACH: usize = 60;
 
 /// A fault that leaves the server running, at a fifth, two fifths and so on of a load.
 async fn goes_through(mut stand: Stand, mut fault: impl FnMut(&mut Stand, usize)) {
     let server = stand.start();
-    let token = stand.token();
-    let load = Load::start(&server.url, &token, EACH);
-    load.allow(100);
+    let load = Load::running(&stand, &server);
     for round in 0..4 {
         load.reaches(20 * (round + 1)).await;
         fault(&mut stand, round);
     }
-    let answered = load.finish().await;
-    oracle::judge(&stand, &server, &token, &answered).await;
+    load.judged(&stand, &server).await;
 }
 
 on_every_backend! {
     async fn being_killed_under_load_loses_and_doubles_nothing(backend) {
         let stand = Stand::new(backend);
         let mut server = stand.start();
-        let token = stand.token();
-        let load = Load::start(&server.url, &token, EACH);
-        load.allow(100);
+        let load = Load::running(&stand, &server);
         for round in 0..4 {
             load.reaches(20 * (round + 1)).await;
             server.kill();
             server = stand.start();
-            load.moved(&server.url);
+            load.moved(&server);
         }
-        let answered = load.finish().await;
-        oracle::judge(&stand, &server, &token, &answered).await;
+        load.judged(&stand, &server).await;
     }
 }
 

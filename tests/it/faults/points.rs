@@ -1,6 +1,6 @@
 //! The process ends at each named point between two durable steps, over and over, while records stream in.
 
-use super::{load::Load, oracle, server::Stand};
+use super::{load::Load, server::Stand};
 use crate::support::{Backend, on_backends, on_every_backend};
 
 /// Records of each lane.
@@ -13,18 +13,16 @@ async fn crashes_at(backend: Backend, point: &str) {
 
     let stand = Stand::new(backend);
     let mut server = stand.start_to_crash(point);
-    let token = stand.token();
-    let load = Load::start(&server.url, &token, EACH);
+    let load = Load::start(&stand, &server, EACH);
     for crash in 1..=CRASHES {
         // Something new comes each time: even a point that is passed only for what is new is passed.
         load.allow(100 * crash / (CRASHES + 1));
         assert!(server.ended().signal().is_some(), "it should have crashed at {point}:\n{}", stand.log());
         server = if crash < CRASHES { stand.start_to_crash(point) } else { stand.start() };
-        load.moved(&server.url);
+        load.moved(&server);
     }
     load.allow(100);
-    let answered = load.finish().await;
-    oracle::judge(&stand, &server, &token, &answered).await;
+    load.judged(&stand, &server).await;
 }
 
 on_every_backend! {

@@ -189,7 +189,7 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// `current` of all `versions` are still there; with `history` what was visible once may be seen.
+    /// Of all these versions: what was visible once may be seen.
     pub fn of(actor: &Actor, versions: &[Row]) -> Self {
         let (mut forbidden, mut granted) = (Vec::new(), Vec::new());
         for row in versions {

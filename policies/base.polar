@@ -7,8 +7,8 @@
 #   user      who asks: `user.subject`, `user.roles` and every claim of the token; a claim that is missing is equal
 #             to nothing
 #   row       one row of a collection, by its published field names: `row.region`, `row.address.city`,
-#             `row._record.sourceName`; the class is the collection's type, such as `OrderClothing`, and every one
-#             of them is a `Row`
+#             `row._record.sourceName`, `row._record.occurredAt`, `row._record.purposes` (a list); the class is the
+#             collection's type, such as `OrderClothing`, and every one of them is a `Row`
 #   field     one field: `field.name` (`address.city`), `field.path` (`/address/city`), `field.tags` (`pii.email` is
 #             there as `pii` too), `field.parents` (`address`), `field.classified`; the record's envelope has fields,
 #             too (`_record.sourceUid`, `_record.author`); a uid, name or author that looks like personal data is
@@ -36,7 +36,8 @@ allow(user: User, "read", _: Row) if reader(user);
 # Readers see every field that has a published type.
 allow_field(user: User, "read", _: Row, field: Field) if reader(user) and field.classified;
 
-# What has none (`_rest`, and `_record.rescued` with the exact texts that did not fit) can hold anything.
+# What has none can hold anything, or tell whether it is there: `_rest`, `_record.rescued` with the exact texts that did
+# not fit, and `metaData`, `dataTracker`, `idempotencyKey`, `payloadHash` and `shape` of `_record`.
 allow_field(user: User, "read", _: Row, _: Field) if has_role(user, "steward") and has_role(user, "pii");
 
 # --- Masks: mask_field(user, row, field, mask) -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
-use crate::query::{Collection, ENVELOPE, envelope};
+use crate::query::{Collection, ENVELOPE, TOLD, envelope, told_member};
 use crate::record::Json;
 use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar};
 
@@ -80,7 +80,9 @@ impl Build<'_> {
 
     /// How a member of `_record` is shown.
     fn member(&self, name: &str) -> Shown {
-        envelope(name).map_or(Shown::Visible, |member| (self.shown)(member.id))
+        let column = envelope(name).map(|member| member.id);
+        let told = || told_member(name).filter(|told| told.classified).map(|told| told.id);
+        column.or_else(told).map_or(Shown::Visible, self.shown)
     }
 
     fn derived(&self, suffix: &str) -> TypeRef {
@@ -438,7 +440,8 @@ pub(super) fn fingerprint(collection: &Collection, shown: Visibility<'_>, out: &
     out.extend_from_slice(&collection.generation.to_le_bytes());
     out.extend_from_slice(&collection.shape.version.to_le_bytes());
     codes(&collection.shape.fields, shown, out);
-    out.extend(ENVELOPE.iter().map(|member| shown(member.id) as u8));
+    let members = ENVELOPE.iter().map(|member| member.id).chain(TOLD.iter().map(|told| told.id));
+    out.extend(members.map(|id| shown(id) as u8));
     out.push(u8::MAX);
 }
 

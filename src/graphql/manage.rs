@@ -292,6 +292,7 @@ fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
     }
     Ok(Envelope {
         tags: input.list("tags").iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        purposes: input.list("purposes").iter().filter_map(Json::as_str).map(str::to_owned).collect(),
         meta_data,
         data_usage_agreements,
         data_tracker: input.get("dataTracker").map(Json::to_value),

@@ -320,6 +320,13 @@ fn envelope(headers: &HeaderMap, visit: &door::Visit) -> Result<Envelope> {
             )
         })?;
     }
+    for value in headers.get_all("data-purposes") {
+        let text = value.to_str().map_err(|_| {
+            Error::bad_request("`Data-Purposes` must be names in printable ASCII, separated by commas")
+        })?;
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        envelope.purposes.extend(names.map(str::to_owned));
+    }
     if let Some(value) = headers.get("data-tracker-chain") {
         let text = String::from_utf8_lossy(value.as_bytes());
         let chain = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));

@@ -15,7 +15,7 @@ use crate::policy::machine::{Fault, Machine, World};
 use crate::policy::scope::{Access, Scope};
 use crate::policy::text::Span;
 use crate::policy::value::{FieldFacts, Value};
-use crate::query::{Collection, ColumnRef, ENVELOPE, Filter, Mask, RECORD, Unit, envelope};
+use crate::query::{Collection, ColumnRef, ENVELOPE, Filter, Mask, RECORD, TOLD, Unit, envelope};
 use crate::shape::{Field, Kind};
 
 /// The members of `_record` that a key is made of; category and subcategory are those of the collection.
@@ -105,7 +105,11 @@ impl Walk<'_> {
             let tagged = parts.iter().copied().chain([member.name]);
             let tags = tagged.filter_map(|name| collection.shape.envelope.get(name)).flatten().cloned();
             let above = Above { parents: vec![RECORD.to_owned()], tags: tags.collect(), ..Above::default() };
-            self.leaf(member.id, &format!("{RECORD}.{}", member.name), above)?;
+            self.leaf(member.id, &format!("{RECORD}.{}", member.name), above, true)?;
+        }
+        for told in &TOLD {
+            let above = Above { parents: vec![RECORD.to_owned()], ..Above::default() };
+            self.leaf(told.id, &format!("{RECORD}.{}", told.name), above, told.classified)?;
         }
         let key = envelope("key").map_or(0, |member| member.id);
         for part in KEY_PARTS.iter().filter_map(|name| envelope(name)) {
@@ -126,8 +130,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn leaf(&mut self, id: u32, name: &str, above: Above) -> Result<(), Fault> {
-        let facts = facts(&Above { names: vec![name.to_owned()], ..above }, name, true);
+    fn leaf(&mut self, id: u32, name: &str, above: Above, classified: bool) -> Result<(), Fault> {
+        let facts = facts(&Above { names: vec![name.to_owned()], ..above }, name, classified);
         let (mask, decided) = self.mask(&facts, None)?;
         let access = if decided { self.access(id, &facts, mask)? } else { Access::Hidden };
         self.fields.insert(id, access);

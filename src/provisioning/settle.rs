@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::store::db::Tx;
 use crate::store::ledger::Settled;
 use crate::store::log::Appended;
-use crate::store::rows::Applied;
+use crate::store::rows::{Applied, Conformed};
 
 /// What a transaction has written, to be told after its commit.
 #[derive(Default)]
@@ -152,12 +152,13 @@ impl Inner {
         }
         let applied =
             if plan.rows.is_empty() { Applied::default() } else { store.apply(tx, &plan.rows).await? };
-        let rescued: HashMap<Uuid, &str> =
-            applied.rescued.iter().map(|(id, text)| (*id, text.as_str())).collect();
+        let conformed: HashMap<Uuid, &Conformed> =
+            applied.conformed.iter().map(|one| (one.record_id, one)).collect();
         let mut rows = Vec::with_capacity(plan.ledger.len());
         for entry in &plan.ledger {
             let record = &entry.item.record;
             let id = record.draft.id;
+            let conformed = conformed.get(&id).filter(|_| entry.wrote);
             let mut row = Settled {
                 record_id: id,
                 plugin_id: entry.known.id,
@@ -165,7 +166,8 @@ impl Inner {
                 hook: entry.item.hook.as_str().into(),
                 outcome: "done".into(),
                 tags: entry.tags.clone(),
-                rescued: rescued.get(&id).filter(|_| entry.wrote).map(|text| (*text).to_owned()),
+                rescued: conformed.and_then(|one| one.rescued.clone()),
+                shape_version: conformed.map(|one| one.shape_version),
                 prev_hash: tails.get(&id).cloned().unwrap_or_else(|| marker::genesis(store.signer(), record)),
                 hash: Vec::new(),
                 settled_at: now,

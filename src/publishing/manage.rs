@@ -1,16 +1,21 @@
 //! What management reads: raw records, sources and collections, in the form of their GraphQL types. Whoever
 //! may not see raw documents gets none here, whatever the collections' policies say.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Publishing;
 use crate::error::{Error, Result};
-use crate::policy::{Access, Scope};
-use crate::query::{Collection, walk, write};
+use crate::policy::{Access, Scope, Scoped};
+use crate::query::{Budget, Collection, Query, asked, fill, walk, write};
 use crate::record::{Actor, Json, Limits, Record, Source, parse};
 use crate::shape::{Difference, Field, Sighting, What, diff, type_of};
 use crate::store::lineage::Lineage;
+
+/// The most records in one statement.
+const RECORDS_MAX: usize = 512;
 
 impl Publishing {
     /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there
@@ -40,6 +45,35 @@ impl Publishing {
         let lineages = self.0.store.lineages(&ids).await?;
         let none = Lineage::default();
         records.iter().map(|one| record(one, lineages.get(&one.draft.id).unwrap_or(&none))).collect()
+    }
+
+    /// Puts in what the records tell where `text` has marks for it, taking that from `budget`. Of whose record it may
+    /// tell is decided: marks stand only in rows that the query's scope has shown.
+    pub(super) async fn filled(
+        &self,
+        query: &Scoped<Query>,
+        texts: &mut [&mut Vec<u8>],
+        budget: &Budget,
+    ) -> Result<()> {
+        let mut ids = Vec::new();
+        texts.iter().for_each(|text| asked(text, &mut ids));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let mut told = HashMap::with_capacity(ids.len());
+        for part in ids.chunks(RECORDS_MAX) {
+            let records = self.0.store.envelopes(part).await?;
+            let envelopes = self.told(&records).await?;
+            told.extend(records.iter().map(|record| record.draft.id).zip(envelopes));
+        }
+        for text in texts {
+            let mut out = Vec::with_capacity(text.len());
+            fill(text, &told, query.scope().as_ref(), &self.0.signer, budget, &mut out)?;
+            **text = out;
+        }
+        Ok(())
     }
 
     /// Collections as the GraphQL type `Collection` has them, within the actor's scope; how often fields were seen is
@@ -192,6 +226,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Which structure the document has, and as which version of its collection's shape it became a row.
+fn shape(record: &Record, lineage: &Lineage) -> Value {
+    let Some((fingerprint, _)) = &record.draft.structure else { return Value::Null };
+    json!({
+        "fingerprint": format!("{fingerprint:016x}"),
+        "version": lineage.markers.iter().find_map(|marker| marker.shape_version),
+    })
+}
+
 /// Text that the store has written, or an error instead of a silent null.
 fn stored(text: &[u8]) -> Result<Json> {
     parse(text, Limits::ACCEPTED).map_err(Error::internal)
@@ -221,6 +264,8 @@ fn record(record: &Record, lineage: &Lineage) -> Result<Json> {
         "causationId": draft.causation_id,
         "hops": draft.hops,
         "tags": lineage.tags(&draft.envelope.tags),
+        "purposes": draft.envelope.purposes,
+        "shape": shape(record, lineage),
         "metaData": draft.envelope.meta_data,
         "usageAgreements": draft.envelope.data_usage_agreements,
         "dataTracker": tracker(record, lineage),

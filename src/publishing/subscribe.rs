@@ -15,8 +15,8 @@ use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Opened, Scoped};
 use crate::query::{
-    Ask, ChangeCursor, ChangeField, Changes, Collection, Extras, Node, Projector, Query, Root, Selected,
-    write,
+    Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, Extras, Node, Projector, Query, Root,
+    Selected, write,
 };
 use crate::record::{Actor, Json};
 use crate::store::changes::Tailed;
@@ -170,7 +170,10 @@ impl Subscriber {
             Phase::Snapshot { position, after } => self.snapshot_step(position, after).await,
             Phase::Missed { until } => self.missed_step(until).await,
             Phase::Live => self.live_step().await,
-        }
+        }?;
+        let budget = Budget::new(self.publishing.0.limits.answer_bytes_max);
+        let mut pending: Vec<&mut Vec<u8>> = self.pending.iter_mut().collect();
+        self.publishing.filled(&self.query, &mut pending, &budget).await
     }
 
     /// Asks the scope again when a shape or a policy has changed.

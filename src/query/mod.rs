@@ -15,6 +15,7 @@ mod mask;
 mod plan;
 mod resolve;
 mod selection;
+mod told;
 mod tree;
 pub mod write;
 
@@ -30,6 +31,7 @@ pub use mask::Plain;
 pub use plan::{Columns, Extras, Plan, Source, plain};
 pub use resolve::{ENVELOPE, Member, RECORD, envelope, walk};
 pub use selection::{Form, Meta, MetaField, Node, What};
+pub use told::{TOLD, Told, asked, fill, is_marked, told_member};
 pub use tree::Projector;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -90,6 +92,10 @@ pub enum ColumnRef {
     Author,
     /// `_record.ingestedAt`, column `ingested_at` (text in DateTime form).
     IngestedAt,
+    /// `_record.occurredAt`, column `occurred_at` (text in DateTime form, or null).
+    OccurredAt,
+    /// `_record.purposes`, column `purposes` (a JSON list of texts, or null).
+    Purposes,
 }
 
 /// A column together with what is needed to find and compare its value in memory.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::query::list::{Around, Item, Member, project};
-use crate::query::selection::record_type;
+use crate::query::selection::{Part, record_type};
+use crate::query::told::{self, Told, WHOLE};
 use crate::query::{Budget, ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
 use crate::record::Signer;
 use crate::shape::Scalar;
@@ -55,6 +56,12 @@ enum Op {
     Id {
         column: usize,
         mask: Option<Mask>,
+    },
+    /// What the record in this column tells.
+    Told {
+        column: usize,
+        member: &'static Told,
+        part: u8,
     },
     /// What is selected of the JSON text in a column: of a list, or of a packed object.
     Text {
@@ -140,6 +147,10 @@ impl Plan {
                         None => plain.write(Scalar::Uuid, out),
                     }
                 }
+                Op::Told { column, member, part } => match row.uuid(*column)? {
+                    Some(record) => told::mark(member, *part, record, out),
+                    None => out.extend_from_slice(b"null"),
+                },
                 Op::Text { column, item } => match row.text(*column)? {
                     Some(text) => {
                         let written = project(text, item, Around { shown: &shown, signer, end }, out);
@@ -269,11 +280,31 @@ impl Builder<'_> {
                 let mask = builder.rules.mask(member.id).cloned();
                 let column = builder.column(member.column.clone());
                 let scalar = member.scalar;
+                if member.list {
+                    let form = Form::List(Box::new(Form::Scalar(scalar)));
+                    let item = builder.item(&form, mask.as_ref());
+                    return builder.push(Op::Text { column, item });
+                }
                 builder.push(match (&member.column, mask) {
                     (ColumnRef::RecordId, mask) => Op::Id { column, mask },
                     (_, None) => Op::Value { column, scalar },
                     (_, Some(mask)) => Op::Masked { column, scalar, mask },
                 });
+            }),
+            MetaField::Told(member) => {
+                self.guarded(member.id, |builder| builder.told(member, WHOLE));
+            }
+            // No mask can stand for an object.
+            MetaField::Parts(member, _) if self.rules.mask(member.id).is_some() => self.null(),
+            MetaField::Parts(member, parts) => self.guarded(member.id, |builder| {
+                for (index, (key, part)) in parts.iter().enumerate() {
+                    builder.key(key, index == 0);
+                    match part {
+                        Part::Typename(name) => write::text(name, &mut builder.literal),
+                        Part::Value(place) => builder.told(member, *place),
+                    }
+                }
+                builder.literal.push(b'}');
             }),
             MetaField::Rescued if self.extras.rescued => {
                 let column = self.source(Source::Rescued);
@@ -281,6 +312,11 @@ impl Builder<'_> {
             }
             MetaField::Rescued => self.null(),
         }
+    }
+
+    fn told(&mut self, member: &'static Told, part: u8) {
+        let column = self.column(ColumnRef::RecordId);
+        self.push(Op::Told { column, member, part });
     }
 
     fn field(&mut self, id: u32, form: &Form) {

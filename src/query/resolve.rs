@@ -17,12 +17,15 @@ pub struct Member {
     pub name: &'static str,
     /// Where it is.
     pub column: ColumnRef,
-    /// Its type.
+    /// Its type; of a list, that of its items.
     pub scalar: Scalar,
+    /// Whether it is a list.
+    pub list: bool,
 }
 
-/// The members of `_record`, in the order of the type `RecordMeta`; `rescued` is none of them.
-pub static ENVELOPE: [Member; 7] = [
+/// The members of `_record` that have a column of their own; others are [`TOLD`](crate::query::TOLD), and `rescued` is
+/// neither.
+pub static ENVELOPE: [Member; 9] = [
     member(0, "id", ColumnRef::RecordId, Scalar::Uuid),
     member(1, "key", ColumnRef::Key, Scalar::String),
     member(2, "revision", ColumnRef::Revision, Scalar::Int),
@@ -30,13 +33,15 @@ pub static ENVELOPE: [Member; 7] = [
     member(4, "sourceUid", ColumnRef::SourceUid, Scalar::String),
     member(5, "author", ColumnRef::Author, Scalar::String),
     member(6, "ingestedAt", ColumnRef::IngestedAt, Scalar::DateTime),
+    member(7, "occurredAt", ColumnRef::OccurredAt, Scalar::DateTime),
+    Member { list: true, ..member(8, "purposes", ColumnRef::Purposes, Scalar::String) },
 ];
 
 const fn member(place: u32, name: &'static str, column: ColumnRef, scalar: Scalar) -> Member {
-    Member { id: u32::MAX - place, name, column, scalar }
+    Member { id: u32::MAX - place, name, column, scalar, list: false }
 }
 
-/// The member of `_record` with this name.
+/// The member of `_record` with this name that has a column.
 pub fn envelope(name: &str) -> Option<&'static Member> {
     ENVELOPE.iter().find(|member| member.name == name)
 }
@@ -55,7 +60,7 @@ impl Collection {
             let member = envelope(name)?;
             ids.insert(member.id);
             let (column, scalar) = (member.column.clone(), member.scalar);
-            return Some(FieldRef { column, scalar, list: false, path: names() });
+            return Some(FieldRef { column, scalar, list: member.list, path: names() });
         }
         let (last, above) = path.split_last()?;
         let mut fields = self.shape.fields.as_slice();

@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
-use crate::query::{ENVELOPE, Member, Rules, Selected, resolve};
+use crate::query::told::{TOLD, Told, WHOLE};
+use crate::query::{ENVELOPE, Member, Rules, Selected, resolve, told_member};
 use crate::shape::{Field, Kind, Published, Scalar};
 
 /// The GraphQL type of `_record`.
 const RECORD_TYPE: &str = "RecordMeta";
+/// The GraphQL type of `_record.shape`.
+const RECORD_SHAPE: &str = "RecordShape";
 
 /// One selected member of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,8 +71,21 @@ pub enum MetaField {
     Typename(String),
     /// A column.
     Column(&'static Member),
+    /// What the record tells.
+    Told(&'static Told),
+    /// Of an object that the record tells, the selected members.
+    Parts(&'static Told, Vec<(String, Part)>),
     /// What did not fit the published types.
     Rescued,
+}
+
+/// A member of an object that the record tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// The name of the object's type.
+    Typename(&'static str),
+    /// One of its parts, by its place.
+    Value(u8),
 }
 
 /// Resolves the selection of a row of the type `type_name`.
@@ -134,21 +150,44 @@ fn record(type_name: &str, selected: &[Selected], shown: &mut BTreeSet<u32>) -> 
         let what = match member.name.as_str() {
             "__typename" => MetaField::Typename(format!("{type_name}{RECORD_TYPE}")),
             "rescued" => MetaField::Rescued,
-            name => {
-                let member = resolve::envelope(name).ok_or_else(|| unknown(name))?;
-                shown.insert(member.id);
-                MetaField::Column(member)
-            }
+            name => match (resolve::envelope(name), told_member(name)) {
+                (Some(column), _) => {
+                    shown.insert(column.id);
+                    MetaField::Column(column)
+                }
+                (None, Some(told)) => {
+                    // What is not classified is there for everybody, as null.
+                    shown.extend(told.classified.then_some(told.id));
+                    match told.parts {
+                        [] => MetaField::Told(told),
+                        _ => MetaField::Parts(told, parts(told, &member.children)?),
+                    }
+                }
+                (None, None) => return Err(unknown(name)),
+            },
         };
         members.push(Meta { key: member.response_key.clone(), what });
     }
     Ok(members)
 }
 
+fn parts(told: &Told, selected: &[Selected]) -> Result<Vec<(String, Part)>> {
+    let part = |member: &Selected| match member.name.as_str() {
+        "__typename" => Some(Part::Typename(RECORD_SHAPE)),
+        name => {
+            let place = told.parts.iter().position(|(part, _)| *part == name)?;
+            Some(Part::Value(u8::try_from(place).unwrap_or(WHOLE)))
+        }
+    };
+    let named = |member: &Selected| Some((member.response_key.clone(), part(member)?));
+    selected.iter().map(|member| named(member).ok_or_else(|| unknown(&member.name))).collect()
+}
+
 /// The name of the type of `_record`: of all collections when all of it is shown as it is, else the collection's `own`.
 pub(super) fn record_type<'a>(own: &'a str, rules: &dyn Rules) -> &'a str {
     let plain = |id| !rules.hidden(id) && rules.mask(id).is_none() && rules.condition(id).is_none();
-    if ENVELOPE.iter().all(|member| plain(member.id)) { RECORD_TYPE } else { own }
+    let told = TOLD.iter().filter(|told| told.classified).map(|told| told.id);
+    if ENVELOPE.iter().map(|member| member.id).chain(told).all(plain) { RECORD_TYPE } else { own }
 }
 
 /// The error for a field that is not there.

@@ -1,7 +1,8 @@
 //! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is
 //! the reference for [`Plan`](super::Plan).
 
-use crate::query::selection::record_type;
+use crate::query::selection::{Part, record_type};
+use crate::query::told::{self, Told, WHOLE};
 use crate::query::{Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write};
 use crate::record::{Json, Signer};
 use crate::shape::Scalar;
@@ -72,17 +73,42 @@ impl Projector<'_> {
         match what {
             MetaField::Typename(own) => write::text(record_type(own, self.rules), out),
             MetaField::Column(member) => {
-                self.field(member.id, &Form::Scalar(member.scalar), record.get(member.name), row, out);
+                let form = Form::Scalar(member.scalar);
+                let form = if member.list { Form::List(Box::new(form)) } else { form };
+                self.field(member.id, &form, record.get(member.name), row, out);
+            }
+            MetaField::Told(member) => match self.shown(member.id, row) {
+                true => told(member, WHOLE, record, out),
+                false => out.extend_from_slice(b"null"),
+            },
+            MetaField::Parts(member, parts) => {
+                // No mask can stand for an object.
+                if !self.shown(member.id, row) || self.rules.mask(member.id).is_some() {
+                    return out.extend_from_slice(b"null");
+                }
+                for (index, (key, part)) in parts.iter().enumerate() {
+                    out.push(if index == 0 { b'{' } else { b',' });
+                    write::text(key, out);
+                    out.push(b':');
+                    match part {
+                        Part::Typename(name) => write::text(name, out),
+                        Part::Value(place) => told(member, *place, record, out),
+                    }
+                }
+                out.push(b'}');
             }
             MetaField::Rescued if self.extras.rescued => copy(record.get("rescued"), out),
             MetaField::Rescued => out.extend_from_slice(b"null"),
         }
     }
 
+    /// Whether the field with this id is shown in this row.
+    fn shown(&self, id: u32, row: &Json) -> bool {
+        !self.rules.hidden(id) && self.rules.condition(id).is_none_or(|condition| condition.eval(row))
+    }
+
     fn field(&self, id: u32, form: &Form, value: Option<&Json>, row: &Json, out: &mut Vec<u8>) {
-        let shown =
-            !self.rules.hidden(id) && self.rules.condition(id).is_none_or(|condition| condition.eval(row));
-        if !shown {
+        if !self.shown(id, row) {
             return out.extend_from_slice(b"null");
         }
         self.value(form, self.rules.mask(id), value, row, out);
@@ -119,6 +145,13 @@ impl Projector<'_> {
             }
             _ => out.extend_from_slice(b"null"),
         }
+    }
+}
+
+fn told(member: &Told, part: u8, record: &Json, out: &mut Vec<u8>) {
+    match record.get("id").and_then(Json::as_str).and_then(|id| id.parse().ok()) {
+        Some(id) => told::mark(member, part, id, out),
+        None => out.extend_from_slice(b"null"),
     }
 }
 

@@ -164,6 +164,9 @@ pub struct Envelope {
     /// Tags given by the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// For what the source lets the data be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purposes: Vec<String>,
     /// Free text pairs given by the source.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub meta_data: serde_json::Map<String, serde_json::Value>,

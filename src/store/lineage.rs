@@ -35,6 +35,8 @@ pub struct Marker {
     pub tags: Vec<String>,
     /// What did not fit the collection, as JSON text.
     pub rescued: Option<String>,
+    /// The version of the collection's shape that it was conformed to, if it became a row.
+    pub shape_version: Option<i64>,
     /// The marker before it.
     pub prev_hash: Vec<u8>,
     /// Its own.
@@ -61,7 +63,7 @@ impl Store {
         }
         let sql = format!(
             "select l.record_id, p.name, l.version, l.hook, l.outcome, l.tags, l.rescued, l.prev_hash, l.hash, \
-             l.settled_at from ledger l join plugin p on p.id = l.plugin_id \
+             l.settled_at, l.shape_version from ledger l join plugin p on p.id = l.plugin_id \
              where l.generation = {GENERATION} and l.record_id in ({list}) order by l.settled_at, p.name"
         );
         for row in self.db.query(&sql, &params).await? {
@@ -77,6 +79,7 @@ impl Store {
                 prev_hash: row.bytes(7)?.to_vec(),
                 hash: row.bytes(8)?.to_vec(),
                 settled_at: row.i64(9)?,
+                shape_version: row.opt_i64(10)?,
             });
         }
         found.values_mut().for_each(Lineage::chain);

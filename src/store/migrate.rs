@@ -19,6 +19,8 @@ mod m0004_sightings;
 mod m0005_type_names;
 #[path = "../../migrations/m0006_plugin_past.rs"]
 mod m0006_plugin_past;
+#[path = "../../migrations/m0007_record_meta.rs"]
+mod m0007_record_meta;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -34,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_sightings::Migration),
             Box::new(m0005_type_names::Migration),
             Box::new(m0006_plugin_past::Migration),
+            Box::new(m0007_record_meta::Migration),
         ]
     }
 }
@@ -103,4 +106,44 @@ async fn apply(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), D
         connection.execute_unprepared(&sql).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config;
+
+    /// What a table of rows was before its rows said when they happened.
+    #[tokio::test]
+    async fn rows_of_before_learn_when_they_happened() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config::Store { data: dir.path().into(), ..Default::default() };
+        let db = Db::open(&config).await.unwrap();
+        let connection = db.schema_connection().await.unwrap();
+        Migrator::up(&connection, Some(6)).await.unwrap();
+        let mut statements = vec![
+            "insert into source values (1, 'a', 'b', 'c')".to_owned(),
+            "insert into generation values (1, 1, 'live', 1)".into(),
+            "create table c_1_g1 (row_id integer primary key, record_id blob not null)".into(),
+        ];
+        let times = ["-1", "1795382479000001", "-86400000001", "0", "null"];
+        for (n, at) in times.iter().enumerate() {
+            statements.push(format!(
+                "insert into record values (x'0{n}', 1, '{n}', '{n}', 1, 0, null, 'me', x'', x'', '', {at}, 0, null, \
+                 0, null, 0, '{{}}', x'')"
+            ));
+            statements.push(format!("insert into c_1_g1 values ({n}, x'0{n}')"));
+        }
+        for statement in statements {
+            connection.execute_unprepared(&statement).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        run(&db).await.unwrap();
+        let rows = db.query("select occurred_at, purposes from c_1_g1 order by row_id", &[]).await.unwrap();
+        let written: Vec<Option<&str>> = rows.iter().map(|row| row.opt_text(0).unwrap()).collect();
+        let expected = times.map(|at| at.parse().ok().and_then(crate::query::write::instant));
+        assert_eq!(written, expected.each_ref().map(Option::as_deref));
+    }
 }

@@ -15,6 +15,7 @@ mod access;
 mod cli;
 mod attacks;
 mod demo;
+mod envelope;
 mod examples;
 mod faults;
 mod graphql;

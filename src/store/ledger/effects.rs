@@ -25,6 +25,8 @@ pub struct Settled {
     pub tags: Option<String>,
     /// What did not fit the collection, as JSON.
     pub rescued: Option<String>,
+    /// The version of the collection's shape that its row was conformed to.
+    pub shape_version: Option<i64>,
     /// The marker before it in the record's chain.
     pub prev_hash: Vec<u8>,
     /// Its marker.
@@ -66,6 +68,7 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
         ("outcome", Type::Text),
         ("tags", Type::Text),
         ("rescued", Type::Text),
+        ("shape_version", Type::Int),
         ("prev_hash", Type::Bytes),
         ("hash", Type::Bytes),
         ("settled_at", Type::Int),
@@ -81,6 +84,7 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
             Value::Text(row.outcome.clone()),
             Value::opt_text(row.tags.as_deref()),
             Value::opt_text(row.rescued.as_deref()),
+            Value::opt_int(row.shape_version),
             Value::Bytes(row.prev_hash.clone()),
             Value::Bytes(row.hash.clone()),
             Value::Int(row.settled_at),
@@ -108,7 +112,7 @@ pub async fn hold(tx: &mut Tx, p: u32, fence: i64) -> Result<bool> {
 
 /// The columns of [`Settled`], of `ledger l`.
 pub(super) const SETTLED: &str = "l.record_id, l.plugin_id, l.version, l.hook, l.outcome, l.tags, l.rescued, \
-                                  l.prev_hash, l.hash, l.settled_at, l.claimed_at";
+                                  l.prev_hash, l.hash, l.settled_at, l.claimed_at, l.shape_version";
 
 pub(super) fn settled_row(row: &Row) -> Result<Settled> {
     Ok(Settled {
@@ -123,5 +127,6 @@ pub(super) fn settled_row(row: &Row) -> Result<Settled> {
         hash: row.bytes(8)?.to_vec(),
         settled_at: row.i64(9)?,
         claimed_at: row.opt_i64(10)?,
+        shape_version: row.opt_i64(11)?,
     })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::record::{Draft, Envelope, Key, ReceiptStatus, Record, Source};
 use crate::store::Store;
-use crate::store::db::{Row, Type, Value};
+use crate::store::db::{Dialect, Row, Type, Value};
 
 /// How far a record is.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,10 +57,20 @@ impl Step {
     }
 }
 
-/// The columns that [`record`] reads.
-const COLUMNS: &str = "r.id, s.category, s.subcategory, s.source_name, r.source_uid, r.key, r.rev, r.partition, \
-    r.idem, r.author, r.payload_hash, r.body, r.content_type, r.occurred_at, r.ingested_at, r.structure, t.tree, \
-    r.deleted, r.cause, r.hops, r.envelope";
+/// What [`record`] reads, in order: the envelope, then what can be large.
+macro_rules! columns {
+    ($large:literal) => {
+        concat!(
+            "r.id, s.category, s.subcategory, s.source_name, r.source_uid, r.key, r.rev, r.partition, r.idem, ",
+            "r.author, r.payload_hash, r.content_type, r.occurred_at, r.ingested_at, r.structure, r.deleted, ",
+            "r.cause, r.hops, r.envelope, ",
+            $large
+        )
+    };
+}
+
+/// The columns of a record.
+const COLUMNS: &str = columns!("t.tree, r.body");
 
 /// The tables they come from.
 const JOINS: &str =
@@ -69,12 +79,24 @@ const JOINS: &str =
 impl Store {
     /// The records with these ids, in the order of the ids; those that are not there are left out.
     pub async fn records(&self, ids: &[Uuid]) -> Result<Vec<Record>> {
+        self.among(ids, &format!("select {COLUMNS} from u join record r on r.id = u.id {JOINS}")).await
+    }
+
+    /// As [`Store::records`], without what can be large: document and structure's text are empty.
+    pub async fn envelopes(&self, ids: &[Uuid]) -> Result<Vec<Record>> {
+        let columns = columns!("'', cast('' as {bytes})");
+        let bytes = if self.db.dialect() == Dialect::Postgres { "bytea" } else { "blob" };
+        let columns = columns.replace("{bytes}", bytes);
+        let from = "from u join record r on r.id = u.id join source s on s.id = r.source_id";
+        self.among(ids, &format!("select {columns} {from}")).await
+    }
+
+    async fn among(&self, ids: &[Uuid], sql: &str) -> Result<Vec<Record>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let rows = ids.iter().map(|id| vec![Value::Uuid(*id)]).collect();
-        let sql = format!("select {COLUMNS} from u join record r on r.id = u.id {JOINS}");
-        let found = self.db.query_many(&[("id", Type::Uuid)], rows, &sql).await?;
+        let found = self.db.query_many(&[("id", Type::Uuid)], rows, sql).await?;
         let mut records = HashMap::with_capacity(found.len());
         for row in found {
             let record = record(row)?;
@@ -186,12 +208,12 @@ fn step(row: &Row) -> Result<Step> {
 
 /// A record from [`COLUMNS`]; its document is moved, not copied.
 fn record(mut row: Row) -> Result<Record> {
-    let body = row.take_bytes(11)?;
-    let structure = match (row.opt_i64(15)?, row.opt_text(16)?) {
+    let body = row.take_bytes(20)?;
+    let structure = match (row.opt_i64(14)?, row.opt_text(19)?) {
         (Some(fingerprint), Some(tree)) => Some((fingerprint, tree.to_owned())),
         _ => None,
     };
-    let envelope: Envelope = serde_json::from_str(row.text(20)?).map_err(Error::internal)?;
+    let envelope: Envelope = serde_json::from_str(row.text(18)?).map_err(Error::internal)?;
     Ok(Record {
         draft: Draft {
             id: row.uuid(0)?,
@@ -204,18 +226,18 @@ fn record(mut row: Row) -> Result<Record> {
             author: row.text(9)?.to_owned(),
             idempotency_key: row.opt_text(8)?.map(str::to_owned),
             if_revision: None,
-            content_type: row.text(12)?.to_owned(),
+            content_type: row.text(11)?.to_owned(),
             body: Bytes::from(body),
             payload_hash: row
                 .bytes(10)?
                 .try_into()
                 .map_err(|_| Error::internal("a payload hash is damaged"))?,
-            occurred_at: row.opt_i64(13)?,
-            ingested_at: row.i64(14)?,
+            occurred_at: row.opt_i64(12)?,
+            ingested_at: row.i64(13)?,
             structure,
-            deleted: row.bool(17)?,
-            causation_id: row.opt_uuid(18)?,
-            hops: i32::try_from(row.i64(19)?).map_err(Error::internal)?,
+            deleted: row.bool(15)?,
+            causation_id: row.opt_uuid(16)?,
+            hops: i32::try_from(row.i64(17)?).map_err(Error::internal)?,
             envelope,
         },
         key: Key::from_stored(row.text(5)?.to_owned()),

@@ -39,8 +39,8 @@ pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
     let mut sql = format!(
         "create table {table} (row_id {identity}, key {text} not null unique, rev {int} not null, \
          pos {int} not null, record_id {uuid} not null, source_name {text} not null, \
-         source_uid {text} not null, author {text} not null, ingested_at {text} not null, rescued {text}, \
-         rest {text}"
+         source_uid {text} not null, author {text} not null, ingested_at {text} not null, \
+         occurred_at {text}, purposes {text}, rescued {text}, rest {text}"
     );
     for column in collection.shape.columns() {
         sql.push_str(&format!(", {} {}", column.name, sql_type(dialect, column.sql)));

@@ -18,6 +18,9 @@ pub(super) struct Origin {
     pub(super) source_uid: String,
     pub(super) author: String,
     pub(super) ingested_at: String,
+    pub(super) occurred_at: Option<String>,
+    /// JSON text.
+    pub(super) purposes: Option<String>,
     /// JSON text.
     pub(super) rescued: Option<String>,
     /// JSON text.
@@ -107,11 +110,16 @@ fn envelope(origin: &Origin, out: &mut Vec<u8>) {
     text("sourceUid", &origin.source_uid, false);
     text("author", &origin.author, false);
     text("ingestedAt", &origin.ingested_at, false);
+    if let Some(occurred_at) = &origin.occurred_at {
+        text("occurredAt", occurred_at, false);
+    }
     member("revision", out);
     write::int(origin.revision, out);
-    if let Some(rescued) = &origin.rescued {
-        member("rescued", out);
-        out.extend_from_slice(rescued.as_bytes());
+    for (name, json) in [("purposes", &origin.purposes), ("rescued", &origin.rescued)] {
+        if let Some(json) = json {
+            member(name, out);
+            out.extend_from_slice(json.as_bytes());
+        }
     }
     out.push(b'}');
 }

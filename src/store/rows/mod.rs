@@ -37,6 +37,17 @@ pub struct RowEffect {
     pub document: Option<Arc<Json>>,
 }
 
+/// How a record's document fitted its collection.
+#[derive(Clone, Debug)]
+pub struct Conformed {
+    /// The record.
+    pub record_id: Uuid,
+    /// The version of the shape that it was conformed to.
+    pub shape_version: i64,
+    /// What did not fit, as the JSON text of `rescued`.
+    pub rescued: Option<String>,
+}
+
 /// What applying effects did; give it to [`Store::committed`](crate::store::Store) after the commit.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
@@ -44,8 +55,8 @@ pub struct Applied {
     pub changed: Vec<i64>,
     /// Whether a shape was published or a collection made.
     pub published: bool,
-    /// Records that had misfits, with the `rescued` JSON text.
-    pub rescued: Vec<(Uuid, String)>,
+    /// Records that rows were written from.
+    pub conformed: Vec<Conformed>,
     /// Merged shapes and the structures that they cover: true once committed.
     learned: Vec<Learned>,
 }
@@ -88,7 +99,7 @@ impl crate::store::Store {
         sight::count(tx, &batches).await?;
         let mut works = Vec::with_capacity(batches.len());
         for batch in &batches {
-            let work = prepare::prepare(tx, batch, &mut applied.rescued).await?;
+            let work = prepare::prepare(tx, batch, &mut applied.conformed).await?;
             if !work.changes.is_empty() {
                 works.push(work);
             }

@@ -13,13 +13,13 @@ use crate::shape::{Cell, Column, SqlType, conform};
 use crate::store::db::{Row, Tx, Type, Value};
 use crate::store::rows::image::{Images, Origin};
 use crate::store::rows::publish::Batch;
-use crate::store::rows::{marks, planned, table};
+use crate::store::rows::{Conformed, marks, planned, table};
 
 /// The most keys in one statement.
 const KEYS_MAX: usize = 512;
 
 /// Columns that every table of rows has, in the order of [`meta_values`].
-const META: [(&str, Type); 10] = [
+const META: [(&str, Type); 12] = [
     ("key", Type::Text),
     ("rev", Type::Int),
     ("pos", Type::Int),
@@ -28,6 +28,8 @@ const META: [(&str, Type); 10] = [
     ("source_uid", Type::Text),
     ("author", Type::Text),
     ("ingested_at", Type::Text),
+    ("occurred_at", Type::Text),
+    ("purposes", Type::Text),
     ("rescued", Type::Text),
     ("rest", Type::Text),
 ];
@@ -79,11 +81,7 @@ struct Current {
 }
 
 /// Works out what the batch changes.
-pub(super) async fn prepare(
-    tx: &mut Tx,
-    batch: &Batch<'_>,
-    rescued: &mut Vec<(Uuid, String)>,
-) -> Result<Work> {
+pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Conformed>) -> Result<Work> {
     let collection = batch.collection.clone();
     let columns = collection.shape.columns();
     let images = Images::new(&collection.shape, &columns);
@@ -104,9 +102,11 @@ pub(super) async fn prepare(
                 let misfits = (!conformed.rescued.is_empty())
                     .then(|| serde_json::to_string(&conformed.rescued).map_err(Error::internal))
                     .transpose()?;
-                if let Some(misfits) = &misfits {
-                    rescued.push((record.draft.id, misfits.clone()));
-                }
+                done.push(Conformed {
+                    record_id: record.draft.id,
+                    shape_version: i64::from(collection.shape.version),
+                    rescued: misfits.clone(),
+                });
                 let origin = origin(record, misfits, conformed.rest)?;
                 let image = images.image(&origin, &conformed.cells);
                 (Some((origin, conformed.cells)), Some(image))
@@ -137,6 +137,8 @@ fn origin(record: &Record, rescued: Option<String>, rest: Option<String>) -> Res
     let draft = &record.draft;
     let ingested_at = write::instant(draft.ingested_at)
         .ok_or_else(|| Error::internal("a record's time of arrival is out of range"))?;
+    let purposes = &draft.envelope.purposes;
+    let purposes = (!purposes.is_empty()).then(|| serde_json::to_string(purposes)).transpose();
     Ok(Origin {
         key: record.key.as_str().to_owned(),
         revision: record.revision,
@@ -145,6 +147,8 @@ fn origin(record: &Record, rescued: Option<String>, rest: Option<String>) -> Res
         source_uid: draft.source_uid.clone(),
         author: draft.author.clone(),
         ingested_at,
+        occurred_at: draft.occurred_at.and_then(write::instant),
+        purposes: purposes.map_err(Error::internal)?,
         rescued,
         rest,
     })
@@ -161,7 +165,9 @@ async fn read(
     keys.sort_unstable();
     keys.dedup();
     let mut select =
-        "select key, rev, record_id, source_name, source_uid, author, ingested_at, rescued, rest".to_owned();
+        "select key, rev, record_id, source_name, source_uid, author, ingested_at, occurred_at, \
+                      purposes, rescued, rest"
+            .to_owned();
     for column in columns {
         select.push(',');
         select.push_str(&column.name);
@@ -180,10 +186,12 @@ async fn read(
                 source_uid: row.text(4)?.to_owned(),
                 author: row.text(5)?.to_owned(),
                 ingested_at: row.text(6)?.to_owned(),
-                rescued: row.opt_text(7)?.map(str::to_owned),
-                rest: row.opt_text(8)?.map(str::to_owned),
+                occurred_at: row.opt_text(7)?.map(str::to_owned),
+                purposes: row.opt_text(8)?.map(str::to_owned),
+                rescued: row.opt_text(9)?.map(str::to_owned),
+                rest: row.opt_text(10)?.map(str::to_owned),
             };
-            let cells = cells(&row, 9, columns);
+            let cells = cells(&row, 11, columns);
             let current = Current { revision: origin.revision, image: images.image(&origin, &cells) };
             found.insert(origin.key, current);
         }
@@ -333,6 +341,8 @@ fn meta_values(origin: Origin, position: i64) -> Vec<Value> {
         origin.source_uid.into(),
         origin.author.into(),
         origin.ingested_at.into(),
+        Value::opt_text(origin.occurred_at),
+        Value::opt_text(origin.purposes),
         Value::opt_text(origin.rescued),
         Value::opt_text(origin.rest),
     ]

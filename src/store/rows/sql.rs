@@ -28,6 +28,8 @@ pub(super) fn column(column: &ColumnRef) -> String {
         ColumnRef::SourceUid => "source_uid".into(),
         ColumnRef::Author => "author".into(),
         ColumnRef::IngestedAt => "ingested_at".into(),
+        ColumnRef::OccurredAt => "occurred_at".into(),
+        ColumnRef::Purposes => "purposes".into(),
     }
 }
 

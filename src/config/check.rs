@@ -11,6 +11,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
     server(config)?;
     store(config)?;
     bounds(config)?;
+    ceilings(config)?;
     masks(config)
 }
 
@@ -136,6 +137,20 @@ fn bounds(config: &Config) -> Result<()> {
     }
 }
 
+/// Of shapes more could be stored than can be read again: what is kept nests as documents do, and rows have an end.
+fn ceilings(config: &Config) -> Result<()> {
+    let ceilings = [
+        ("shape.locations_max", config.shape.locations_max, 20_000),
+        ("shape.columns_max", config.shape.columns_max, 300),
+        ("shape.depth_max", config.shape.depth_max, 40),
+        ("shape.key_bytes_max", config.shape.key_bytes_max, 4_096),
+    ];
+    if let Some((option, value, ceiling)) = ceilings.iter().find(|(_, value, ceiling)| value > ceiling) {
+        return refuse(format!("`{option}` ({value}) must not be more than {ceiling}"));
+    }
+    Ok(())
+}
+
 fn masks(config: &Config) -> Result<()> {
     let masks = &config.provisioning.masks;
     for (at, mask) in masks.iter().enumerate() {
@@ -196,6 +211,8 @@ mod tests {
         assert!(refused(|c| c.graphql.page_default = 2_000).contains("`graphql.page_max` (1000)"));
         assert!(refused(|c| c.server.bodies_bytes_max = 5).contains("`sourcing.record_bytes_max`"));
         assert!(refused(|c| c.graphql.page_default = 0).contains("at least 1"));
+        assert!(refused(|c| c.shape.columns_max = 301).contains("`shape.columns_max` (301)"));
+        assert!(refused(|c| c.shape.depth_max = 41).contains("not be more than 40"));
         assert!(refused(|c| c.log.format = "xml".into()).contains("`xml`"));
     }
 

@@ -351,17 +351,17 @@ section! {
 section! {
     /// Limits of shape inference.
     Shape {
-        /// The most locations of a collection; what is beyond folds into `_rest`.
+        /// The most locations of a collection, up to 20000; what is beyond folds into `_rest`.
         locations_max: usize = 5_000,
-        /// The most columns of a collection.
-        columns_max: usize = 400,
-        /// How deep fields are published; what is deeper is `JSON`.
+        /// The most columns of a collection, up to 300: what a row of PostgreSQL always has room for.
+        columns_max: usize = 300,
+        /// How deep fields are published, up to 40; what is deeper is `JSON`.
         depth_max: usize = 12,
         /// The most structures that are summed up to tell how often fields are seen; those of most records first.
         structures_max: usize = 2_000,
         /// The most versions of a collection that are told at once.
         versions_max: usize = 100,
-        /// The longest key that gets a field, in bytes.
+        /// The longest key that gets a field, in bytes, up to 4096.
         key_bytes_max: usize = 256,
     }
 }

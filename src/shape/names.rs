@@ -9,98 +9,36 @@ use super::{Field, Kind, Published};
 /// literals.
 const RESERVED_FIELDS: [&str; 8] = ["_record", "_rest", "and", "or", "not", "true", "false", "null"];
 
-/// Root fields of the management part, present and planned.
-const RESERVED_ROOTS: [&str; 26] = [
-    "record",
-    "records",
-    "receipt",
+/// The management part of the API: its types and root fields are its own.
+const MANAGEMENT: &str = include_str!("../../schema.graphql");
+
+/// Root fields that the management part is to have.
+const PLANNED_ROOTS: [&str; 11] = [
     "receipts",
-    "source",
-    "sources",
-    "sourceMany",
-    "retract",
-    "collection",
-    "collections",
     "plugin",
-    "plugins",
     "explainRouting",
     "deadLetter",
-    "deadLetters",
-    "redrive",
     "contract",
     "contracts",
     "decisions",
-    "lag",
-    "replay",
-    "erase",
     "events",
     "node",
     "nodes",
     "policy",
 ];
 
-/// Types of the management part, scalars of GraphQL and of ours, and classes that policies know.
-const RESERVED_TYPES: [&str; 66] = [
-    "Query",
-    "Mutation",
+/// Types that are not in the text of the management part: scalars of GraphQL, what is planned, and classes that
+/// policies know.
+const OTHER_TYPES: [&str; 15] = [
     "Subscription",
     "String",
     "Int",
     "Float",
     "Boolean",
     "ID",
-    "DateTime",
-    "Date",
-    "BigInt",
     "Decimal",
-    "UUID",
-    "JSON",
-    "Record",
-    "RecordMeta",
-    "RecordMetaFilter",
-    "RecordMetaOrder",
-    "Receipt",
-    "ReceiptStep",
-    "ReceiptStatus",
-    "Source",
-    "SourceInput",
-    "SourceManyInput",
-    "SourceDocumentInput",
-    "SourceManyPayload",
-    "RejectedDocument",
-    "RetractInput",
-    "RedrivePayload",
-    "UsageAgreement",
-    "UsageAgreementInput",
-    "Collection",
-    "Shape",
-    "ShapeField",
-    "Plugin",
-    "DeadLetter",
-    "Lag",
-    "PartitionLag",
-    "PageInfo",
-    "ChangeOp",
-    "SortOrder",
-    "PresenceFilter",
-    "StringFilter",
-    "IntFilter",
-    "BigIntFilter",
-    "FloatFilter",
     "DecimalFilter",
-    "DateTimeFilter",
-    "DateFilter",
-    "UUIDFilter",
-    "BooleanFilter",
     "JSONFilter",
-    "StringListFilter",
-    "IntListFilter",
-    "BigIntListFilter",
-    "FloatListFilter",
-    "DateTimeListFilter",
-    "DateListFilter",
-    "UUIDListFilter",
-    "BooleanListFilter",
     "User",
     "Row",
     "Field",
@@ -108,6 +46,31 @@ const RESERVED_TYPES: [&str; 66] = [
     "List",
     "Dictionary",
 ];
+
+/// The types that no collection may have.
+fn reserved_types() -> BTreeSet<&'static str> {
+    let keywords = ["type ", "input ", "enum ", "scalar ", "interface ", "union "];
+    let defined =
+        MANAGEMENT.lines().filter_map(|line| keywords.iter().find_map(|word| line.strip_prefix(word)));
+    defined.filter_map(|rest| rest.split_whitespace().next()).chain(OTHER_TYPES).collect()
+}
+
+/// The root fields that no collection may have: those of all three operations, as a name is given to each.
+fn reserved_roots() -> BTreeSet<&'static str> {
+    let roots = ["type Query ", "type Mutation ", "type Subscription "];
+    let mut within = false;
+    let fields = MANAGEMENT.lines().filter_map(move |line| {
+        within = if line.starts_with(' ') { within } else { roots.iter().any(|root| line.starts_with(root)) };
+        let field = line.strip_prefix("  ").filter(|_| within)?;
+        let name = field.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+        (!name.is_empty()).then_some(name)
+    });
+    fields.chain(PLANNED_ROOTS).chain(RESERVED_FIELDS).collect()
+}
+
+/// Names of collections and types are cut to so many bytes before they are numbered: with what derives from them they
+/// stand in an index, which takes no more than about 2,700.
+const NAME_BYTES_MAX: usize = 256;
 
 /// What the types of a collection are called after its own; whoever makes or reserves such names uses this list.
 pub const TYPE_SUFFIXES: [&str; 16] = [
@@ -223,14 +186,15 @@ impl Namer {
 /// that derives from them is reserved or `taken`; `taken` should know the nested types of other collections
 /// too.
 pub fn collection_names(category: &str, subcategory: &str, taken: &dyn Fn(&str) -> bool) -> (String, String) {
-    let base = camel(&format!("{category} {subcategory}"), "data");
+    let mut base = camel(&format!("{category} {subcategory}"), "data");
+    base.truncate(NAME_BYTES_MAX);
+    let (reserved_roots, reserved_types) = (reserved_roots(), reserved_types());
     let number = (1_u64..).find(|number| {
         let (field, ty) = with_number(&base, *number);
         let derived_fields = FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}"));
         let derived_types = TYPE_SUFFIXES.iter().map(|suffix| format!("{ty}{suffix}"));
-        let reserved_field = |name: &str| RESERVED_ROOTS.contains(&name) || RESERVED_FIELDS.contains(&name);
-        let free_field = |name: &str| !reserved_field(name) && !taken(name);
-        let free_type = |name: &str| !RESERVED_TYPES.contains(&name) && !taken(name);
+        let free_field = |name: &str| !reserved_roots.contains(name) && !taken(name);
+        let free_type = |name: &str| !reserved_types.contains(name) && !taken(name);
         free_field(&field)
             && derived_fields.into_iter().all(|name| free_field(&name))
             && free_type(&ty)
@@ -265,6 +229,7 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
     let names = &mut published.type_names;
     let mut given: BTreeSet<String> = names.values().flat_map(|name| with_derived(name)).collect();
     given.extend(own_types(type_name));
+    let reserved = reserved_types();
     let mut new = Vec::new();
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     // A parent has its id before its children, so its name is known when theirs is made.
@@ -273,8 +238,9 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
             continue;
         }
         let parent = parent.and_then(|id| names.get(&id)).map_or(type_name, String::as_str);
-        let wanted = format!("{parent}{}", words(name));
-        let refused = |name: &str| given.contains(name) || RESERVED_TYPES.contains(&name) || taken(name);
+        let mut wanted = format!("{parent}{}", words(name));
+        wanted.truncate(NAME_BYTES_MAX);
+        let refused = |name: &str| given.contains(name) || reserved.contains(name) || taken(name);
         let refused = |name: &str| with_derived(name).iter().any(|name| refused(name));
         let name = numbered(wanted.clone(), next.entry(wanted).or_insert(2), refused);
         new.extend(with_derived(&name));
@@ -365,6 +331,11 @@ mod tests {
         // `PageInfo` and `StringFilter` are types already.
         assert_eq!(names("page", "info", &free), pair("pageInfo2", "PageInfo2"));
         assert_eq!(names("string", "", &free), pair("string2", "String2"));
+        assert_eq!(names("shape", "version", &free), pair("shapeVersion2", "ShapeVersion2"));
+        assert_eq!(names("dead", "letters", &free), pair("deadLetters2", "DeadLetters2"));
+        assert_eq!(names("source", "many", &free), pair("sourceMany2", "SourceMany2"));
+        let long = collection_names(&"x".repeat(200), &"y".repeat(200), &|name| name.len() == 256);
+        assert!(long.0.len() == 257 && long.0.ends_with("yy2"), "{long:?}");
         let taken = |name: &str| name == "OrderClothingEdge" || name == "orderClothing2ByKey";
         assert_eq!(names("order", "clothing", &taken), pair("orderClothing3", "OrderClothing3"));
     }

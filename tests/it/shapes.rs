@@ -70,4 +70,44 @@ on_every_backend! {
             ])
         );
     }
+
+    async fn the_widest_row_fits_into_the_database(backend) {
+        let app = TestApp::start(backend).await;
+        // Texts that are too short to be moved out of the row, and as long as such can be.
+        let wide: serde_json::Map<String, Value> =
+            (0..600).map(|n| (format!("f{n:03}"), json!(format!("{n:023}")))).collect();
+        app.source("s/t/u/1", &Value::Object(wide)).await;
+        app.settled().await;
+        let data = app.data("{ sT { nodes { f000 f150 _rest } } }").await;
+        let row = &data["sT"]["nodes"][0];
+        assert_eq!((&row["f000"], &row["f150"]), (&json!(format!("{:023}", 0)), &json!(format!("{:023}", 150))));
+        assert_eq!(row["_rest"]["f599"], json!(format!("{:023}", 599)));
+    }
+
+    async fn long_names_are_cut_before_they_are_too_long_to_be_kept(backend) {
+        let app = TestApp::start(backend).await;
+        // No two parts alike, so that nothing can be compressed.
+        let key = |seed: u64| {
+            let letters = (0..256_u64).scan(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, |state, _| {
+                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                Some(char::from(b'a' + u8::try_from((*state >> 33) % 26).unwrap()))
+            });
+            letters.collect::<String>()
+        };
+        let deep = (0..12).fold(json!(1), |inner, n| json!({key(n): inner}));
+        app.source("s/t/u/1", &deep).await;
+        app.settled().await;
+        let data = app.data("{ collection(name: \"sT\") { shape { fields { name type } } } }").await;
+        assert_eq!(data["collection"]["shape"]["fields"].as_array().map(Vec::len), Some(12), "{data}");
+    }
+
+    async fn a_collection_keeps_off_the_types_of_the_management_part(backend) {
+        let app = TestApp::start(backend).await;
+        app.source("shape/version/s/1", &json!({"n": 1})).await;
+        app.settled().await;
+        let query = "{ __type(name: \"ShapeVersion\") { fields { name } } shapeVersion2 { nodes { n } } }";
+        let data = app.data(query).await;
+        assert_eq!(data["shapeVersion2"]["nodes"], json!([{"n": 1}]));
+        assert_eq!(data["__type"]["fields"][0]["name"], "version");
+    }
 }

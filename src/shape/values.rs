@@ -74,14 +74,32 @@ fn float(text: &str) -> Fit {
     let Some(number) = text.parse::<f64>().ok().filter(|number| number.is_finite()) else {
         return Fit::Misfit("a number beyond what 64 bit floating point holds".into());
     };
-    let digits = || text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
-    let vanished = number == 0.0 && digits().any(|byte| matches!(byte, b'1'..=b'9'));
-    let whole = text.len() > 15 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    // Up to 15 digits survive the way through a float, unless it is too small to be told apart from others.
+    let plain = text.len() <= 15 && number.is_normal();
+    let whole = || text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     // Rust prints an f64 without a fraction digit for digit.
-    if vanished || whole && format!("{number:.0}") != text {
-        return Fit::Nearly(Cell::Float(number), "kept as the nearest 64 bit floating point number");
+    let exact = || whole() && format!("{number:.0}") == text;
+    if plain || decimal(text) == decimal(&format!("{number:e}")) || exact() {
+        return Fit::Cell(Cell::Float(number));
     }
-    Fit::Cell(Cell::Float(number))
+    Fit::Nearly(Cell::Float(number), "kept as the nearest 64 bit floating point number")
+}
+
+/// The digits of a number from the first to the last that is not zero, and how many places before the point they begin.
+fn decimal(text: &str) -> (Vec<u8>, Option<i64>) {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let whole = whole.trim_start_matches('-').trim_start_matches('0');
+    let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+    digits.truncate(digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1));
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    digits.drain(..zeros);
+    if digits.is_empty() {
+        return (digits, None);
+    }
+    let before = i64::try_from(whole.len()).ok().zip(i64::try_from(zeros).ok());
+    let begins = before.zip(exponent.parse::<i64>().ok());
+    (digits, begins.and_then(|((whole, zeros), exponent)| exponent.checked_add(whole - zeros)))
 }
 
 fn date_time(text: &str) -> Fit {

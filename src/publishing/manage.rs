@@ -85,7 +85,7 @@ impl Publishing {
                 continue;
             }
             let sightings = match asked.sightings && actor.has_role("steward") {
-                true => Some(self.0.store.sightings(collection.id, self.0.shape.structures_max).await?),
+                true => Some(self.0.store.sightings(&collection, self.0.shape.structures_max).await?),
                 false => None,
             };
             let seen =

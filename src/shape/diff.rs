@@ -1,6 +1,8 @@
 //! What one published version says more than the one before. Published shapes only grow, so a change is one of few.
 
-use super::{Kind, Published, Scalar};
+use std::collections::BTreeMap;
+
+use super::{Field, Kind, Published, Scalar};
 
 /// One difference between two versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +29,10 @@ pub enum What {
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
 pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
     let mut all = Vec::new();
+    let known: BTreeMap<u32, &Field> = previous.fields().map(|field| (field.id, field)).collect();
     for field in next.fields() {
         let mut add = |what| all.push(Difference { field_id: field.id, path: field.path.clone(), what });
-        let Some(was) = previous.field(field.id) else {
+        let Some(was) = known.get(&field.id) else {
             add(What::Added(type_of(&field.kind)));
             continue;
         };

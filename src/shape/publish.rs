@@ -24,7 +24,7 @@ use super::names::Namer;
 use super::structure::{
     ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, NUMBERS, Node, OBJECT, SCALARS, STRING,
 };
-use super::{Field, Kind, Published, Scalar, Shape, Structure};
+use super::{Field, Kind, Published, Scalar, Shape};
 use crate::config;
 
 /// What a location that is not published yet would become.
@@ -370,46 +370,4 @@ fn publishable(node: &Node) -> usize {
 /// A key as a token of a JSON pointer.
 pub(super) fn pointer_token(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
-}
-
-impl Published {
-    /// Whether this says all that there is to say about a document of this structure: then merging and
-    /// publishing it would change nothing. Fields that found no room are never covered; remember the
-    /// fingerprints that were merged.
-    pub fn covers(&self, structure: &Structure) -> bool {
-        covers_members(&self.fields, &structure.root)
-    }
-}
-
-fn covers_members(fields: &[Field], node: &Node) -> bool {
-    // Fields are few or in the order of their keys for the most part, so the next one is mostly the next
-    // member's.
-    let mut hint = 0;
-    let index: Option<std::collections::HashMap<&str, &Field>> =
-        (fields.len() > 16).then(|| fields.iter().map(|field| (field.key.as_str(), field)).collect());
-    node.members.iter().all(|(key, member)| {
-        let field = match fields.get(hint) {
-            Some(field) if *field.key == **key => Some(field),
-            _ => match &index {
-                Some(index) => index.get(&**key).copied(),
-                None => fields.iter().find(|field| *field.key == **key),
-            },
-        };
-        hint += 1;
-        match field {
-            Some(field) => {
-                let known = |tag: &str| !tag.starts_with("pii.") || field.tags.contains(tag);
-                covers_kind(&field.kind, member, At::Text) && tags(&field.kind, member).into_iter().all(known)
-            }
-            None => choose(member).is_none(),
-        }
-    })
-}
-
-fn covers_kind(kind: &Kind, node: &Node, at: At) -> bool {
-    match kind {
-        Kind::Scalar(scalar) => widened(*scalar, node, at) == *scalar,
-        Kind::Object(fields) | Kind::Packed(fields) => covers_members(fields, node),
-        Kind::List(item) => node.items.as_deref().is_none_or(|items| covers_kind(item, items, At::Item)),
-    }
 }

@@ -8,8 +8,8 @@ use super::formats::{self, Formats};
 use super::structure::{Node, STRING};
 use super::{Field, Kind, Published, Structure};
 
-/// Structures summed up.
-#[derive(Clone, Debug, Default)]
+/// Structures summed up, as far as their locations are published.
+#[derive(Clone, Debug)]
 pub struct Sightings {
     root: Seen,
 }
@@ -41,6 +41,11 @@ struct Seen {
 }
 
 impl Sightings {
+    /// Nothing counted yet. What is not published is never counted: there is no bound to what sources send.
+    pub fn new(published: &Published) -> Self {
+        Sightings { root: Seen::members(&published.fields) }
+    }
+
     /// Takes in that `count` documents had this structure, the first at `first_at`, the last at `last_at`.
     pub fn add(&mut self, structure: &Structure, count: u64, first_at: i64, last_at: i64) {
         self.root.add(&structure.root, count, first_at, last_at);
@@ -60,6 +65,19 @@ impl Sightings {
 }
 
 impl Seen {
+    fn members(fields: &[Field]) -> Self {
+        let members = fields.iter().map(|field| (field.key.as_str().into(), Seen::of(&field.kind)));
+        Seen { members: members.collect(), ..Seen::default() }
+    }
+
+    fn of(kind: &Kind) -> Self {
+        match kind {
+            Kind::Scalar(_) => Seen::default(),
+            Kind::Object(fields) | Kind::Packed(fields) => Seen::members(fields),
+            Kind::List(item) => Seen { items: Some(Box::new(Seen::of(item))), ..Seen::default() },
+        }
+    }
+
     fn add(&mut self, node: &Node, count: u64, first_at: i64, last_at: i64) {
         if self.count == 0 {
             (self.first_at, self.last_at) = (first_at, last_at);
@@ -71,16 +89,19 @@ impl Seen {
             self.texts = Some(self.texts.map_or(node.all, |texts| texts & node.all));
         }
         for (key, member) in &node.members {
-            self.members.entry(key.clone()).or_default().add(member, count, first_at, last_at);
+            if let Some(seen) = self.members.get_mut(key) {
+                seen.add(member, count, first_at, last_at);
+            }
         }
-        if let Some(items) = &node.items {
-            self.items.get_or_insert_default().add(items, count, first_at, last_at);
+        if let (Some(seen), Some(items)) = (&mut self.items, &node.items) {
+            seen.add(items, count, first_at, last_at);
         }
     }
 
     fn collect(&self, fields: &[Field], found: &mut BTreeMap<u32, Sighting>) {
         for field in fields {
-            let Some(seen) = self.members.get(field.key.as_str()) else { continue };
+            let seen = self.members.get(field.key.as_str()).filter(|seen| seen.count > 0);
+            let Some(seen) = seen else { continue };
             // What is in a list, and what its formats are, is told of its items.
             let (mut inner, mut kind) = (seen, &field.kind);
             while let (Kind::List(item), Some(items)) = (kind, inner.items.as_deref()) {
@@ -108,14 +129,17 @@ mod tests {
             (r#"{"a":null,"o":{"x":"2026-01-03"}}"#, 2, 5, 7),
             (r#"{"o":{"l":[]},"z":{}}"#, 5, 20, 40),
         ];
-        let (mut shape, mut sightings) = (Shape::default(), Sightings::default());
-        for (text, count, first_at, last_at) in documents {
+        let structure = |text: &str| {
             let document = Json::try_from(text).unwrap_or(Json::Null);
-            let structure = Structure::derive(&document, &config::Shape::default());
-            shape.merge(&structure);
-            sightings.add(&structure, count, first_at, last_at);
-        }
+            Structure::derive(&document, &config::Shape::default())
+        };
+        let mut shape = Shape::default();
+        documents.iter().for_each(|(text, ..)| shape.merge(&structure(text)));
         let published = shape.publish(&Published::default(), &config::Shape::default()).unwrap_or_default();
+        let mut sightings = Sightings::new(&published);
+        for (text, count, first_at, last_at) in documents {
+            sightings.add(&structure(text), count, first_at, last_at);
+        }
         let seen = sightings.of(&published);
         let told: Vec<_> = published
             .fields()

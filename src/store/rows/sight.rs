@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
+use crate::query::Collection;
 use crate::shape::{Sightings, Structure};
 use crate::store::Store;
 use crate::store::db::{Tx, Type};
+use crate::store::rows::marks;
 use crate::store::rows::publish::Batch;
 
 const COLUMNS: [(&str, Type); 6] = [
@@ -23,10 +25,11 @@ const ADD: &str = "on conflict (collection_id, fingerprint, partition) do update
      first_at = case when excluded.first_at < sighting.first_at then excluded.first_at else sighting.first_at end, \
      last_at = case when excluded.last_at > sighting.last_at then excluded.last_at else sighting.last_at end";
 
-const READ: &str = "select t.tree, s.n, s.first_at, s.last_at from (\
-     select fingerprint, cast(sum(count) as bigint) n, min(first_at) first_at, max(last_at) last_at from sighting \
-     where collection_id = $1 group by fingerprint order by n desc, fingerprint limit $2) s \
-     join structure t on t.fingerprint = s.fingerprint";
+const COUNTS: &str = "select fingerprint, cast(sum(count) as bigint) n, min(first_at), max(last_at) from sighting \
+     where collection_id = $1 group by fingerprint order by n desc, fingerprint limit $2";
+
+/// Structures read at once: one may be as large as the names of all the locations that it may have.
+const TREES_MAX: usize = 32;
 
 /// Counts the documents of these effects; in the order of the key, as every transaction takes these rows.
 pub(super) async fn count(tx: &mut Tx, batches: &[Batch<'_>]) -> Result<()> {
@@ -50,13 +53,24 @@ pub(super) async fn count(tx: &mut Tx, batches: &[Batch<'_>]) -> Result<()> {
 
 impl Store {
     /// What was seen of a collection's documents, by the structures of most documents, `structures_max` of them.
-    pub async fn sightings(&self, collection_id: i64, structures_max: usize) -> Result<Sightings> {
+    pub async fn sightings(&self, collection: &Collection, structures_max: usize) -> Result<Sightings> {
         let limit = i64::try_from(structures_max).unwrap_or(i64::MAX);
-        let mut sightings = Sightings::default();
-        for row in self.db.query(READ, &[collection_id.into(), limit.into()]).await? {
-            let structure = Structure::from_text(row.text(0)?)?;
-            let count = u64::try_from(row.i64(1)?).unwrap_or_default();
-            sightings.add(&structure, count, row.i64(2)?, row.i64(3)?);
+        let counts = self.db.query(COUNTS, &[collection.id.into(), limit.into()]).await?;
+        let mut sightings = Sightings::new(&collection.shape);
+        let sql =
+            format!("select fingerprint, tree from structure where fingerprint in ({})", marks(1, TREES_MAX));
+        for chunk in counts.chunks(TREES_MAX) {
+            let counts =
+                chunk.iter().map(|row| Ok((row.i64(0)?, row))).collect::<Result<BTreeMap<_, _>>>()?;
+            // The last one is repeated, so that there is one statement only.
+            let last = counts.last_key_value().map_or(0, |(fingerprint, _)| *fingerprint);
+            let ids = counts.keys().copied().chain(std::iter::repeat(last)).take(TREES_MAX);
+            for row in self.db.query(&sql, &ids.map(Into::into).collect::<Vec<_>>()).await? {
+                let Some(counted) = counts.get(&row.i64(0)?) else { continue };
+                let structure = Structure::from_text(row.text(1)?)?;
+                let count = u64::try_from(counted.i64(1)?).unwrap_or_default();
+                sightings.add(&structure, count, counted.i64(2)?, counted.i64(3)?);
+            }
         }
         Ok(sightings)
     }

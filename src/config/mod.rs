@@ -8,7 +8,7 @@ mod print;
 pub use load::load;
 pub use print::print;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,12 +68,6 @@ impl Config {
     pub fn has_role(&self, role: &str) -> bool {
         self.server.roles.iter().any(|r| r == role)
     }
-
-    /// The directory that policies are read from, when one is configured or stands in the data directory.
-    pub fn policies(&self) -> Option<PathBuf> {
-        let usual = || Some(self.store.data.join("policies")).filter(|directory| Path::is_dir(directory));
-        self.policy.directory.clone().or_else(usual)
-    }
 }
 
 macro_rules! section {
@@ -116,7 +110,7 @@ section! {
         connections_max: usize = 8_192,
         /// How long a connection may wait with a whole request head, its idle time counted, in milliseconds.
         head_timeout_ms: u64 = 75_000,
-        /// How long a connection may stay open without a byte moving, in milliseconds; more than a keepalive.
+        /// How long a connection may stay open without a byte moving, in milliseconds; more than a request.
         idle_timeout_ms: u64 = 75_000,
     }
 }
@@ -335,7 +329,7 @@ section! {
 section! {
     /// Where policies are.
     Policy {
-        /// Directory of `*.polar` files; none is `policies` in the data directory if it exists, else the embedded base.
+        /// Directory of `*.polar` files; none is `policies` in the data directory, once it exists; else the base.
         directory: Option<PathBuf> = None,
         /// The largest policy text in sum, in bytes.
         bytes_max: usize = 256 * 1024,

@@ -56,6 +56,7 @@ impl Action {
 /// The policies in force, replaceable while the system runs.
 pub struct Engine {
     config: config::Policy,
+    /// Where the files are; `None` for texts that were given.
     directory: Option<PathBuf>,
     loaded: ArcSwap<Loaded>,
     /// The collections as of the last [`Engine::check`].
@@ -75,6 +76,8 @@ pub struct Findings {
 
 struct Loaded {
     version: u64,
+    /// Whether this is the embedded base, which a directory takes over from as soon as it is there.
+    base: bool,
     program: Program,
 }
 
@@ -95,15 +98,16 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Reads, checks and compiles the policy files of the configured directory, or the embedded base.
+    /// Reads, checks and compiles the policy files of the configured directory, else of `policies` in the data
+    /// directory, else the embedded base.
     ///
     /// # Errors
     /// `UNPROCESSABLE` with file, line, column and caret.
     pub fn load(config: &config::Policy, data: &Path) -> Result<Self> {
-        let own = data.join("policies");
-        let directory = config.directory.clone().or_else(|| own.is_dir().then_some(own));
-        let files = read_files(directory.as_deref())?;
-        Self::build(config, directory, files)
+        let directory = config.directory.clone().unwrap_or_else(|| data.join("policies"));
+        let base = config.directory.is_none() && is_absent(&directory);
+        let files = if base { base_files() } else { read_files(&directory)? };
+        Self::build(config, Some(directory), base, files)
     }
 
     /// Checks and compiles policies that are given as name and text.
@@ -112,28 +116,36 @@ impl Engine {
     /// `UNPROCESSABLE` with file, line, column and caret.
     pub fn from_texts(config: &config::Policy, texts: &[(&str, &str)]) -> Result<Self> {
         let file = |(name, text): &(&str, &str)| File { name: (*name).into(), text: (*text).into() };
-        Self::build(config, None, texts.iter().map(file).collect())
+        Self::build(config, None, false, texts.iter().map(file).collect())
     }
 
-    fn build(config: &config::Policy, directory: Option<PathBuf>, files: Vec<File>) -> Result<Self> {
+    fn build(
+        config: &config::Policy,
+        directory: Option<PathBuf>,
+        base: bool,
+        files: Vec<File>,
+    ) -> Result<Self> {
         let program = compile(files, config)?;
         Ok(Engine {
             known: ArcSwap::default(),
             config: config.clone(),
             directory,
-            loaded: ArcSwap::from_pointee(Loaded { version: 1, program }),
+            loaded: ArcSwap::from_pointee(Loaded { version: 1, base, program }),
             scopes: Cache::new(config.scopes_max.max(1)),
         })
     }
 
     /// Reads the files again and puts them in force as a whole; answers whether anything changed. On an error the
-    /// policies that were in force stay.
+    /// policies that were in force stay; so they do when their directory has vanished, as the base may allow more.
     ///
     /// # Errors
     /// `UNPROCESSABLE` with file, line, column and caret.
     pub fn reload(&self) -> Result<bool> {
-        let files = read_files(self.directory.as_deref())?;
         let held = self.loaded.load();
+        let Some(directory) = self.directory.as_deref().filter(|path| !held.base || !is_absent(path)) else {
+            return Ok(false);
+        };
+        let files = read_files(directory)?;
         if held.program.files == files {
             return Ok(false);
         }
@@ -147,7 +159,7 @@ impl Engine {
         let mut wrong = misfits(&program, &shapes);
         wrong.retain(|(span, why)| !before.contains(&(program.rule_text(*span).to_owned(), why.clone())));
         complain(&program, &wrong)?;
-        self.loaded.store(Arc::new(Loaded { version: held.version + 1, program }));
+        self.loaded.store(Arc::new(Loaded { version: held.version + 1, base: false, program }));
         Ok(true)
     }
 
@@ -215,9 +227,10 @@ impl Engine {
         }
         let (category, subcategory, name) = (&source.category, &source.subcategory, &source.source_name);
         Err(Error::forbidden(format!(
-            "`{}` may not `{}` records of `{category}/{subcategory}` from `{name}`; ask an administrator for the role",
+            "`{}` may not `{}` records of `{category}/{subcategory}` from `{name}`; {}",
             actor.subject,
             action.as_str(),
+            advice(actor),
         )))
     }
 
@@ -229,8 +242,8 @@ impl Engine {
         if self.decide(actor, action, None) {
             return Ok(());
         }
-        let (subject, action) = (&actor.subject, action.as_str());
-        Err(Error::forbidden(format!("`{subject}` may not `{action}`; ask an administrator for the role")))
+        let (subject, action, advice) = (&actor.subject, action.as_str(), advice(actor));
+        Err(Error::forbidden(format!("`{subject}` may not `{action}`; {advice}")))
     }
 
     fn decide(&self, actor: &Actor, action: Action, source: Option<&Source>) -> bool {
@@ -248,6 +261,15 @@ impl Engine {
                 false
             }
         }
+    }
+}
+
+/// What one who may not can do about it.
+fn advice(actor: &Actor) -> &'static str {
+    if *actor == Actor::anonymous() {
+        "send a token as `Authorization: Bearer TOKEN`"
+    } else {
+        "ask an administrator for the role"
     }
 }
 
@@ -296,10 +318,16 @@ fn refusal(diagnostics: &[Diagnostic]) -> Error {
 }
 
 /// The `*.polar` files of a directory in the order of their names, or the embedded base.
-fn read_files(directory: Option<&Path>) -> Result<Vec<File>> {
-    let Some(directory) = directory else {
-        return Ok(vec![File { name: "policies/base.polar".into(), text: BASE.into() }]);
-    };
+fn base_files() -> Vec<File> {
+    vec![File { name: "policies/base.polar".into(), text: BASE.into() }]
+}
+
+/// Whether nothing at all has this name: what is there and cannot be read must not look like that.
+fn is_absent(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn read_files(directory: &Path) -> Result<Vec<File>> {
     let shown = directory.display();
     let unreadable = |cause: std::io::Error| {
         Error::new(

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, eventually, on_every_backend};
+use crate::support::{TestApp, eventually, on_backends, on_every_backend};
 
 const FIELDS: &str = r#"
 allow_field(_, "read", _, _);
@@ -84,5 +84,26 @@ on_every_backend! {
         becomes(&app, "n", json!([1])).await;
         app.source("a/b/c/2", &json!({"region": "eu", "n": 2})).await;
         becomes(&app, "n", json!([1, 2])).await;
+    }
+}
+
+on_backends! { [embedded Embedded]
+    async fn a_directory_that_appears_is_in_force_soon(backend) {
+        let app = TestApp::start(backend).await;
+        app.source("a/b/c/1", &json!({"region": "eu"})).await;
+        becomes(&app, "region", json!(["eu"])).await;
+        let policies = app.config().store.data.join("policies");
+        fs::create_dir(&policies).unwrap();
+        fs::write(policies.join("mine.polar"), format!("{FIELDS}allow(_, \"read\", row: AB) if row.region = \"us\";"))
+            .unwrap();
+        becomes(&app, "region", json!([])).await;
+        // Taken away it stays, and that is told: the base would show everything again.
+        let before = loads(&app, "refused").await;
+        fs::remove_dir_all(&policies).unwrap();
+        eventually("the refusal", async || {
+            if loads(&app, "refused").await > before { Ok(()) } else { Err(before) }
+        })
+        .await;
+        assert_eq!(shown(&app, "region").await, json!([]));
     }
 }

@@ -164,6 +164,34 @@ fn a_broken_file_never_replaces_a_good_one() {
 }
 
 #[test]
+fn a_directory_that_appears_takes_over_and_one_that_vanishes_stays_in_force() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::load(&config::Policy::default(), data.path()).unwrap();
+    assert!(!engine.reload().unwrap(), "the embedded base stays");
+    let directory = data.path().join("policies");
+    std::fs::create_dir(&directory).unwrap();
+    assert!(engine.reload().unwrap_err().to_string().contains("no `*.polar` file"));
+    assert_eq!(engine.version(), 1);
+    std::fs::write(directory.join("a.polar"), "allow(_, \"read\", _: Row);\nallow_field(_, _, _, _);\n")
+        .unwrap();
+    assert!(engine.reload().unwrap());
+    let everybody = |engine: &Engine| scope(engine, &actor("u", &[], serde_json::json!({}))).is_some();
+    assert!(everybody(&engine));
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(engine.reload().unwrap_err().to_string().contains("cannot be read"));
+    assert!(everybody(&engine));
+    assert_eq!(engine.version(), 2);
+}
+
+#[test]
+fn a_policy_directory_that_is_no_directory_is_not_taken_for_none() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("policies"), "").unwrap();
+    let error = Engine::load(&config::Policy::default(), data.path()).unwrap_err();
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+#[test]
 fn a_reload_is_refused_for_what_it_changes_only() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.polar");

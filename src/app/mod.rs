@@ -7,7 +7,7 @@ mod signal;
 
 pub use signal::stop_signal;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -51,18 +51,12 @@ impl App {
     /// Opens the data directory, the key, the database and the policies, and binds the listener.
     ///
     /// # Errors
-    /// `BAD_REQUEST` and `UNPROCESSABLE` for what the operator must mend, `CONFLICT` when another server or
-    /// key
-    /// owns the data, `UNAVAILABLE` when a service does not answer.
+    /// `BAD_REQUEST` and `UNPROCESSABLE` for what the operator must mend, `CONFLICT` when another server or key owns
+    /// the data, `UNAVAILABLE` when a service does not answer.
     pub async fn build(config: Config, clock: Clock) -> Result<Self> {
         let config = Arc::new(config);
         let data = &config.store.data;
-        std::fs::create_dir_all(data).map_err(|error| {
-            let data = data.display();
-            Error::bad_request(format!(
-                "the data directory `{data}` cannot be made ({error}); check `store.data`"
-            ))
-        })?;
+        make_directory(data)?;
         let keys = Keys::read_or_create(&config.key_file(), &config.auth)?;
         let policy = Arc::new(policy::Engine::load(&config.policy, data)?);
         let listener = bind(&config.server.listen).await?;
@@ -224,6 +218,20 @@ impl Parts {
 
 fn log_panic(error: &JoinError) {
     tracing::error!(%error, "a part of the node broke");
+}
+
+/// Makes the data directory when it is not there, for its owner only: the database in it has everybody's data.
+fn make_directory(data: &Path) -> Result<()> {
+    let mut directory = std::fs::DirBuilder::new();
+    directory.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory.create(data).map_err(|error| {
+        let data = data.display();
+        Error::bad_request(format!(
+            "the data directory `{data}` cannot be made ({error}); check `store.data`"
+        ))
+    })
 }
 
 async fn bind(listen: &str) -> Result<TcpListener> {

@@ -9,7 +9,7 @@ use std::{convert::Infallible, fs, future::Future, path::Path, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::App;
+use super::{App, make_directory};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::telemetry::Clock;
@@ -40,6 +40,7 @@ pub async fn run(
     mut say: impl FnMut(&str),
 ) -> Result<()> {
     if config.policy.directory.is_none() {
+        make_directory(&config.store.data)?;
         write_policy(&config.store.data)?;
     }
     let app = App::build(config, clock.clone()).await?;

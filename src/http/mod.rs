@@ -24,7 +24,7 @@ use std::sync::{
 
 use axum::{
     Router,
-    extract::OriginalUri,
+    extract::{OriginalUri, State},
     http::StatusCode,
     middleware,
     routing::{get, post},
@@ -48,6 +48,7 @@ pub use serve::serve;
 
 const RECORD_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}/{source_uid}";
 const BATCH_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}";
+const DATA_ROUTE: &str = "/data/{collection}";
 const GRAPHQL_ROUTE: &str = "/graphql";
 
 /// What the routes need.
@@ -133,7 +134,7 @@ fn router(services: Services) -> Router {
             .route("/graphiql/{file}", get(console::file))
             .route(GRAPHQL_ROUTE, get(graphql::get).post(graphql::post))
             .route("/graphql/schema", get(graphql::schema))
-            .route("/data/{collection}", get(data::rows))
+            .route(DATA_ROUTE, get(data::rows))
             .route(RECORD_ROUTE, post(source::record))
             .route(BATCH_ROUTE, post(source::batch));
     }
@@ -144,9 +145,13 @@ fn router(services: Services) -> Router {
         .with_state(shared)
 }
 
-async fn nothing_here(OriginalUri(uri): OriginalUri) -> Refusal {
+async fn nothing_here(State(shared): State<Shared>, OriginalUri(uri): OriginalUri) -> Refusal {
     let path: String = uri.path().chars().take(200).collect();
-    Refusal::new(Error::not_found(format!("there is nothing at `{path}`; the API is at `/graphql`")))
+    let routes = match shared.config.has_role("api") {
+        true => [GRAPHQL_ROUTE, "/graphiql", RECORD_ROUTE, BATCH_ROUTE, DATA_ROUTE].join("`, `"),
+        false => ["/healthz", "/readyz", "/metrics"].join("`, `"),
+    };
+    Refusal::new(Error::not_found(format!("there is nothing at `{path}`; there are `{routes}`")))
 }
 
 async fn other_method() -> Refusal {

@@ -9,7 +9,7 @@ use axum::{
     Extension,
     body::Body,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -101,7 +101,7 @@ pub(super) async fn batch(
     };
     let read = batch.read(format_of(&headers)?, body, bytes_max).await;
     batch.source().await;
-    read.map_err(|error| batch.cut_short(&error))?;
+    read.map_err(|error| batch.cut_short(error))?;
     Ok((StatusCode::ACCEPTED, axum::Json(batch.outcome)).into_response())
 }
 
@@ -164,6 +164,9 @@ impl Batch<'_> {
             let chunk = chunk.map_err(|error| {
                 Error::bad_request("the body ended before it was complete").with_cause(error)
             })?;
+            if self.shared.keys.remaining_us(&self.actor, self.shared.clock.now_us()) == Some(0) {
+                return Err(Error::new(Code::Unauthenticated, "the token has expired; get a new one"));
+            }
             sent = sent.saturating_add(chunk.len());
             begun = begun.saturating_add(chunk.len());
             self.hold(begun).await?;
@@ -198,7 +201,7 @@ impl Batch<'_> {
     }
 
     /// The error of a batch that could not be read to its end, with what has become of its beginning.
-    fn cut_short(&self, error: &Error) -> Error {
+    fn cut_short(&self, error: Error) -> Error {
         let (seen, accepted) = (self.index, self.outcome.accepted);
         let again = match (&self.idempotency_key, accepted) {
             (_, 0) => "send it again",
@@ -207,7 +210,9 @@ impl Batch<'_> {
         };
         let text =
             format!("{}; of the first {seen} records {accepted} were accepted: {again}", error.message());
-        Error::new(error.code(), text)
+        let short = Error::new(error.code(), text);
+        let short = error.retry_after().into_iter().fold(short, Error::retry_after_ms);
+        if error.cause().is_some() { short.with_cause(error) } else { short }
     }
 
     async fn take(&mut self, item: format::Item) {
@@ -295,13 +300,23 @@ fn format_of(headers: &HeaderMap) -> Result<&'static dyn Format, Refusal> {
     format::by_media_type(&content_type).ok_or_else(|| {
         let known: Vec<&str> =
             format::all().iter().flat_map(|format| format.media_types()).copied().collect();
-        let message = format!("`{content_type}` is not read; send one of `{}`", known.join("`, `"));
+        let message =
+            format!("`{content_type}` is not read; set `Content-Type` to one of `{}`", known.join("`, `"));
         Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     })
 }
 
+/// The header, which may come once: of two one would be lost.
+fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Error::bad_request(format!("`{name}` is given twice; send it once"))),
+        (value, None) => Ok(value),
+    }
+}
+
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = once(headers, "idempotency-key")? else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     if text.is_empty() || text.len() > 255 {
         return Err(Error::bad_request("`Idempotency-Key` must have 1 to 255 printable ASCII characters"));
@@ -312,7 +327,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
 /// What the headers say about the data.
 fn envelope(headers: &HeaderMap, visit: &door::Visit) -> Result<Envelope> {
     let mut envelope = Envelope { traceparent: visit.traceparent.clone(), ..Envelope::default() };
-    if let Some(value) = headers.get("data-usage-agreement") {
+    if let Some(value) = once(headers, "data-usage-agreement")? {
         envelope.data_usage_agreements = agreements(value.as_bytes()).ok_or_else(|| {
             Error::bad_request(
                 "`Data-Usage-Agreement` must be a JSON list of objects with `agreement_name`, `location` and \
@@ -327,7 +342,7 @@ fn envelope(headers: &HeaderMap, visit: &door::Visit) -> Result<Envelope> {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         envelope.purposes.extend(names.map(str::to_owned));
     }
-    if let Some(value) = headers.get("data-tracker-chain") {
+    if let Some(value) = once(headers, "data-tracker-chain")? {
         let text = String::from_utf8_lossy(value.as_bytes());
         let chain = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
         envelope.data_tracker = Some(chain);
@@ -335,17 +350,13 @@ fn envelope(headers: &HeaderMap, visit: &door::Visit) -> Result<Envelope> {
     Ok(envelope)
 }
 
+/// One agreement or a list of them. Their form is asked for first: a list of the right values would be read as one.
 fn agreements(text: &[u8]) -> Option<Vec<UsageAgreement>> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Given {
-        Many(Vec<UsageAgreement>),
-        One(UsageAgreement),
-    }
-    Some(match serde_json::from_slice(text).ok()? {
-        Given::Many(many) => many,
-        Given::One(one) => vec![one],
-    })
+    let given = match serde_json::from_slice(text).ok()? {
+        Value::Array(many) => many,
+        one => vec![one],
+    };
+    given.into_iter().map(|one| serde_json::from_value(one.is_object().then_some(one)?).ok()).collect()
 }
 
 #[cfg(test)]
@@ -359,7 +370,14 @@ mod tests {
         let one = br#"{"agreement_name":"billing","location":"www.dua.org","agreed_dtm":1553988607}"#;
         assert_eq!(agreements(one).unwrap().first().unwrap().agreement_name, "billing");
         assert_eq!(agreements(&[b"[", one.as_slice(), b"]"].concat()).unwrap().len(), 1);
-        assert!(agreements(b"billing").is_none());
+        for wrong in [
+            r#"billing"#,
+            r#"["billing","www.dua.org",1553988607]"#,
+            r#"[["billing","www.dua.org",1553988607]]"#,
+            r#"{"agreement_name":"billing"}"#,
+        ] {
+            assert!(agreements(wrong.as_bytes()).is_none(), "{wrong}");
+        }
     }
 
     #[test]
@@ -370,5 +388,8 @@ mod tests {
         assert!(idempotency_key(&headers).unwrap().is_some());
         headers.insert("idempotency-key", "a".repeat(256).parse().unwrap());
         assert!(idempotency_key(&headers).is_err());
+        headers.insert("idempotency-key", HeaderValue::from_static("a"));
+        headers.append("idempotency-key", HeaderValue::from_static("b"));
+        assert!(idempotency_key(&headers).unwrap_err().message().contains("twice"));
     }
 }

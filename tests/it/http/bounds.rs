@@ -193,6 +193,36 @@ async fn an_export_ends_with_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_ends_with_its_token() {
+    let ahead_us = Arc::new(AtomicI64::new(0));
+    let (system, offset) = (Clock::system(), ahead_us.clone());
+    let clock = Clock::from_fn(move || system.now_us() + offset.load(Ordering::Relaxed));
+    let node = Node::with_clock(clock, |_| ()).await;
+    // What comes first is good; when the rest comes ten minutes have passed, which are the token's life.
+    let (late, rest) = tokio::sync::oneshot::channel();
+    let rest = async { Ok::<_, std::io::Error>(rest.await.unwrap()) };
+    let body = stream::iter([Ok("{\"n\":1}\n")]).chain(stream::once(rest)).chain(stream::pending());
+    let request =
+        node.post(ROUTES[1]).bearer_auth(node.admin()).header("content-type", "application/x-ndjson");
+    let ten_minutes_later = async {
+        eventually("the batch is in work", async || {
+            let text = node.metrics.render();
+            if text.contains("wellspring_requests_open 1") { Ok(()) } else { Err(text) }
+        })
+        .await;
+        ahead_us.store(11 * 60 * 1_000_000, Ordering::Relaxed);
+        late.send("{\"n\":2}\n").unwrap();
+    };
+    let answer = soon("the end", request.body(Body::wrap_stream(body)).send());
+    let (answer, ()) = tokio::join!(answer, ten_minutes_later);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 401);
+    let answer: Value = answer.json().await.unwrap();
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("expired") && message.contains("of the first"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn asking_for_a_socket_does_not_pass_a_bad_token() {
     let node = Node::start().await;
     for (method, path) in

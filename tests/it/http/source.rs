@@ -48,9 +48,22 @@ async fn what_cannot_be_taken_is_a_typed_error() {
         let shown = String::from_utf8_lossy(&body).chars().take(40).collect::<String>();
         assert_eq!(code(send(content_type, body).await.unwrap()).await, (status, expected.into()), "{shown}");
     }
-    let bad_header =
-        node.post("/source/a/b/c/d").bearer_auth(node.admin()).header("data-usage-agreement", "yes");
-    assert_eq!(code(bad_header.json(&json!({})).send().await.unwrap()).await.0, 400);
+    for (name, values, says) in [
+        ("data-usage-agreement", vec!["yes"], "list of objects"),
+        ("data-usage-agreement", vec![r#"["billing","www.dua.org",1]"#], "list of objects"),
+        ("data-usage-agreement", vec!["[]", "[]"], "twice"),
+        ("data-tracker-chain", vec!["a", "b"], "twice"),
+        ("idempotency-key", vec!["a", "b"], "twice"),
+    ] {
+        let mut request = node.post("/source/a/b/c/d").bearer_auth(node.admin()).json(&json!({}));
+        for value in &values {
+            request = request.header(name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{name} {values:?}");
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer["error"]["message"].as_str().unwrap().contains(says), "{answer}");
+    }
     let bad_part = node.post("/source/a/b/c/%FF").bearer_auth(node.admin()).json(&json!({}));
     assert_eq!(code(bad_part.send().await.unwrap()).await.0, 400);
 }

@@ -30,8 +30,15 @@ async fn without_a_token_there_is_a_schema_without_collections() {
     let answer = node.post("/graphql").json(&json!({"query": "{__typename}"})).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.json::<Value>().await.unwrap(), json!({"data": {"__typename": "Query"}}));
+    let answer =
+        node.post("/graphql").json(&json!({"query": "{ someOrder { totalCount } }"})).send().await.unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("check the token"), "{answer}");
     let answer = node.post("/source/a/b/c/d").json(&json!({"x": 1})).send().await.unwrap();
-    assert_eq!(code(answer).await, (403, "FORBIDDEN".into()));
+    assert_eq!(answer.status(), 403);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["error"]["code"], "FORBIDDEN");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("send a token"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +61,12 @@ async fn a_contract_that_does_not_exist_is_not_ignored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_paths_and_methods_are_typed_errors() {
     let node = Node::start().await;
-    assert_eq!(code(node.get("/x").send().await.unwrap()).await, (404, "NOT_FOUND".into()));
+    let answer = node.post("/source/a/b").send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["error"]["code"], "NOT_FOUND");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`/source/{category}/{subcategory}/{source_name}`"), "{message}");
     let answer = node.get("/source/a/b/c/d").send().await.unwrap();
     assert_eq!(answer.headers()["allow"], "POST");
     assert_eq!(code(answer).await, (405, "BAD_REQUEST".into()));

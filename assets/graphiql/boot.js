@@ -24,7 +24,7 @@
   }
   function show() {
     var said = claims(field.value);
-    who.textContent = !field.value ? 'anonymous'
+    who.textContent = !field.value ? 'anonymous: paste a token to see more'
       : said ? said.sub + (said.roles && said.roles.length ? ' (' + said.roles.join(', ') + ')' : '')
       : 'not a token';
   }

@@ -21,7 +21,7 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> Result<Answer> {
     let Command::Check(settings) = command;
     let config = settings.load()?;
-    if let Some(directory) = config.policies().filter(|directory| !directory.is_dir()) {
+    if let Some(directory) = config.policy.directory.as_ref().filter(|directory| !directory.is_dir()) {
         let directory = directory.display();
         return Err(Error::bad_request(format!(
             "`{directory}` is not a directory; check `policy.directory`"

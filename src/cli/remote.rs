@@ -1,10 +1,16 @@
 //! Talking to a running server: GraphQL and plain requests, with the errors of either.
 
+use std::time::Duration;
+
 use clap::Args;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::error::{Code, Error, Result};
+
+/// How long a server is waited for until it takes a connection, and until it says something. It bounds what it does
+/// itself; one that hangs must not hold up for ever who asks it.
+const TIMEOUTS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(600)];
 
 /// Which server, and as whom.
 #[derive(Args, Clone)]
@@ -25,8 +31,20 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    /// # Errors
+    /// `BAD_REQUEST` when the URL is none of a server.
     pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self> {
-        let client = Client::builder().no_proxy().build().map_err(Error::internal)?;
+        let server = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        if !url::Url::parse(url).is_ok_and(|url| server(&url)) {
+            let text = format!("`{url}` is not the URL of a server; write --url http://127.0.0.1:8080");
+            return Err(Error::bad_request(text));
+        }
+        Self::with_timeouts(url, token, TIMEOUTS)
+    }
+
+    fn with_timeouts(url: &str, token: Option<&str>, [connect, read]: [Duration; 2]) -> Result<Self> {
+        let builder = Client::builder().no_proxy().connect_timeout(connect).read_timeout(read);
+        let client = builder.build().map_err(Error::internal)?;
         Ok(Remote { client, url: url.trim_end_matches('/').to_owned(), token: token.map(str::to_owned) })
     }
 
@@ -59,17 +77,19 @@ impl Remote {
                 error,
             )
         })?;
-        if let Some(error) = answer.pointer("/errors/0") {
-            return Err(refused(status, error.get("message"), error.pointer("/extensions/code")));
+        let error = answer.pointer("/errors/0").or(answer.get("error"));
+        match answer.get("data").filter(|_| error.is_none()) {
+            Some(data) => Ok(data.clone()),
+            None => Err(refused(status, error)),
         }
-        answer.get("data").cloned().ok_or_else(|| refused(status, None, None))
     }
 }
 
-/// What a server's error means here.
-pub(super) fn refused(status: u16, message: Option<&Value>, code: Option<&Value>) -> Error {
-    let message = message.and_then(Value::as_str).unwrap_or("the server refused without a reason");
-    let name = code.and_then(Value::as_str).unwrap_or_default();
+/// What a server's error means here, one of GraphQL or of a plain request.
+pub(super) fn refused(status: u16, error: Option<&Value>) -> Error {
+    let told = |pointer| error.and_then(|error| error.pointer(pointer)?.as_str());
+    let message = told("/message").unwrap_or("nothing that can be understood; check --url");
+    let name = told("/code").or(told("/extensions/code")).unwrap_or_default();
     let code = match (status, name) {
         (_, "BACKPRESSURE" | "RATE_LIMITED") | (429, _) => Code::Backpressure,
         (_, "UNAVAILABLE" | "TIMEOUT") | (502..=504, _) => Code::Unavailable,
@@ -77,5 +97,23 @@ pub(super) fn refused(status: u16, message: Option<&Value>, code: Option<&Value>
         (500, _) => Code::Internal,
         _ => Code::BadRequest,
     };
-    Error::new(code, format!("the server says: {message} ({status} {name})"))
+    let shown = if name.is_empty() { status.to_string() } else { name.to_owned() };
+    Error::new(code, format!("the server says: {message} ({shown})"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_hangs_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let remote = Remote::with_timeouts(&url, None, [Duration::from_millis(50); 2]).unwrap();
+        let asked = remote.graphql("{ __typename }", Value::Null);
+        let waited = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        assert_eq!(waited.unwrap().unwrap_err().code(), Code::Unavailable);
+    }
 }

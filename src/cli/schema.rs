@@ -30,6 +30,6 @@ pub(super) fn run(options: &Options) -> Result<Answer> {
             return print(&text);
         }
         let body: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        Err(refused(status, body.pointer("/error/message"), body.pointer("/error/code")))
+        Err(refused(status, body.get("error")))
     })
 }

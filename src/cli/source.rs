@@ -324,7 +324,7 @@ impl<'a> Load<'a> {
         }
         self.doubtful |= status >= 500;
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        let error = refused(status, answer.pointer("/error/message"), answer.pointer("/error/code"));
+        let error = refused(status, answer.get("error"));
         let wait = answer.pointer("/error/retryAfterMs").and_then(Value::as_u64);
         Err(wait.into_iter().fold(error, Error::retry_after_ms))
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{Answer, print};
-use crate::config::Config;
+use crate::config;
 use crate::error::{Error, Result};
 use crate::http::auth::Keys;
 use crate::telemetry::Clock;
@@ -34,11 +34,15 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<Answer> {
-    let auth = Config::default().auth;
+    // How long a token may live is each server's to say.
+    let auth = config::Auth { ttl_max_s: u64::MAX, ..config::Auth::default() };
     let file = options.key_file.clone().unwrap_or_else(|| options.data.join("signing.key"));
     let keys = Keys::read(&file, &auth)?;
     let now = Clock::system().now_us() / 1_000_000;
-    print(&keys.sign(&claims(options, now)?)?)
+    let token = keys.sign(&claims(options, now)?)?;
+    // What no server would take is not handed out.
+    keys.verify(&token, now.saturating_mul(1_000_000))?;
+    print(&token)
 }
 
 fn claims(options: &Options, now: i64) -> Result<Map<String, Value>> {

@@ -34,8 +34,14 @@ fn server(config: &Config) -> Result<()> {
             config.server.listen
         ));
     }
-    if config.server.idle_timeout_ms <= config.subscriptions.keepalive_ms {
-        return refuse("`server.idle_timeout_ms` must be more than `subscriptions.keepalive_ms`".into());
+    let (idle_ms, keepalive_ms) = (config.server.idle_timeout_ms, config.subscriptions.keepalive_ms);
+    let request_ms = config.server.request_timeout_ms;
+    // Nothing moves while a request is in work: its connection must not be cut before it is answered.
+    if idle_ms <= keepalive_ms.max(request_ms) {
+        return refuse(format!(
+            "`server.idle_timeout_ms` ({idle_ms}) must be more than `server.request_timeout_ms` ({request_ms}) and \
+             `subscriptions.keepalive_ms` ({keepalive_ms})"
+        ));
     }
     if !["json", "text"].contains(&config.log.format.as_str()) {
         return refuse(format!("`log.format`: `{}` is neither `json` nor `text`", config.log.format));
@@ -109,6 +115,9 @@ fn bounds(config: &Config) -> Result<()> {
         ("server.head_timeout_ms", config.server.head_timeout_ms),
         ("store.connections_max", u64::from(config.store.connections_max)),
         ("store.readers_max", config.store.readers_max as u64),
+        ("store.statement_timeout_ms", config.store.statement_timeout_ms),
+        ("store.idle_in_transaction_ms", config.store.idle_in_transaction_ms),
+        ("store.acquire_timeout_ms", config.store.acquire_timeout_ms),
         ("stream.batch_max", config.stream.batch_max as u64),
         ("stream.poll_ms", config.stream.poll_ms),
         ("sourcing.commit_records_max", config.sourcing.commit_records_max as u64),
@@ -214,6 +223,11 @@ mod tests {
         assert!(refused(|c| c.shape.columns_max = 301).contains("`shape.columns_max` (301)"));
         assert!(refused(|c| c.shape.depth_max = 41).contains("not be more than 40"));
         assert!(refused(|c| c.log.format = "xml".into()).contains("`xml`"));
+        let cut = "`server.idle_timeout_ms` (75000) must be more than `server.request_timeout_ms` (75000)";
+        assert!(refused(|c| c.server.request_timeout_ms = 75_000).contains(cut));
+        assert!(refused(|c| c.subscriptions.keepalive_ms = 75_000).contains("keepalive_ms` (75000)"));
+        // PostgreSQL takes zero for no bound at all.
+        assert!(refused(|c| c.store.statement_timeout_ms = 0).contains("at least 1"));
     }
 
     #[test]

@@ -75,7 +75,12 @@ fn hint(field: &str, ty: &str, model: &Model, visible: &[Visible]) -> String {
             _ => {}
         }
     }
-    nearest(field, candidates.iter().map(String::as_str))
+    let nearest = nearest(field, candidates.iter().map(String::as_str));
+    if nearest.is_empty() && visible.is_empty() && matches!(ty, "Query" | "Subscription") {
+        // So it is without a token, and before anything has been sourced.
+        return "; there is no collection that you may see, check the token".to_owned();
+    }
+    nearest
 }
 
 fn cut(text: &str) -> String {

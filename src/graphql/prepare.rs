@@ -267,7 +267,9 @@ impl Preparer {
             plan::compile(&slice.model, &document.parsed, operation, root(operation.ty), &Variables::new())
                 .map_err(|error| vec![Fault::at(context, error)])
         };
-        let errors: Vec<_> = answer.errors.iter().filter(|error| !faults::is_ours(error)).collect();
+        let mut errors: Vec<_> = answer.errors.iter().filter(|error| !faults::is_ours(error)).collect();
+        // Two rules may find the same.
+        errors.dedup_by(|a, b| a.message == b.message && a.locations == b.locations);
         if !errors.is_empty() {
             if !conditional && errors.iter().all(|error| faults::is_worded_better(error)) {
                 compile()?;

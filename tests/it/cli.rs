@@ -173,6 +173,14 @@ fn what_cannot_be_served_is_2_or_3() {
     let said = run(place.path(), &["serve", "--listen", &address, "--data", "d"]);
     assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
     assert!(said.err.contains(&address), "{said:?}");
+    // What is made for the data is its owner's alone.
+    let said = run(place.path(), &["demo", "--listen", &address, "--data", "e"]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
+    for made in ["d", "e"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(place.path().join(made)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
     let database = format!("postgres://nobody@{}/x", nowhere().trim_start_matches("http://"));
     for args in [
         &["serve", "--listen", "127.0.0.1:0", "--data", "d", "--database-url", &database][..],
@@ -206,11 +214,16 @@ fn a_token_is_printed_and_nothing_else() {
         (&["--ttl", "soon"][..], "`soon` is not a time such as"),
         (&["--claim", "region"], "must be `name=value`"),
         (&["--claim", "sub=x"], "has an option of its own"),
+        (&["--claim", "nbf=99999999999"], "has an option of its own"),
     ] {
         let said = token(args);
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{args:?}: {said:?}");
         assert!(said.err.contains(says), "{args:?}: {said:?}");
     }
+    // No server would take it.
+    let said = run(place.path(), &["token", "--subject", "", "--data", "d"]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
+    assert!(said.err.contains("`sub` must have 1 to 512 bytes"), "{said:?}");
 }
 
 #[test]
@@ -225,6 +238,11 @@ fn a_server_that_is_away_is_3() {
         let said = run(place.path(), &[args, &["--url", &away]].concat());
         assert_eq!((said.code, said.out.as_str()), (3, ""), "{args:?}: {said:?}");
         assert!(said.err.contains(&format!("`{away}` does not answer; check --url")), "{args:?}: {said:?}");
+        for wrong in [away.trim_start_matches("http://"), "localhost:8080", "ftp://localhost"] {
+            let said = run(place.path(), &[args, &["--url", wrong]].concat());
+            assert_eq!((said.code, said.out.as_str()), (2, ""), "{args:?}: {said:?}");
+            assert!(said.err.contains("write --url http://"), "{args:?}: {said:?}");
+        }
     }
 }
 
@@ -421,9 +439,17 @@ async fn a_server_is_asked_for_schema_dead_letters_and_conservation() {
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "1 records are back at work\n", ""));
     let said = redrive("999999");
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
-    let said = run(place.path(), &["dead-letter", "list", "--url", url, "--token", "wrong"]);
-    assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
-    assert!(said.err.contains("UNAUTHENTICATED"), "{said:?}");
+    for (url, token, says) in [
+        (url, "wrong", "the token is not one of this server; get a new one (UNAUTHENTICATED)"),
+        (&format!("{url}/nowhere"), &token, "there is nothing at `/nowhere/graphql`"),
+        (&format!("{url}/nowhere"), "wrong", "the token is not one of this server"),
+    ] {
+        let said = run(place.path(), &["dead-letter", "list", "--url", url, "--token", token]);
+        assert_eq!((said.code, said.out.as_str()), (if token == "wrong" { 2 } else { 1 }, ""), "{said:?}");
+        assert!(said.err.contains(says), "{said:?}");
+    }
+    let said = run(place.path(), &["dead-letter", "list", "--url", url]);
+    assert!(said.err.contains("send a token") && said.err.contains("(FORBIDDEN)"), "{said:?}");
 
     let management = run(place.path(), &["schema"]);
     assert_eq!((management.code, management.out.as_str()), (0, include_str!("../../schema.graphql")));

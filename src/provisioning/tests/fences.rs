@@ -1,12 +1,10 @@
 //! What a node does after another has taken its lease, before that one has done anything: nothing of it holds. The
 //! fence alone refuses it here: there is no row yet that a late write would meet.
 
-use std::sync::Arc;
-
 use super::{Bench, Moody, drain};
+use crate::provisioning::Outcome;
 use crate::provisioning::decide::decide_all;
 use crate::provisioning::settle::Settlement;
-use crate::provisioning::{Outcome, Which};
 use crate::store::ledger::Role;
 
 /// Another node takes the lease, as it may once it has ended, and does nothing under it yet.
@@ -40,21 +38,20 @@ on_both_databases! {
     }
 
     async fn a_try_of_a_letter_neither_settles_nor_changes_it(bench) {
-        let moody = Moody::new("p");
-        moody.stumbles.lock().unwrap().insert("a".into());
-        let node = bench.node(&[Arc::clone(&moody) as _], None).await;
+        let moody = Moody::stumbling("a");
+        let node = bench.moody(&[&moody]).await;
         bench.source("a").await;
         drain(&node).await;
         let fence = node.inner.worker.lock().await.leases().fence(0).unwrap();
         taken_by_another(&bench, Role::Worker).await;
         bench.advance(61_000_000);
-        let before = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        let before = bench.letter().await;
         for heals in [false, true] {
             if heals {
-                moody.stumbles.lock().unwrap().clear();
+                moody.calm();
             }
             assert!(node.inner.retry_due(0, fence).await.unwrap().lost, "heals: {heals}");
-            let after = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+            let after = bench.letter().await;
             assert_eq!(after, before, "heals: {heals}");
             assert_eq!(bench.count("select count(*) from ledger").await, 0, "heals: {heals}");
         }
@@ -64,7 +61,7 @@ on_both_databases! {
     }
 
     async fn a_relay_gives_no_numbers(bench) {
-        let node = bench.node(&[Moody::new("p") as _], None).await;
+        let node = bench.moody(&[&Moody::new("p")]).await;
         drain(&node).await;
         bench.source("a").await;
         let fence = node.inner.relay.lock().await.leases().fence(0).unwrap();

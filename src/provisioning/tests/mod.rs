@@ -56,14 +56,15 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Outcome, Provisioning};
-use crate::config::Config;
+use super::{Outcome, Provisioning, Which};
+use crate::config::{Config, MaskPlugin};
 use crate::plugin::{Effect, Failure, Plugin, Subject};
 use crate::policy;
 use crate::record::{Draft, Envelope, Signer, Source};
 use crate::shape::Structure;
 use crate::store::Store;
 use crate::store::db::Value;
+use crate::store::ledger::{Letter, Waiting};
 use crate::stream::Stream;
 use crate::telemetry::Clock;
 
@@ -138,6 +139,22 @@ impl Bench {
         let node = Provisioning::assemble(parts);
         node.inner.ready().await.unwrap();
         node
+    }
+
+    /// A node with these moody plugins, over the log.
+    pub(super) async fn moody(&self, plugins: &[&Arc<Moody>]) -> Provisioning {
+        let plugins: Vec<_> = plugins.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Plugin>).collect();
+        self.node(&plugins, None).await
+    }
+
+    /// The heads that wait, newest first.
+    pub(super) async fn waiting(&self) -> Vec<Waiting> {
+        self.store.letters(10, &Which::default()).await.unwrap()
+    }
+
+    /// The newest of them.
+    pub(super) async fn letter(&self) -> Letter {
+        self.waiting().await.remove(0).letter
     }
 
     /// Accepts a record of this key, as sourcing would.
@@ -306,6 +323,27 @@ impl Moody {
     pub(super) fn new(name: &str) -> Arc<Self> {
         Arc::new(Moody { name: name.into(), ..Moody::default() })
     }
+
+    /// One called `p` that refuses this uid for good.
+    pub(super) fn refusing(uid: &str) -> Arc<Self> {
+        let moody = Moody::new("p");
+        moody.refuses.lock().unwrap().insert(uid.into());
+        moody
+    }
+
+    /// One called `p` that fails at this uid for now.
+    pub(super) fn stumbling(uid: &str) -> Arc<Self> {
+        let moody = Moody::new("p");
+        moody.stumbles.lock().unwrap().insert(uid.into());
+        moody
+    }
+
+    /// It likes everything from now on.
+    pub(super) fn calm(&self) {
+        for mood in [&self.refuses, &self.stumbles, &self.panics] {
+            mood.lock().unwrap().clear();
+        }
+    }
 }
 
 impl Plugin for Moody {
@@ -336,12 +374,26 @@ impl Plugin for Moody {
     }
 }
 
-/// Emits its own record again under a longer uid.
-pub(super) struct Echo;
+/// A plugin for every record that decides by this function.
+pub(super) struct Deciding<F> {
+    name: &'static str,
+    decide: F,
+}
 
-impl Plugin for Echo {
+/// A plugin of this name that decides all records so.
+pub(super) fn deciding<F>(name: &'static str, decide: F) -> Arc<dyn Plugin>
+where
+    F: Fn(&Subject<'_>) -> Result<Vec<Effect>, Failure> + Send + Sync + 'static,
+{
+    Arc::new(Deciding { name, decide })
+}
+
+impl<F> Plugin for Deciding<F>
+where
+    F: Fn(&Subject<'_>) -> Result<Vec<Effect>, Failure> + Send + Sync,
+{
     fn name(&self) -> &str {
-        "echo"
+        self.name
     }
 
     fn version(&self) -> i32 {
@@ -353,8 +405,27 @@ impl Plugin for Echo {
     }
 
     fn decide(&self, subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
+        (self.decide)(subject)
+    }
+}
+
+/// Emits its own record again under a longer uid.
+pub(super) fn echo() -> Arc<dyn Plugin> {
+    deciding("echo", |subject| {
         let original = &subject.record.draft;
         let source_uid = format!("{}+", original.source_uid);
         Ok(vec![Effect::Emit(Box::new(Draft { source_uid, ..original.clone() }))])
+    })
+}
+
+/// A mask of this field in the copies of the bench's documents.
+pub(super) fn hide(field: &str, mask: &str) -> MaskPlugin {
+    MaskPlugin {
+        name: "hide".into(),
+        category: "t".into(),
+        subcategory: "t".into(),
+        to_subcategory: "masked".into(),
+        fields: vec![field.into()],
+        mask: mask.into(),
     }
 }

@@ -84,8 +84,7 @@ async fn heal(bench: &Bench, seed: u64, fake: &Arc<Fake>, moody: &[Arc<Moody>], 
     }
     drain(&node).await;
     for plugin in moody {
-        plugin.refuses.lock().unwrap().clear();
-        plugin.stumbles.lock().unwrap().clear();
+        plugin.calm();
     }
     for row in bench.store.db.query("select id from dead_letter where state = 'parked'", &[]).await.unwrap() {
         bench.store.redrive(row.i64(0).unwrap(), "test", 0).await.unwrap();

@@ -1,12 +1,10 @@
 //! Plugins that begin, end and begin again, and nodes that have them or not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Bench, Moody, drain};
-use crate::config::MaskPlugin;
+use super::{Bench, Moody, drain, hide, relay};
 use crate::plugin::Plugin;
-use crate::provisioning::{Provisioning, Which, verify};
+use crate::provisioning::{Provisioning, verify};
 use crate::record::Actor;
 use crate::store::ledger::Role;
 
@@ -18,12 +16,15 @@ fn plugins(names: &[&str]) -> Vec<Arc<dyn Plugin>> {
     names.iter().map(|name| Moody::new(name) as Arc<dyn Plugin>).collect()
 }
 
-/// Many steps of a node whose leases could be had at any time.
-async fn insist(node: &Provisioning) {
-    for _ in 0..30 {
-        node.relay_step().await.unwrap();
+/// Steps of a node that could have every lease: those of others have ended.
+async fn insist(bench: &Bench, node: &Provisioning) {
+    relay(node).await;
+    let states = async || bench.store.partition_states(Role::Worker, 0).await.unwrap();
+    while states().await.iter().any(|partition| !partition.free) {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..4 {
         node.worker_step().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -32,17 +33,6 @@ async fn settled_by(bench: &Bench, plugin: &str) -> i64 {
         "select count(*) from ledger l join plugin p on p.id = l.plugin_id where p.name = '{plugin}'"
     );
     bench.count(&sql).await
-}
-
-fn hide() -> MaskPlugin {
-    MaskPlugin {
-        name: "hide".into(),
-        category: "t".into(),
-        subcategory: "t".into(),
-        to_subcategory: "masked".into(),
-        fields: vec!["/v".into()],
-        mask: "null".into(),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +44,7 @@ async fn a_node_that_lacks_an_enabled_plugin_settles_nothing() {
     // A rollout: the new node has one plugin more, and the old one has all leases.
     let new = bench.node(&plugins(&["p", "q"]), None).await;
     bench.source("a").await;
-    insist(&old).await;
+    insist(&bench, &old).await;
     assert_eq!(settled_by(&bench, "p").await, 1, "only what came before");
     let lag = old.lag(&admin()).await.unwrap();
     assert_eq!(lag["blockedBy"], serde_json::json!(["q"]));
@@ -64,7 +54,7 @@ async fn a_node_that_lacks_an_enabled_plugin_settles_nothing() {
     // It is rolled back: what the new node began somebody must end.
     drop(new);
     bench.source("b").await;
-    insist(&old).await;
+    insist(&bench, &old).await;
     assert_eq!(settled_by(&bench, "p").await, 2);
     let told = old.disable_plugin(&admin(), "q").await.unwrap();
     assert_eq!((&told["state"], &told["configured"]), (&"DISABLED".into(), &false.into()));
@@ -86,7 +76,7 @@ async fn a_node_that_lacks_an_enabled_plugin_settles_nothing() {
 async fn what_the_only_process_does_not_have_any_more_is_removed_until_it_has_it_again() {
     let mut bench = Bench::new(1).await;
     for (masked, copies) in [(true, 1), (false, 1), (true, 2)] {
-        bench.config.provisioning.masks = if masked { vec![hide()] } else { Vec::new() };
+        bench.config.provisioning.masks = if masked { vec![hide("/v", "null")] } else { Vec::new() };
         let node = bench.built_in();
         drain(&node).await;
         bench.document("a", Some("{\"v\":1}")).await;
@@ -101,7 +91,7 @@ async fn what_the_only_process_does_not_have_any_more_is_removed_until_it_has_it
 on_both_databases! {
     async fn a_plugin_owes_nothing_of_what_came_while_it_was_disabled(bench) {
         let mut bench = bench;
-        bench.config.provisioning.masks = vec![hide()];
+        bench.config.provisioning.masks = vec![hide("/v", "null")];
         let node = bench.built_in();
         drain(&node).await;
         bench.document("before", Some("{\"v\":1}")).await;
@@ -134,35 +124,35 @@ on_both_databases! {
     }
 
     async fn what_a_plugin_parked_before_it_was_disabled_is_settled_after_a_redrive(bench) {
-        let moody = Moody::new("p");
-        moody.refuses.lock().unwrap().insert("a".into());
-        let node = bench.node(&[Arc::clone(&moody) as _], None).await;
+        let moody = Moody::refusing("a");
+        let node = bench.moody(&[&moody]).await;
         bench.source("a").await;
         drain(&node).await;
         bench.store.disable("p", "disabled").await.unwrap();
         bench.store.enable("p").await.unwrap();
-        moody.refuses.lock().unwrap().clear();
-        let id = bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.id;
+        moody.calm();
+        let id = bench.letter().await.id;
         bench.store.redrive(id, "me", 1).await.unwrap();
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger where tags = '[\"seen\"]'").await, 1);
     }
 
     async fn a_disabled_plugin_is_not_asked_about_what_was_to_be_tried_again(bench) {
-        let moody = Moody::new("p");
-        moody.stumbles.lock().unwrap().insert("a".into());
-        let node = bench.node(&[Arc::clone(&moody) as _], None).await;
+        let moody = Moody::stumbling("a");
+        let node = bench.moody(&[&moody]).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;
         node.disable_plugin(&admin(), "p").await.unwrap();
-        moody.stumbles.lock().unwrap().clear();
+        moody.calm();
         bench.advance(61_000_000);
         drain(&node).await;
         assert_eq!(settled_by(&bench, "p").await, 0);
-        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        let letter = bench.letter().await;
         assert_eq!((letter.state.as_str(), letter.code.as_str()), ("parked", "DISABLED"));
-        assert!(letter.reason.contains("`enablePlugin`"), "{letter:?}");
+        let refused = node.redrive(&admin(), letter.id).await.unwrap_err();
+        assert_eq!(refused.code().as_str(), "CONFLICT");
+        assert!(letter.reason.contains("`enablePlugin`") && refused.message().contains("`enablePlugin`"));
         node.enable_plugin(&admin(), "p").await.unwrap();
         bench.store.redrive(letter.id, "me", 1).await.unwrap();
         drain(&node).await;

@@ -1,83 +1,28 @@
 //! What happens at the same time: a stop, a redrive, or a stream that fails one way, in the middle of a step.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::fake::Fake;
-use super::{Bench, Moody, drain};
-use crate::plugin::{Effect, Failure, Plugin, Subject};
+use super::{Bench, Moody, deciding, drain};
+use crate::plugin::Failure;
 use crate::provisioning::{Outcome, Which};
-use crate::store::Store;
-
-/// Says that it decides, and goes on when it is told to.
-struct Slow {
-    begun: Sender<()>,
-    go_on: Mutex<Receiver<()>>,
-}
-
-impl Plugin for Slow {
-    fn name(&self) -> &str {
-        "slow"
-    }
-
-    fn version(&self) -> i32 {
-        1
-    }
-
-    fn matches(&self, _subject: &Subject<'_>) -> bool {
-        true
-    }
-
-    fn decide(&self, _subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
-        self.begun.send(()).unwrap();
-        tokio::task::block_in_place(|| self.go_on.lock().unwrap().recv()).unwrap();
-        Ok(Vec::new())
-    }
-}
-
-/// Fails for a while at every try; somebody redrives its letter while it decides the second time.
-struct Redriven {
-    store: Store,
-    tries: Mutex<u32>,
-}
-
-impl Plugin for Redriven {
-    fn name(&self) -> &str {
-        "redriven"
-    }
-
-    fn version(&self) -> i32 {
-        1
-    }
-
-    fn matches(&self, _subject: &Subject<'_>) -> bool {
-        true
-    }
-
-    fn decide(&self, _subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
-        let mut tries = self.tries.lock().unwrap();
-        *tries += 1;
-        if *tries == 2 {
-            let redrive = async {
-                let id = self.store.letters(1, &Which::default()).await?[0].letter.id;
-                self.store.redrive(id, "somebody", 1).await
-            };
-            let count = tokio::task::block_in_place(|| Handle::current().block_on(redrive)).unwrap();
-            assert_eq!(count, 1);
-        }
-        Err(Failure { reason: "not yet".into(), transient: true })
-    }
-}
 
 on_both_databases! {
     async fn what_is_being_settled_when_the_worker_is_stopped_ends_first(bench) {
         let (begun, has_begun) = channel();
         let (go_on, may_go_on) = channel();
-        let slow = Slow { begun, go_on: Mutex::new(may_go_on) };
-        let node = bench.node(&[Arc::new(slow) as _], None).await;
+        let may_go_on = Mutex::new(may_go_on);
+        // Says that it decides, and goes on when it is told to.
+        let slow = deciding("slow", move |_| {
+            begun.send(()).unwrap();
+            tokio::task::block_in_place(|| may_go_on.lock().unwrap().recv()).unwrap();
+            Ok(Vec::new())
+        });
+        let node = bench.node(&[slow], None).await;
         bench.source("a").await;
         node.relay_step().await.unwrap();
         let stop = CancellationToken::new();
@@ -95,13 +40,27 @@ on_both_databases! {
     async fn a_redrive_in_the_middle_of_a_try_is_not_overwritten(bench) {
         let mut bench = bench;
         bench.config.provisioning.attempts_max = 2;
-        let plugin = Redriven { store: bench.store.clone(), tries: Mutex::new(0) };
-        let node = bench.node(&[Arc::new(plugin) as _], None).await;
+        let (store, tries) = (bench.store.clone(), Mutex::new(0));
+        // Fails for a while at every try; somebody redrives its letter while it decides the second time.
+        let redriven = deciding("redriven", move |_| {
+            let mut tries = tries.lock().unwrap();
+            *tries += 1;
+            if *tries == 2 {
+                let redrive = async {
+                    let id = store.letters(1, &Which::default()).await?[0].letter.id;
+                    store.redrive(id, "somebody", 1).await
+                };
+                let count = tokio::task::block_in_place(|| Handle::current().block_on(redrive)).unwrap();
+                assert_eq!(count, 1);
+            }
+            Err(Failure { reason: "not yet".into(), transient: true })
+        });
+        let node = bench.node(&[redriven], None).await;
         bench.source("a").await;
         drain(&node).await;
         bench.advance(61_000_000);
         drain(&node).await;
-        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        let letter = bench.letter().await;
         assert!(letter.history.contains("somebody"), "{letter:?}");
         assert_eq!(letter.state, "retry", "put back, it has all its tries again: {letter:?}");
     }

@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use super::fake::Fake;
-use super::{Bench, Echo, Moody, drain};
-use crate::plugin::{Effect, Failure, Plugin, Subject};
-use crate::provisioning::{Outcome, Which};
-
-fn plugins(of: &[&Arc<Moody>]) -> Vec<Arc<dyn Plugin>> {
-    of.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Plugin>).collect()
-}
+use super::{Bench, Moody, deciding, drain, echo, hide};
+use crate::plugin::Failure;
+use crate::provisioning::Outcome;
 
 async fn states(bench: &Bench) -> Vec<(i64, String)> {
     let rows =
@@ -17,30 +13,9 @@ async fn states(bench: &Bench) -> Vec<(i64, String)> {
     rows.iter().map(|row| (row.i64(0).unwrap(), row.text(1).unwrap().to_owned())).collect()
 }
 
-/// Fails with more than a column should hold.
-struct Wordy;
-
-impl Plugin for Wordy {
-    fn name(&self) -> &str {
-        "wordy"
-    }
-
-    fn version(&self) -> i32 {
-        1
-    }
-
-    fn matches(&self, _subject: &Subject<'_>) -> bool {
-        true
-    }
-
-    fn decide(&self, _subject: &Subject<'_>) -> Result<Vec<Effect>, Failure> {
-        Err(Failure { reason: format!("a nul: \0, then {}", "much ".repeat(10_000)), transient: false })
-    }
-}
-
 on_both_databases! {
     async fn a_record_goes_all_the_way_over_the_log(bench) {
-        let node = bench.node(&plugins(&[&Moody::new("p")]), None).await;
+        let node = bench.moody(&[&Moody::new("p")]).await;
         assert_eq!(node.relay_step().await.unwrap(), Outcome::Idle);
         bench.source("a").await;
         assert_eq!(node.relay_step().await.unwrap(), Outcome::Progress(1));
@@ -51,9 +26,8 @@ on_both_databases! {
     }
 
     async fn what_is_refused_is_parked_and_its_key_queues_while_others_go_on(bench) {
-        let moody = Moody::new("p");
-        moody.refuses.lock().unwrap().insert("bad".into());
-        let node = bench.node(&plugins(&[&moody]), None).await;
+        let moody = Moody::refusing("bad");
+        let node = bench.moody(&[&moody]).await;
         for uid in ["bad", "good", "bad", "good"] {
             bench.source(uid).await;
         }
@@ -63,7 +37,7 @@ on_both_databases! {
         let queue = [(1, "parked".to_owned()), (2, "queued".into()), (3, "queued".into())];
         assert_eq!(states(&bench).await, queue);
         assert_eq!(bench.count("select count(*) from ledger").await, 2);
-        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
+        let waiting = bench.waiting().await;
         assert_eq!((waiting.len(), waiting[0].followers, waiting[0].plugin.as_str()), (1, 2, "p"));
         assert!(waiting[0].letter.reason.contains("`bad` is not liked"), "{:?}", waiting[0].letter);
 
@@ -72,9 +46,9 @@ on_both_databases! {
         assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 3);
         drain(&node).await;
         assert_eq!(states(&bench).await, queue);
-        assert_eq!(bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.attempts, 2);
+        assert_eq!(bench.letter().await.attempts, 2);
 
-        moody.refuses.lock().unwrap().clear();
+        moody.calm();
         assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 3);
         assert_eq!(bench.store.redrive(id, "me", 1).await.unwrap(), 0, "it is at work already");
         drain(&node).await;
@@ -84,9 +58,8 @@ on_both_databases! {
     }
 
     async fn a_transient_failure_is_tried_again_by_itself_and_parks_at_the_bound(bench) {
-        let moody = Moody::new("p");
-        moody.stumbles.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&moody]), None).await;
+        let moody = Moody::stumbling("a");
+        let node = bench.moody(&[&moody]).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;
@@ -96,22 +69,21 @@ on_both_databases! {
             drain(&node).await;
         }
         assert_eq!(states(&bench).await, [(1, "parked".to_owned()), (2, "queued".into())]);
-        assert_eq!(bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.attempts, 3);
+        assert_eq!(bench.letter().await.attempts, 3);
 
-        moody.stumbles.lock().unwrap().clear();
+        moody.calm();
         bench.source("b").await;
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger").await, 1, "only a person can put it back");
     }
 
     async fn a_short_failure_heals_by_itself(bench) {
-        let moody = Moody::new("p");
-        moody.stumbles.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&moody]), None).await;
+        let moody = Moody::stumbling("a");
+        let node = bench.moody(&[&moody]).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;
-        moody.stumbles.lock().unwrap().clear();
+        moody.calm();
         bench.advance(61_000_000);
         drain(&node).await;
         assert_eq!(states(&bench).await, []);
@@ -121,11 +93,11 @@ on_both_databases! {
     async fn a_plugin_that_panics_parks_its_record_only(bench) {
         let (wild, calm) = (Moody::new("wild"), Moody::new("calm"));
         wild.panics.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&wild, &calm]), None).await;
+        let node = bench.moody(&[&wild, &calm]).await;
         bench.source("a").await;
         bench.source("b").await;
         drain(&node).await;
-        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
+        let waiting = bench.waiting().await;
         assert_eq!(waiting.len(), 1);
         assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("wild", "PANIC"));
         assert!(waiting[0].letter.reason.contains("makes me panic"));
@@ -134,7 +106,7 @@ on_both_databases! {
 
     async fn a_flushed_stream_is_refilled_though_nothing_new_comes(bench) {
         let fake = Arc::new(Fake::new(1, 0));
-        let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _)).await;
+        let node = bench.node(&[Moody::new("p") as _], Some(Arc::clone(&fake) as _)).await;
         bench.source("a").await;
         bench.source("b").await;
         node.relay_step().await.unwrap();
@@ -152,7 +124,7 @@ on_both_databases! {
         let fake = Arc::new(Fake::new(1, 0));
         let far = crate::stream::Entry { pseq: 900, record_id: uuid::Uuid::nil(), hook: "sourced".into() };
         crate::stream::Stream::append(&*fake, 0, &[far], None).await.unwrap();
-        let node = bench.node(&plugins(&[&Moody::new("p")]), Some(Arc::clone(&fake) as _)).await;
+        let node = bench.node(&[Moody::new("p") as _], Some(Arc::clone(&fake) as _)).await;
         bench.source("a").await;
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger").await, 1);
@@ -165,14 +137,7 @@ on_both_databases! {
 
     async fn a_document_becomes_a_row_and_its_masked_copy_another_ones(bench) {
         let mut bench = bench;
-        bench.config.provisioning.masks = vec![crate::config::MaskPlugin {
-            name: "hide".into(),
-            category: "t".into(),
-            subcategory: "t".into(),
-            to_subcategory: "masked".into(),
-            fields: vec!["/card/number".into()],
-            mask: "keep_last:2".into(),
-        }];
+        bench.config.provisioning.masks = vec![hide("/card/number", "keep_last:2")];
         let node = bench.built_in();
         drain(&node).await;
         bench.document("a", Some(r#"{"name":"x","card":{"number":"123456"}}"#)).await;
@@ -215,34 +180,32 @@ on_both_databases! {
     async fn a_plugin_that_feeds_itself_ends_at_the_hop_limit(bench) {
         let mut bench = bench;
         bench.config.provisioning.hops_max = 3;
-        let node = bench.node(&[Arc::new(Echo) as _], None).await;
+        let node = bench.node(&[echo()], None).await;
         bench.source("a").await;
         drain(&node).await;
-        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
+        let waiting = bench.waiting().await;
         assert_eq!((waiting.len(), waiting[0].letter.code.as_str()), (1, "HOP_LIMIT"));
         assert_eq!(bench.count("select max(hops) from record").await, 3);
         assert_eq!(bench.count("select count(*) from record").await, 4, "each emitted once");
     }
 
     async fn a_record_that_the_store_refuses_parks_alone(bench) {
-        let (calm, echo) = (Moody::new("calm"), Arc::new(Echo));
-        let node = bench.node(&[calm as _, echo as _], None).await;
+        let node = bench.node(&[Moody::new("calm") as _, echo()], None).await;
         // The echo's uid gets too long for a key: appending it is refused inside the batch's transaction.
         for uid in ["a".repeat(20), "b".repeat(512), "c".repeat(20)] {
             bench.source(&uid).await;
         }
         node.relay_step().await.unwrap();
         node.worker_step().await.unwrap();
-        let waiting = bench.store.letters(10, &Which::default()).await.unwrap();
+        let waiting = bench.waiting().await;
         assert_eq!(waiting.len(), 1, "{waiting:?}");
         assert_eq!((waiting[0].plugin.as_str(), waiting[0].letter.code.as_str()), ("echo", "BAD_REQUEST"));
         assert_eq!(bench.count("select count(*) from ledger").await, 5);
     }
 
     async fn a_record_that_is_gone_from_the_database_holds_nobody_up(bench) {
-        let moody = Moody::new("p");
-        moody.stumbles.lock().unwrap().insert("waits".into());
-        let node = bench.node(&plugins(&[&moody]), None).await;
+        let moody = Moody::stumbling("waits");
+        let node = bench.moody(&[&moody]).await;
         let waits = bench.source("waits").await;
         drain(&node).await;
         let mut ids = vec![waits];
@@ -259,31 +222,33 @@ on_both_databases! {
         drain(&node).await;
         assert_eq!(bench.count("select count(*) from ledger").await, 2);
         assert_eq!(bench.count("select count(*) from partition where settled = pseq and pseq = 6").await, 1);
-        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        let letter = bench.letter().await;
         assert_eq!((letter.state.as_str(), letter.code.as_str()), ("parked", "NO_RECORD"));
         let report = crate::provisioning::verify(&bench.store, &bench.config).await.unwrap();
         assert!(!report.is_sound(), "what is gone is told: {report:?}");
     }
 
     async fn whatever_a_plugin_says_is_kept_bounded_and_stops_nobody(bench) {
-        let node = bench.node(&[Arc::new(Wordy) as _], None).await;
+        let wordy = deciding("wordy", |_| {
+            Err(Failure { reason: format!("a nul: \0, then {}", "much ".repeat(10_000)), transient: false })
+        });
+        let node = bench.node(&[wordy], None).await;
         bench.source("a").await;
         drain(&node).await;
-        let letter = bench.store.letters(1, &Which::default()).await.unwrap().remove(0).letter;
+        let letter = bench.letter().await;
         assert!(letter.reason.starts_with("a nul: , then"), "{}", letter.reason);
         assert!(letter.reason.len() < 3_000 && letter.history.len() < 3_000, "{}", letter.history.len());
         assert_eq!(bench.count("select count(*) from partition where settled = pseq and pseq = 1").await, 1);
     }
 
     async fn two_redrives_at_once_have_one_effect(bench) {
-        let moody = Moody::new("p");
-        moody.refuses.lock().unwrap().insert("a".into());
-        let node = bench.node(&plugins(&[&moody]), None).await;
+        let moody = Moody::refusing("a");
+        let node = bench.moody(&[&moody]).await;
         bench.source("a").await;
         bench.source("a").await;
         drain(&node).await;
-        moody.refuses.lock().unwrap().clear();
-        let id = bench.store.letters(1, &Which::default()).await.unwrap()[0].letter.id;
+        moody.calm();
+        let id = bench.letter().await.id;
         let (one, two) = tokio::join!(bench.store.redrive(id, "x", 1), bench.store.redrive(id, "y", 1));
         assert_eq!(one.unwrap() + two.unwrap(), 2, "one of them put head and follower back");
         drain(&node).await;

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{Bench, drain};
-use crate::config::{Config, MaskPlugin};
+use super::{Bench, drain, hide};
+use crate::config::Config;
 use crate::provisioning::{Finding, Provisioning, Report, verify};
 use crate::store::db::Value;
 use crate::store::ledger::{Letter, park};
@@ -62,14 +62,7 @@ async fn add_letter(bench: &Bench, letter: Letter) {
 
 fn with_mask(config: &Config) -> Config {
     let mut config = config.clone();
-    config.provisioning.masks = vec![MaskPlugin {
-        name: "hide".into(),
-        category: "t".into(),
-        subcategory: "t".into(),
-        to_subcategory: "masked".into(),
-        fields: vec!["/v".into()],
-        mask: "null".into(),
-    }];
+    config.provisioning.masks = vec![hide("/v", "null")];
     config
 }
 

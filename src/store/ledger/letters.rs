@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::effects::{SETTLED, Settled, settled_row};
 use super::{GENERATION, int};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::store::Store;
 use crate::store::db::{Row, Tx, Type, Value};
 use crate::store::wake::{Topic, announce};
@@ -228,11 +228,12 @@ impl Store {
     /// and its followers, or none when it is at work already.
     ///
     /// # Errors
-    /// `NOT_FOUND` when there is no such letter.
+    /// `NOT_FOUND` when there is no such letter, `CONFLICT` when its plugin is disabled.
     pub async fn redrive(&self, id: i64, subject: &str, now: i64) -> Result<i64> {
         let mut tx = self.db.begin().await?;
         let sql = format!(
-            "select {LETTER} from dead_letter d join dead_letter a on a.plugin_id = d.plugin_id \
+            "select {LETTER}, p.name, p.state from dead_letter d join plugin p on p.id = d.plugin_id \
+             join dead_letter a on a.plugin_id = d.plugin_id \
              and a.generation = d.generation and a.key = d.key where a.id = $1 order by d.rev, d.id limit 1"
         );
         let missing =
@@ -240,7 +241,17 @@ impl Store {
         // Tried anew while a worker changes the head between the look and the update.
         let head = loop {
             let rows = tx.query(&sql, &[Value::Int(id)]).await?;
-            let head = letter_row(rows.first().ok_or_else(missing)?)?;
+            let row = rows.first().ok_or_else(missing)?;
+            let head = letter_row(row)?;
+            let again = match row.text(15)? {
+                "enabled" => None,
+                "removed" => Some("configure it again"),
+                _ => Some("have it begin again with `enablePlugin`"),
+            };
+            if let Some(again) = again {
+                let text = format!("plugin `{}` is not enabled; {again}, then redrive", row.text(14)?);
+                return Err(Error::new(Code::Conflict, text));
+            }
             if !matches!(head.state.as_str(), "parked" | "retry") {
                 return Ok(0);
             }

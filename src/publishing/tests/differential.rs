@@ -1,6 +1,8 @@
 //! Random rows and random questions: the database, the in-memory filter, the read plan and the projector must
 //! agree.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::{World, effect, field, leaf, some, with_roles, worlds};
@@ -90,6 +92,7 @@ pub(super) fn condition(dice: &mut Dice, depth: u64) -> Value {
         5 => json!({"and": nested(dice)}),
         6 => json!({"or": nested(dice)}),
         7 => json!({"not": condition(dice, depth + 1)}),
+        0 if dice.roll(2) == 0 => json!({"_record": envelope_condition(dice)}),
         0 => json!({"o": {*dice.pick(&["i", "s"]): {"isNull": dice.roll(2) == 0}}}),
         1 if dice.roll(2) == 0 => json!({"ls": {"contains": value_for("s", dice)}}),
         1 => json!({"li": {"contains": dice.roll(3)}}),
@@ -126,6 +129,16 @@ pub(super) fn condition(dice: &mut Dice, depth: u64) -> Value {
     }
 }
 
+fn envelope_condition(dice: &mut Dice) -> Value {
+    let operator = *dice.pick(&["lt", "gte", "eq"]);
+    match dice.roll(4) {
+        0 => json!({"occurredAt": {operator: *dice.pick(&["1969-12-31T23:59:59Z", "1970-01-01T00:00:03Z"])}}),
+        1 => json!({"purposes": {"contains": *dice.pick(&["care", "ads", "none"])}}),
+        2 => json!({"purposes": {"isNull": dice.roll(2) == 0}}),
+        _ => json!({"occurredAt": {"isNull": dice.roll(2) == 0}}),
+    }
+}
+
 fn everything() -> Vec<Selected> {
     let mut all: Vec<Selected> = SCALARS.iter().chain(&["li", "ls"]).map(|name| leaf(name)).collect();
     let mut again = leaf("s");
@@ -133,7 +146,8 @@ fn everything() -> Vec<Selected> {
     all.push(again);
     all.push(some("o", &["s", "i", "__typename"]));
     all.push(some("items", &["s", "n", "__typename"]));
-    all.push(some("_record", &["id", "key", "revision", "sourceName", "author", "rescued"]));
+    let columns = ["id", "key", "revision", "sourceName", "author", "occurredAt", "purposes", "rescued"];
+    all.push(some("_record", &columns));
     all.push(leaf("_rest"));
     all.push(leaf("__typename"));
     all
@@ -162,7 +176,13 @@ pub(super) async fn fill(world: &World, dice: &mut Dice, rows: usize) {
     let effects: Vec<_> = documents
         .iter()
         .enumerate()
-        .map(|(n, document)| effect("web", &format!("{n:04}"), 1, Some(document)))
+        .map(|(n, document)| {
+            let mut effect = effect("web", &format!("{n:04}"), 1, Some(document));
+            let draft = &mut Arc::make_mut(&mut effect.record).draft;
+            draft.occurred_at = [None, Some(-1), Some(3_000_000)].into_iter().nth(n % 3).flatten();
+            draft.envelope.purposes = ["care", "ads"].into_iter().take(n % 4).map(str::to_owned).collect();
+            effect
+        })
         .collect();
     for batch in effects.chunks(40) {
         world.apply(batch).await;

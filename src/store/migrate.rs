@@ -4,8 +4,9 @@
 use sea_orm_migration::prelude::{ConnectionTrait as _, DbErr, MigrationTrait, MigratorTrait, SchemaManager};
 use sea_orm_migration::sea_orm::{DbBackend, TransactionTrait as _};
 
+use super::NOTHING_YET;
 use super::db::{Db, Dialect};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 #[path = "../../migrations/m0001_log.rs"]
 mod m0001_log;
@@ -41,24 +42,47 @@ impl MigratorTrait for Migrator {
     }
 }
 
+/// The migrations that the database has had; `None` when it is new.
+async fn applied(db: &Db) -> Result<Option<Vec<String>>> {
+    let there = match db.dialect() {
+        Dialect::Postgres => "select to_regclass('seaql_migrations') is not null",
+        Dialect::Sqlite => "select exists (select 1 from sqlite_master where name = 'seaql_migrations')",
+    };
+    let there = db.query(there, &[]).await?;
+    if !there.first().map_or(Ok(false), |row| row.bool(0))? {
+        return Ok(None);
+    }
+    let rows = db.query("select version from seaql_migrations", &[]).await?;
+    let applied: Vec<String> =
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_>>()?;
+    let known = Migrator::migrations();
+    if let Some(unknown) = applied.iter().find(|name| !known.iter().any(|known| known.name() == *name)) {
+        let text = format!(
+            "the database has migration `{unknown}`, which this version does not know; use a newer one"
+        );
+        return Err(Error::new(Code::Conflict, text));
+    }
+    Ok(Some(applied))
+}
+
+/// Refuses a database whose schema is not this version's: for those who only read.
+pub(super) async fn check(db: &Db) -> Result<()> {
+    match applied(db).await? {
+        None => Err(Error::not_found(NOTHING_YET)),
+        Some(applied) if applied.len() < Migrator::migrations().len() => {
+            let text = "the database was last served by an older version; start `wellspring serve` of this version \
+                        on it once, which brings it up to date";
+            Err(Error::new(Code::Conflict, text))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Runs what has not been run yet.
 pub(super) async fn run(db: &Db) -> Result<()> {
-    let names: Vec<String> = Migrator::migrations().iter().map(|m| m.name().to_owned()).collect();
-    let done = db.query("select version from seaql_migrations", &[]).await;
-    // Without the table nothing has been run; opening a second connection only to learn that costs start-up time.
-    if let Ok(rows) = &done {
-        let done: Vec<&str> = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
-        if let Some(unknown) = done.iter().find(|name| !names.iter().any(|known| known == *name)) {
-            return Err(Error::new(
-                crate::error::Code::Conflict,
-                format!(
-                    "the database has migration `{unknown}`, which this version does not know; use a newer one"
-                ),
-            ));
-        }
-        if done.len() == names.len() {
-            return Ok(());
-        }
+    // Opening a second connection only to learn that costs start-up time.
+    if applied(db).await?.is_some_and(|applied| applied.len() == Migrator::migrations().len()) {
+        return Ok(());
     }
     let connection = db.schema_connection().await?;
     let all = async {

@@ -24,6 +24,9 @@ use db::{Dialect, Type, Value};
 /// What the tables mean; raised when a new program can no longer read what an old one wrote.
 const FORMAT: &str = "1";
 
+/// What who only reads is told where there is no database.
+const NOTHING_YET: &str = "there is no Wellspring database here yet; `wellspring serve` makes one";
+
 /// The store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -56,14 +59,11 @@ impl Store {
     /// Opens a database that exists for reading only, without locking its directory.
     ///
     /// # Errors
-    /// As [`Store::open`]; `NOT_FOUND` when there is no database yet.
+    /// As [`Store::open`]; `NOT_FOUND` when there is no database yet, `CONFLICT` when its schema is an older one.
     pub async fn open_read_only(config: &config::Store, signer: Signer, clock: Clock) -> Result<Self> {
         let db = db::Db::open_read_only(config).await?;
-        let Some(meta) = Meta::read(&db).await? else {
-            return Err(Error::not_found(
-                "there is no Wellspring database here yet; `wellspring serve` makes one",
-            ));
-        };
+        migrate::check(&db).await?;
+        let meta = Meta::read(&db).await?.ok_or_else(|| Error::not_found(NOTHING_YET))?;
         meta.check(&signer.fingerprint())?;
         let partitions = meta.partitions;
         Self::with(db, signer, clock, partitions).await

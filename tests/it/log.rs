@@ -206,6 +206,37 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_only_reads_is_told_what_a_database_lacks() {
+    for (_dir, config) in databases("only_reads").await {
+        let refused = async |code: Code, told: &str| {
+            let opened = Store::open_read_only(&config.store, Signer::new(b"key"), Clock::system()).await;
+            let refused = opened.err().unwrap();
+            assert_eq!(refused.code(), code, "{refused}: {:?}", refused.cause());
+            assert!(refused.message().contains(told), "{refused}");
+        };
+        let execute = async |sql: &str| {
+            let db = Db::open(&config.store).await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            tx.execute(sql, &[]).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        refused(Code::NotFound, "`wellspring serve` makes one").await;
+        // One that is not Wellspring's.
+        execute("create table unrelated (n bigint)").await;
+        refused(Code::NotFound, "`wellspring serve` makes one").await;
+        Store::open(&config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
+        Store::open_read_only(&config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
+        execute("delete from seaql_migrations where version = 'm0001_log'").await;
+        refused(Code::Conflict, "older version; start `wellspring serve`").await;
+        execute(
+            "insert into seaql_migrations (version, applied_at) values ('m0001_log', 0), ('m9_later', 0)",
+        )
+        .await;
+        refused(Code::Conflict, "`m9_later`").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_is_one_record() {
     for (_dir, config) in databases("repeated").await {
         let node = Node::start(&config).await;

@@ -68,9 +68,7 @@ impl Db {
             url => {
                 let path = sqlite_path(url, &config.data)?;
                 if read_only && !path.exists() {
-                    return Err(Error::not_found(
-                        "there is no Wellspring database here yet; `wellspring serve` makes one",
-                    ));
+                    return Err(Error::not_found(super::NOTHING_YET));
                 }
                 Driver::Sqlite(sqlite::Sqlite::open(&path, config, read_only)?)
             }

@@ -6,6 +6,7 @@ use super::{World, effect, field, with_roles, worlds};
 use crate::publishing::Root;
 use crate::record::Signer;
 use crate::store::Store;
+use crate::store::ledger::{Role, hold};
 use crate::store::rows::RowEffect;
 use crate::telemetry::Clock;
 
@@ -35,5 +36,65 @@ async fn a_node_writes_a_field_that_another_has_just_published() {
         let rows = world.ask(&with_roles(&["admin"]), Root::List, &asked).await.unwrap();
         let late = [json!(null), json!(2), json!(3), json!(4)].map(|late| json!({"late": late}));
         assert_eq!(rows, json!({"nodes": late}));
+    }
+}
+
+/// Waits until a question to the database has an answer.
+async fn until(store: &Store, question: &str) {
+    while store.db.query(question, &[]).await.unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_written_anew_in_peace() {
+    for world in worlds("rewriting").await {
+        let store = &world.store;
+        // SQLite writes nothing anew.
+        if world.config.store.database_url.is_none() {
+            continue;
+        }
+        apply(store, effect("web", "1", 1, Some(&json!({"n": 1})))).await;
+        let mut tx = store.db.begin().await.unwrap();
+        for sql in [
+            "create table gate (n bigint)",
+            "create function wait() returns event_trigger language plpgsql as $$ begin \
+             if current_schema() = 'rewriting' then \
+             if current_setting('statement_timeout') <> '0' then raise exception 'it may be ended'; end if; \
+             perform pg_advisory_xact_lock(4711); \
+             while not exists (select 1 from gate) loop perform pg_sleep(0.01); end loop; \
+             end if; end $$",
+            "create event trigger wait on table_rewrite execute function wait()",
+        ] {
+            tx.execute(sql, &[]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let now = store.clock.now_us();
+        let fence = store.take(Role::Worker, &[0], "this", 1, true, now).await.unwrap()[0].1;
+        let other = Store::open(&world.config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
+
+        let mut tx = store.db.begin().await.unwrap();
+        let wider = [effect("web", "2", 1, Some(&json!({"n": 1.5})))];
+        let mut taking = None;
+        let judge = async {
+            until(store, "select 1 from pg_locks where locktype = 'advisory' and objid = 4711").await;
+            let take =
+                async move { other.take(Role::Worker, &[0], "other", 1, false, now + 60_000_000).await };
+            let taken = taking.insert(tokio::spawn(take));
+            let waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' \
+                         and query like 'update partition set worker_owner%'";
+            while !taken.is_finished() && store.db.query(waits, &[]).await.unwrap().is_empty() {}
+            let mut tx = store.db.begin().await.unwrap();
+            tx.execute("insert into gate values (1)", &[]).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        let (applied, ()) = tokio::join!(store.apply(&mut tx, &wider), judge);
+        applied.unwrap();
+        assert!(hold(&mut tx, 0, fence).await.unwrap(), "the partition was taken");
+        let bound = tx.query("select current_setting('statement_timeout')", &[]).await.unwrap();
+        assert_eq!(bound[0].text(0).unwrap(), "15s");
+        tx.execute("drop event trigger wait", &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(taking.unwrap().await.unwrap().unwrap(), [(0, fence + 1)]);
     }
 }

@@ -52,12 +52,18 @@ pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Brings the table from one published shape to the next: columns are only added or widened.
-pub(super) async fn widen(tx: &mut Tx, collection: &Collection, from: &Published) -> Result<()> {
+/// Brings the table from one published shape to the next: columns are only added or widened. `partition` is the one
+/// whose worker does it.
+pub(super) async fn widen(
+    tx: &mut Tx,
+    collection: &Collection,
+    from: &Published,
+    partition: u32,
+) -> Result<()> {
     let dialect = tx.dialect();
     let old: HashMap<String, Column> =
         from.columns().into_iter().map(|column| (column.name.clone(), column)).collect();
-    let (mut changes, mut floats) = (Vec::new(), Vec::new());
+    let (mut changes, mut floats, mut rewrites) = (Vec::new(), Vec::new(), false);
     let columns = collection.shape.columns();
     for column in &columns {
         let ty = sql_type(dialect, column.sql);
@@ -70,6 +76,7 @@ pub(super) async fn widen(tx: &mut Tx, collection: &Collection, from: &Published
                 floats.push(&column.name);
             }
             Some(old) if old.sql != column.sql && dialect == Dialect::Postgres => {
+                rewrites = true;
                 changes.push(format!("alter column {0} type {ty} using {0}::{ty}", column.name));
             }
             Some(_) => {}
@@ -90,8 +97,16 @@ pub(super) async fn widen(tx: &mut Tx, collection: &Collection, from: &Published
         }
         Dialect::Postgres if !changes.is_empty() => {
             tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
+            if rewrites {
+                // Every row is written anew, which takes as long as there are many; whoever ended it would only have
+                // it begun again. So nothing limits it, and no other node can take the partition meanwhile.
+                let hold = "update partition set worker_until = worker_until where p = $1";
+                tx.execute(hold, &[partition.into()]).await?;
+                tx.execute("set local statement_timeout = 0", &[]).await?;
+            }
             tx.execute(&format!("alter table {table} {}", changes.join(", ")), &[]).await?;
-            tx.query("select set_config('lock_timeout', '0', true)", &[]).await?;
+            tx.execute("set local lock_timeout to default", &[]).await?;
+            tx.execute("set local statement_timeout to default", &[]).await?;
         }
         Dialect::Postgres => {}
     }

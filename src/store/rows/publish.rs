@@ -305,7 +305,8 @@ impl Cover<'_> {
             ddl::create(self.tx, &state.collection).await?;
             self.applied.published = true;
         } else {
-            ddl::widen(self.tx, &state.collection, &previous).await?;
+            let partition = effects.first().map_or(0, |effect| effect.record.partition);
+            ddl::widen(self.tx, &state.collection, &previous, partition).await?;
         }
         self.applied.learned.push(Learned {
             collection_id: id,

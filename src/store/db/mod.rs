@@ -233,6 +233,15 @@ impl Tx {
         }
     }
 
+    /// Has the statements that follow go by indexes: without statistics of a table, or with a plan from when it was
+    /// small, PostgreSQL would scan it whole. For transactions that find all they touch by keys.
+    pub async fn go_by_indexes(&mut self) -> Result<()> {
+        if self.dialect() == Dialect::Postgres {
+            self.query("select set_config('enable_seqscan', 'off', true)", &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Inserts rows: one `unnest` statement on PostgreSQL, a prepared loop on SQLite. `suffix` is what follows, such as
     /// `on conflict (key) do update set rev = excluded.rev where …`.
     pub async fn insert_many(

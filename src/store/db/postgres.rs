@@ -76,10 +76,11 @@ impl Postgres {
         params: &[Value],
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
-        self.fetch(sql, &|| arguments(params), each).await
+        self.fetch(sql, true, &|| arguments(params), each).await
     }
 
-    /// Runs a reading statement over rows that it reads as the table `u`.
+    /// Runs a reading statement over rows that it reads as the table `u`. It is planned anew each time: a plan that was
+    /// kept from when the tables were small, or for a few rows, would scan them whole.
     pub(super) async fn query_many(
         &self,
         columns: &[(&str, Type)],
@@ -91,13 +92,14 @@ impl Postgres {
             found.push(row.to_row()?);
             Ok(())
         };
-        self.fetch(&with_rows(columns, sql), &|| arrays(columns, rows.clone()), &mut each).await?;
+        self.fetch(&with_rows(columns, sql), false, &|| arrays(columns, rows.clone()), &mut each).await?;
         Ok(found)
     }
 
     async fn fetch(
         &self,
         sql: &str,
+        kept: bool,
         arguments: &(dyn Fn() -> Result<PgArguments> + Sync),
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
@@ -105,7 +107,8 @@ impl Postgres {
         loop {
             let mut connection = self.pool.acquire().await.map_err(failure::postgres)?;
             let mut delivered = false;
-            let failed = match fetch(&mut connection, sql, arguments()?, &mut delivered, each).await {
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments()?).persistent(kept);
+            let failed = match fetch(&mut connection, query, &mut delivered, each).await {
                 Ok(()) => return Ok(()),
                 Err(Failed::Own(error)) => return Err(error),
                 Err(Failed::Driver(error)) => error,
@@ -165,12 +168,10 @@ enum Failed {
 
 async fn fetch(
     connection: &mut sqlx::PgConnection,
-    sql: &str,
-    arguments: PgArguments,
+    query: sqlx::query::Query<'_, Driver, PgArguments>,
     delivered: &mut bool,
     each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
 ) -> Result<(), Failed> {
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
     let mut rows = connection.fetch(query);
     while let Some(row) = rows.try_next().await.map_err(Failed::Driver)? {
         *delivered = true;
@@ -191,7 +192,8 @@ pub(super) async fn query(
         rows.push(row.to_row()?);
         Ok(())
     };
-    match fetch(connection, sql, arguments(params)?, &mut false, &mut each).await {
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
+    match fetch(connection, query, &mut false, &mut each).await {
         Ok(()) => Ok(rows),
         Err(Failed::Own(error)) => Err(error),
         Err(Failed::Driver(error)) => Err(refused(tx, error).await),

@@ -351,6 +351,10 @@ fn record_row(
 
 /// Finds records with the drafts' idempotency keys, and derived ones that have been written before.
 async fn find_known(tx: &mut Tx, batch: &mut Batch<'_>) -> Result<()> {
+    if !batch.drafts.iter().any(|draft| draft.idempotency_key.is_some() || draft.causation_id.is_some()) {
+        return Ok(());
+    }
+    tx.go_by_indexes().await?;
     let mut rows = Vec::new();
     for draft in batch.drafts {
         let (Some(idem), Some(source)) = (&draft.idempotency_key, batch.sources.get(&draft.source)) else {

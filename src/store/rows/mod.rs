@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::db::{Dialect, Tx};
+use super::db::Tx;
 use super::wake::{self, Topic};
 use crate::error::{Error, Result};
 use crate::query::Collection;
@@ -92,9 +92,8 @@ impl crate::store::Store {
     async fn applied(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
         let mut applied = Applied::default();
         let batches = publish::batches(self, tx, effects, &mut applied).await?;
-        if tx.dialect() == Dialect::Postgres && !batches.is_empty() {
-            // A table without statistics would be scanned for every batch.
-            tx.query("select set_config('enable_seqscan', 'off', true)", &[]).await?;
+        if !batches.is_empty() {
+            tx.go_by_indexes().await?;
         }
         sight::count(tx, &batches).await?;
         let mut works = Vec::with_capacity(batches.len());

@@ -136,8 +136,10 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to do when even standard error is closed.
             let _ = writeln!(io::stderr(), "wellspring: {}", error.message());
-            if let Some(cause) = error.cause() {
-                let _ = writeln!(io::stderr(), "  caused by: {cause}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                let _ = writeln!(io::stderr(), "  caused by: {error}");
+                cause = error.source();
             }
             ExitCode::from(exit_code(&error))
         }

@@ -64,6 +64,9 @@ fn known(values: &Value, origin: &str) -> Result<()> {
     let Some(sections) = values.as_object() else { return Ok(()) };
     for (section, options) in sections {
         let Some((_, names)) = SECTIONS.iter().find(|(name, _)| name == section) else {
+            if let Some(right) = section_of(section) {
+                return Err(bad(format!("{origin}: `{section}` is an option; write `[{right}]` above it")));
+            }
             let nearest = nearest(section, SECTIONS.iter().map(|(name, _)| *name));
             return Err(bad(format!("{origin}: there is no section `{section}`{nearest}")));
         };
@@ -80,6 +83,14 @@ fn known(values: &Value, origin: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first section that has an option of this name.
+fn section_of(option: &str) -> Option<&'static str> {
+    SECTIONS
+        .iter()
+        .find(|(_, options)| options.iter().any(|(name, _)| *name == option))
+        .map(|(name, _)| *name)
 }
 
 fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
@@ -104,9 +115,7 @@ fn from_environment(
         let path = path.to_ascii_lowercase();
         let Some((section, option)) = path.split_once("__") else {
             // Other variables may begin alike; one that is an option's bare name is a mistake.
-            if let Some((section, _)) =
-                SECTIONS.iter().find(|(_, options)| options.iter().any(|o| o.0 == path))
-            {
+            if let Some(section) = section_of(&path) {
                 let right =
                     format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), path.to_ascii_uppercase());
                 return Err(bad(format!("`{name}` is not an option; it is set as `{right}`")));
@@ -204,6 +213,9 @@ mod tests {
         let file = file("[server]\nlisen = \"0.0.0.0:1\"\n");
         let error = load(Some(file.path()), env(&[]), &[]).unwrap_err();
         assert!(error.message().contains("`server.lisen`; the nearest is `listen`"), "{error}");
+        let bare = self::file("listen = \"0.0.0.0:1\"\n");
+        let error = load(Some(bare.path()), env(&[]), &[]).unwrap_err();
+        assert!(error.message().contains("`listen` is an option; write `[server]` above it"), "{error}");
         let error = load(None, env(&[("WELLSPRING_SERVR__LISTEN", "x")]), &[]).unwrap_err();
         assert!(error.message().contains("`servr`; the nearest is `server`"), "{error}");
         let error = load(None, env(&[("WELLSPRING_LISTEN", "x")]), &[]).unwrap_err();

@@ -98,6 +98,7 @@ pub(super) async fn batch(
         held: shared.0.bodies.held(),
         outcome: Outcome::default(),
         shared: &shared,
+        request_id: &visit.request_id,
     };
     let read = batch.read(format_of(&headers)?, body, bytes_max).await;
     batch.source().await;
@@ -128,6 +129,7 @@ struct Rejected {
 
 struct Batch<'a> {
     shared: &'a Shared,
+    request_id: &'a str,
     actor: Actor,
     source: Source,
     key: Option<Pointer>,
@@ -273,7 +275,8 @@ impl Batch<'_> {
     fn reject(&mut self, index: u64, error: &Error) {
         self.outcome.rejected_total += 1;
         if let Some(cause) = error.cause() {
-            tracing::warn!(index, %error, cause = close::causes(cause), "record rejected");
+            let request_id = self.request_id;
+            tracing::warn!(request_id, index, %error, cause = close::causes(cause), "record rejected");
         }
         if self.outcome.rejected.len() < self.shared.config.sourcing.rejected_listed_max {
             self.outcome.rejected.push(Rejected {

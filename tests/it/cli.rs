@@ -238,6 +238,7 @@ fn a_server_that_is_away_is_3() {
         let said = run(place.path(), &[args, &["--url", &away]].concat());
         assert_eq!((said.code, said.out.as_str()), (3, ""), "{args:?}: {said:?}");
         assert!(said.err.contains(&format!("`{away}` does not answer; check --url")), "{args:?}: {said:?}");
+        assert!(said.err.contains("Connection refused"), "down to the last cause: {said:?}");
         for wrong in [away.trim_start_matches("http://"), "localhost:8080", "ftp://localhost"] {
             let said = run(place.path(), &[args, &["--url", wrong]].concat());
             assert_eq!((said.code, said.out.as_str()), (2, ""), "{args:?}: {said:?}");

@@ -37,7 +37,8 @@ allow(user: User, "read", _: Row) if reader(user);
 allow_field(user: User, "read", _: Row, field: Field) if reader(user) and field.classified;
 
 # What has none can hold anything, or tell whether it is there: `_rest`, `_record.rescued` with the exact texts that did
-# not fit, and `metaData`, `dataTracker`, `idempotencyKey`, `payloadHash` and `shape` of `_record`.
+# not fit, and `metaData`, `dataTracker`, `idempotencyKey`, `payloadHash` and `shape` of `_record`. Those of `_record`
+# are shown only to who sees every other field as it is, in every row.
 allow_field(user: User, "read", _: Row, _: Field) if has_role(user, "steward") and has_role(user, "pii");
 
 # --- Masks: mask_field(user, row, field, mask) -----------------------------------------------------------------------

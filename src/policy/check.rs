@@ -160,6 +160,7 @@ impl<'a> Walk<'a> {
             {
                 return None;
             }
+            self.never_equal(arg, &wanted, param.span);
             let arg = match &param.pattern {
                 Some(pattern) => self.matches(arg, pattern, &mut frame, param.span)?,
                 None => arg.clone(),
@@ -275,7 +276,13 @@ impl<'a> Walk<'a> {
             (known, Known::List(items)) => items.iter().for_each(|item| self.comparable(known, item, span)),
             (
                 _,
-                Known::Constant(_) | Known::User | Known::Source | Known::Field | Known::Row(_) | Known::Dict,
+                Known::Constant(_)
+                | Known::Text
+                | Known::User
+                | Known::Source
+                | Known::Field
+                | Known::Row(_)
+                | Known::Dict,
             ) => {
                 self.refuse(span, "`in` wants a list on its right");
             }
@@ -294,6 +301,7 @@ impl<'a> Walk<'a> {
             if matches!((one, other), (Known::Part(..), Known::List(_) | Known::Dict)) {
                 self.refuse(span, NO_WHOLE);
             }
+            self.never_equal(one, other, span);
             if let (Some(shapes), Known::Part(class, path), Known::Constant(constant)) =
                 (self.shapes, one, other)
                 && let Some(reason) = shapes.misfit(class.as_deref(), path, &constant.value())
@@ -301,6 +309,22 @@ impl<'a> Walk<'a> {
                 self.refuse(span, reason);
             }
         }
+    }
+
+    /// What no value of the policy equals: such a rule would never hold, and under `not` always.
+    fn never_equal(&mut self, one: &Known, other: &Known, span: Span) {
+        let reason = match (one, other) {
+            (Known::List(_), Known::Constant(_)) => "a list is never equal to this; use `in`",
+            (_, Known::Constant(_) | Known::Text | Known::List(_) | Known::Dict) => match one {
+                Known::User => "the user is never equal to this; compare `user.subject`, or `in user.roles`",
+                Known::Source => "a source is never equal to this; compare `source.category` and the like",
+                Known::Field => "a field is never equal to this; compare `field.name`, or `in field.tags`",
+                Known::Row(_) => "the row is never equal to this; compare its fields",
+                _ => return,
+            },
+            _ => return,
+        };
+        self.refuse(span, reason);
     }
 
     /// What a value is when it is what the pattern wants; `None` when it cannot be.
@@ -352,7 +376,7 @@ impl<'a> Walk<'a> {
                 );
                 None
             }
-            Known::Ground | Known::Constant(_) | Known::List(_) | Known::Dict | Known::Free => {
+            Known::Ground | Known::Text | Known::Constant(_) | Known::List(_) | Known::Dict | Known::Free => {
                 Some(value.clone())
             }
         }
@@ -369,6 +393,9 @@ impl<'a> Walk<'a> {
                 self.refuse(span, format!("there is no `{name}` here; there are {}", members.join(", ")));
                 Known::Ground
             }
+            Known::Source => Known::Text,
+            Known::Field if matches!(name.as_ref(), "name" | "path") => Known::Text,
+            Known::Field if name.as_ref() != "classified" => Known::List(vec![Known::Text]),
             Known::Row(class) | Known::Part(class, _) => {
                 let mut path = if let Known::Part(_, path) = object { path.clone() } else { Vec::new() };
                 path.push(name.clone());

@@ -1,7 +1,7 @@
 //! The policies in force: loaded from files, replaced as a whole while the system runs, and their compiled scopes.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -381,12 +381,9 @@ fn describe(program: &Program, fault: &Fault) -> String {
     }
 }
 
-fn log_remarks(program: &Program, collection: &Collection, remarks: &[(Span, String)]) {
-    let mut seen = BTreeSet::new();
+fn log_remarks(program: &Program, collection: &Collection, remarks: &BTreeMap<Span, String>) {
     for (span, reason) in remarks {
-        if seen.insert(*span) {
-            let place = Diagnostic::new(&program.files, *span, reason.as_str());
-            tracing::warn!(collection = %collection.field_name, %place, "a policy condition is never true");
-        }
+        let place = Diagnostic::new(&program.files, *span, reason.as_str());
+        tracing::warn!(collection = %collection.field_name, %place, "a policy condition is never true");
     }
 }

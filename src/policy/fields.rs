@@ -3,11 +3,11 @@
 //! `allow_field` is asked for the leaves; an object is visible when anything in it is. A mask on an object or list
 //! masks all that is in it, and the tags of an object are tags of its fields too. The members of `_record` are fields.
 //! Of several masks the strictest holds; a mask that depends on the row masks every row. What cannot be decided is
-//! hidden.
+//! hidden. One budget of steps is for the whole scope, and fields of which the rules see the same are decided once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use crate::policy::filter;
@@ -16,38 +16,38 @@ use crate::policy::scope::{Access, Scope};
 use crate::policy::text::Span;
 use crate::policy::value::{FieldFacts, Value};
 use crate::query::{Collection, ColumnRef, ENVELOPE, Filter, Mask, RECORD, TOLD, Unit, envelope};
-use crate::shape::{Field, Kind};
+use crate::shape::{Field, Kind, Scalar};
 
 /// The members of `_record` that a key is made of; category and subcategory are those of the collection.
 const KEY_PARTS: [&str; 2] = ["sourceName", "sourceUid"];
 
-/// A scope, if anything can be seen, and remarks for the log.
+/// A scope, if anything can be seen, and remarks for the log: one of each place in the policy.
 pub(super) struct Built {
     pub(super) scope: Option<Scope>,
-    pub(super) remarks: Vec<(Span, String)>,
+    pub(super) remarks: BTreeMap<Span, String>,
 }
 
 /// Compiles what the world's user may read of the world's collection.
 pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize) -> Result<Built, Fault> {
-    let mut remarks = Vec::new();
+    let mut walk = Walk::new(world, steps_max);
     let mut machine = Machine::new(world, steps_max);
     let rows = machine.ask("allow", vec![Value::User, Value::Text("read"), Value::Row])?;
-    remarks.append(&mut machine.remarks);
+    walk.account(machine);
     if rows == Filter::Const(false) {
-        return Ok(Built { scope: None, remarks });
+        return Ok(Built { scope: None, remarks: walk.remarks });
     }
-    let mut walk = Walk { world, steps_max, fields: BTreeMap::new(), conditional: BTreeMap::new(), remarks };
     walk.level(&collection.shape.fields, &Above::default())?;
     walk.envelope(collection)?;
+    // What nobody has classified can hold values of any field.
+    let plain = walk.conditional.is_empty() && walk.fields.values().all(|access| *access == Access::Visible);
+    walk.told(plain)?;
     let rest = walk.unclassified("_rest")?;
-    let rescued = walk.unclassified("_record.rescued")?;
+    let rescued = if plain { walk.unclassified("_record.rescued")? } else { Access::Hidden };
     let Walk { fields, conditional, remarks, .. } = walk;
     if fields.values().all(|access| *access == Access::Hidden) {
         return Ok(Built { scope: None, remarks });
     }
-    let mut hasher = DefaultHasher::new();
-    format!("{}{rows:?}{fields:?}{conditional:?}{rest:?}{rescued:?}", collection.id).hash(&mut hasher);
-    let scope = Scope { rows, fields, conditional, rest, rescued, fingerprint: hasher.finish() };
+    let scope = Scope { rows, fields, conditional, rest, rescued };
     Ok(Built { scope: Some(scope), remarks })
 }
 
@@ -57,18 +57,48 @@ struct Above {
     names: Vec<String>,
     parents: Vec<String>,
     tags: BTreeSet<String>,
-    mask: Option<Mask>,
+    masks: Vec<Mask>,
+}
+
+/// The masks that rules name for a field, and whether all rules about it could be decided.
+#[derive(Clone)]
+struct Masks {
+    named: Vec<Mask>,
+    decided: bool,
 }
 
 struct Walk<'a> {
     world: World<'a>,
-    steps_max: usize,
+    steps_left: usize,
     fields: BTreeMap<u32, Access>,
-    conditional: BTreeMap<u32, Filter>,
-    remarks: Vec<(Span, String)>,
+    conditional: BTreeMap<u32, Arc<Filter>>,
+    remarks: BTreeMap<Span, String>,
+    /// What `allow_field` and `mask_field` have said, by what they saw of the field.
+    allowed: HashMap<FieldFacts, Arc<Filter>>,
+    masked: HashMap<FieldFacts, Masks>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(world: World<'a>, steps_max: usize) -> Self {
+        Walk {
+            world,
+            steps_left: steps_max,
+            fields: BTreeMap::new(),
+            conditional: BTreeMap::new(),
+            remarks: BTreeMap::new(),
+            allowed: HashMap::new(),
+            masked: HashMap::new(),
+        }
+    }
+
+    /// Takes over what a run has left of the budget, and its remarks.
+    fn account(&mut self, machine: Machine<'_>) {
+        self.steps_left = machine.steps_left();
+        for (span, reason) in machine.remarks {
+            self.remarks.entry(span).or_insert(reason);
+        }
+    }
+
     /// Decides the fields of one level; says whether any is seen.
     fn level(&mut self, fields: &[Field], above: &Above) -> Result<bool, Fault> {
         let mut any = false;
@@ -83,15 +113,15 @@ impl Walk<'_> {
         here.names.push(field.name.clone());
         here.tags.extend(field.tags.iter().cloned());
         let facts = facts(&here, &field.path, true);
-        let (mask, decided) = self.mask(&facts, above.mask.clone())?;
-        here.mask = mask;
+        let masks = self.masks(&facts)?;
+        here.masks.extend(masks.named);
         let access = match children(&field.kind) {
-            _ if !decided => Access::Hidden,
+            _ if !masks.decided => Access::Hidden,
             Some(children) => {
                 here.parents.push(facts.name);
                 if self.level(children, &here)? { Access::Visible } else { Access::Hidden }
             }
-            None => self.access(field.id, &facts, here.mask)?,
+            None => self.access(field.id, &facts, strictest(here.masks, scalar(&field.kind)))?,
         };
         let seen = access != Access::Hidden;
         self.fields.insert(field.id, access);
@@ -105,46 +135,69 @@ impl Walk<'_> {
             let tagged = parts.iter().copied().chain([member.name]);
             let tags = tagged.filter_map(|name| collection.shape.envelope.get(name)).flatten().cloned();
             let above = Above { parents: vec![RECORD.to_owned()], tags: tags.collect(), ..Above::default() };
-            self.leaf(member.id, &format!("{RECORD}.{}", member.name), above, true)?;
-        }
-        for told in &TOLD {
-            let above = Above { parents: vec![RECORD.to_owned()], ..Above::default() };
-            self.leaf(told.id, &format!("{RECORD}.{}", told.name), above, told.classified)?;
+            let access =
+                self.leaf(member.id, &format!("{RECORD}.{}", member.name), member.scalar, above, true)?;
+            self.fields.insert(member.id, access);
         }
         let key = envelope("key").map_or(0, |member| member.id);
         for part in KEY_PARTS.iter().filter_map(|name| envelope(name)) {
             let access = match (self.fields.get(&key), self.fields.get(&part.id)) {
-                (Some(Access::Visible), Some(other)) => other.clone(),
-                (Some(Access::Masked(held)), Some(Access::Masked(other))) => {
-                    Access::Masked(stricter(Some(held.clone()), other.clone()))
+                (Some(held @ (Access::Visible | Access::Masked(_))), Some(Access::Visible)) => held.clone(),
+                (Some(held @ (Access::Visible | Access::Masked(_))), Some(Access::Masked(mask))) => {
+                    // What a mask keeps of a long key may be all of a short part.
+                    let shows = mask.fits(part.scalar) && *mask != Mask::Null;
+                    let own = if let Access::Masked(own) = held { Some(own.clone()) } else { None };
+                    let masks = own.into_iter().chain([if shows { Mask::Hash } else { Mask::Null }]);
+                    strictest(masks, Scalar::String).map_or(Access::Hidden, Access::Masked)
                 }
-                (Some(held @ Access::Masked(_)), Some(Access::Visible)) => held.clone(),
                 _ => Access::Hidden,
             };
             self.fields.insert(key, access);
             if let Some(when) = self.conditional.get(&part.id).cloned() {
-                let held = self.conditional.remove(&key);
-                self.conditional.insert(key, filter::and(held.into_iter().chain([when])));
+                let both = self.conditional.get(&key).into_iter().chain([&when]);
+                let both = filter::and(both.map(|when| Filter::clone(when)));
+                self.conditional.insert(key, Arc::new(both));
             }
         }
         Ok(())
     }
 
-    fn leaf(&mut self, id: u32, name: &str, above: Above, classified: bool) -> Result<(), Fault> {
-        let facts = facts(&Above { names: vec![name.to_owned()], ..above }, name, classified);
-        let (mask, decided) = self.mask(&facts, None)?;
-        let access = if decided { self.access(id, &facts, mask)? } else { Access::Hidden };
-        self.fields.insert(id, access);
+    /// The members that the record tells. `plain`: all others are shown as they are, in every row.
+    fn told(&mut self, plain: bool) -> Result<(), Fault> {
+        for told in &TOLD {
+            let above = Above { parents: vec![RECORD.to_owned()], ..Above::default() };
+            let name = format!("{RECORD}.{}", told.name);
+            let access = match told.classified || plain {
+                true => self.leaf(told.id, &name, told.scalar, above, told.classified)?,
+                false => Access::Hidden,
+            };
+            self.fields.insert(told.id, access);
+        }
         Ok(())
+    }
+
+    /// How a member of `_record` is shown.
+    fn leaf(
+        &mut self,
+        id: u32,
+        name: &str,
+        scalar: Scalar,
+        above: Above,
+        classified: bool,
+    ) -> Result<Access, Fault> {
+        let facts = facts(&Above { names: vec![name.to_owned()], ..above }, name, classified);
+        let Masks { named, decided } = self.masks(&facts)?;
+        let mask = strictest(named, scalar);
+        if decided { self.access(id, &facts, mask) } else { Ok(Access::Hidden) }
     }
 
     /// How a leaf is shown under the mask that holds for it.
     fn access(&mut self, id: u32, facts: &FieldFacts, mask: Option<Mask>) -> Result<Access, Fault> {
         let when = self.allowed(facts)?;
-        if when == Filter::Const(false) {
+        if *when == Filter::Const(false) {
             return Ok(Access::Hidden);
         }
-        if when != Filter::Const(true) {
+        if *when != Filter::Const(true) {
             self.conditional.insert(id, when);
         }
         Ok(mask.map_or(Access::Visible, Access::Masked))
@@ -155,37 +208,68 @@ impl Walk<'_> {
         let parents = name.split_once('.').map(|(parent, _)| parent.to_owned()).into_iter().collect();
         let above = Above { names: vec![name.to_owned()], parents, ..Above::default() };
         let facts = facts(&above, name, false);
-        let (mask, decided) = self.mask(&facts, None)?;
-        let allowed = decided && self.allowed(&facts)? == Filter::Const(true);
-        Ok(match mask {
+        let Masks { named, decided } = self.masks(&facts)?;
+        let allowed = decided && *self.allowed(&facts)? == Filter::Const(true);
+        Ok(match named.first() {
             _ if !allowed => Access::Hidden,
             Some(_) => Access::Masked(Mask::Null),
             None => Access::Visible,
         })
     }
 
-    fn allowed(&mut self, facts: &FieldFacts) -> Result<Filter, Fault> {
-        let mut machine = Machine::new(self.world, self.steps_max);
-        let args = vec![Value::User, Value::Text("read"), Value::Row, Value::Field(facts)];
-        let when = machine.ask("allow_field", args)?;
-        self.remarks.append(&mut machine.remarks);
+    fn allowed(&mut self, facts: &FieldFacts) -> Result<Arc<Filter>, Fault> {
+        let seen = self.seen(facts);
+        if let Some(known) = self.allowed.get(&seen) {
+            return Ok(known.clone());
+        }
+        let mut machine = Machine::new(self.world, self.steps_left);
+        let args = vec![Value::User, Value::Text("read"), Value::Row, Value::Field(&seen)];
+        let when = Arc::new(machine.ask("allow_field", args)?);
+        self.account(machine);
+        self.allowed.insert(seen, when.clone());
         Ok(when)
     }
 
-    /// The strictest mask, and whether all rules about it could be decided.
-    fn mask(&mut self, facts: &FieldFacts, inherited: Option<Mask>) -> Result<(Option<Mask>, bool), Fault> {
-        let mut machine = Machine::new(self.world, self.steps_max);
-        let found = machine.ask_last("mask_field", vec![Value::User, Value::Row, Value::Field(facts)])?;
-        let mut strictest = inherited;
-        let mut decided = machine.clashes == 0;
+    fn masks(&mut self, facts: &FieldFacts) -> Result<Masks, Fault> {
+        let seen = self.seen(facts);
+        if let Some(known) = self.masked.get(&seen) {
+            return Ok(known.clone());
+        }
+        let mut machine = Machine::new(self.world, self.steps_left);
+        let found = machine.ask_last("mask_field", vec![Value::User, Value::Row, Value::Field(&seen)])?;
+        let mut masks = Masks { named: Vec::new(), decided: machine.clashes == 0 };
         for solution in found.iter().filter(|solution| solution.when != Filter::Const(false)) {
             match solution.value.as_ref().and_then(|value| mask_of(value)) {
-                Some(mask) => strictest = Some(stricter(strictest, mask)),
-                None => decided = false,
+                Some(mask) if masks.named.contains(&mask) => {}
+                Some(mask) => masks.named.push(mask),
+                None => masks.decided = false,
             }
         }
-        self.remarks.append(&mut machine.remarks);
-        Ok((strictest, decided))
+        drop(found);
+        self.account(machine);
+        self.masked.insert(seen, masks.clone());
+        Ok(masks)
+    }
+
+    /// What of a field's description the rules read.
+    fn seen(&self, facts: &FieldFacts) -> FieldFacts {
+        let read = |member: &str| self.world.program.members.contains(member);
+        FieldFacts {
+            name: if read("name") { facts.name.clone() } else { String::new() },
+            path: if read("path") { facts.path.clone() } else { String::new() },
+            tags: if read("tags") { facts.tags.clone() } else { Vec::new() },
+            parents: if read("parents") { facts.parents.clone() } else { Vec::new() },
+            classified: facts.classified && read("classified"),
+        }
+    }
+}
+
+/// The type of a leaf's values; of what is no scalar `Json`.
+fn scalar(kind: &Kind) -> Scalar {
+    match kind {
+        Kind::Scalar(scalar) => *scalar,
+        Kind::List(items) => scalar(items),
+        Kind::Object(_) | Kind::Packed(_) => Scalar::Json,
     }
 }
 
@@ -248,9 +332,9 @@ pub(super) fn mask_of(value: &Value<'_>) -> Option<Mask> {
     }
 }
 
-/// The stricter of two masks: null, hash, then what keeps fewer characters, then the coarser time, then the coarser
-/// number. Total, so that the order of rules does not matter.
-fn stricter(held: Option<Mask>, other: Mask) -> Mask {
+/// The strictest mask of a value of that type: what leaves null of it, hash, then what keeps fewer characters, then the
+/// coarser time, then the coarser number. Total, so that the order of rules does not matter.
+fn strictest(masks: impl IntoIterator<Item = Mask>, scalar: Scalar) -> Option<Mask> {
     let rank = |mask: &Mask| match mask {
         Mask::Null => (0, 0.0),
         Mask::Hash => (1, 0.0),
@@ -262,8 +346,9 @@ fn stricter(held: Option<Mask>, other: Mask) -> Mask {
         Mask::Truncate(Unit::Hour) => (3, 3.0),
         Mask::Round(step) => (4, -step),
     };
-    match held {
-        Some(held) if rank(&held).partial_cmp(&rank(&other)) != Some(std::cmp::Ordering::Greater) => held,
-        _ => other,
-    }
+    let order = |a: &Mask, b: &Mask| {
+        let ((a_kind, a_keeps), (b_kind, b_keeps)) = (rank(a), rank(b));
+        a.fits(scalar).cmp(&b.fits(scalar)).then(a_kind.cmp(&b_kind)).then(a_keeps.total_cmp(&b_keeps))
+    };
+    masks.into_iter().min_by(order)
 }

@@ -75,15 +75,17 @@ impl<'a> Machine<'a> {
                 let pairs: Vec<_> = a.iter().zip(b.iter()).collect();
                 Ok(a.len() == b.len() && self.unify_all(&pairs, span)?)
             }
-            (Value::Dict(a), Value::Dict(b)) => {
-                let same = a.len() == b.len() && a.iter().zip(b.iter()).all(|((a, _), (b, _))| a == b);
-                let pairs: Vec<_> = a.iter().zip(b.iter()).map(|((_, a), (_, b))| (a, b)).collect();
-                Ok(same && self.unify_all(&pairs, span)?)
-            }
-            (a, b) => {
-                let verdict = equal(&a, &b);
-                Ok(self.rule_on(verdict, span))
-            }
+            (a, b) => match (a.members(), b.members()) {
+                (Some(a), Some(b)) => {
+                    self.charge(a.len())?;
+                    let pairs: Vec<_> = a.values().zip(b.values()).collect();
+                    Ok(a.keys().eq(b.keys()) && self.unify_all(&pairs, span)?)
+                }
+                _ => {
+                    let verdict = equal(&a, &b);
+                    Ok(self.rule_on(verdict, span))
+                }
+            },
         }
     }
 
@@ -266,7 +268,8 @@ impl<'a> Machine<'a> {
             }
             Value::Missing | Value::Nil => Some(Value::Missing),
             Value::Source(source) => match (name, source) {
-                ("category" | "subcategory" | "source_name", None) => Some(Value::Missing),
+                // The system as a whole has none: neither this one nor, under `not`, another.
+                (_, None) => None,
                 ("category", Some(source)) => Some(Value::Text(&source.category)),
                 ("subcategory", Some(source)) => Some(Value::Text(&source.subcategory)),
                 ("source_name", Some(source)) => Some(Value::Text(&source.source_name)),
@@ -340,6 +343,13 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
             Value::Object(column, _) => Verdict::When(filter::not(there(column))),
             other => Verdict::Known(matches!(other, Value::Nil | Value::Missing)),
         },
+        (Value::User, Value::User) | (Value::Row, Value::Row) => Verdict::Known(true),
+        (Value::Field(a), Value::Field(b)) => Verdict::Known(a == b),
+        (Value::Source(a), Value::Source(b)) => Verdict::Known(a == b),
+        (Value::User | Value::Row | Value::Field(_) | Value::Source(_), _)
+        | (_, Value::User | Value::Row | Value::Field(_) | Value::Source(_)) => {
+            Verdict::Clash(format!("{} is never equal to {}; compare its members", a.kind(), b.kind()))
+        }
         (Value::Missing, _) | (_, Value::Missing) => Verdict::Known(false),
         (Value::Column(a), Value::Column(b)) => value::column_column(a, Comparison::Eq, b),
         (Value::Column(column), value) | (value, Value::Column(column)) => {
@@ -350,10 +360,6 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         }
         (Value::Bool(a), Value::Bool(b)) => Verdict::Known(a == b),
         (Value::Text(a), Value::Text(b)) => Verdict::Known(a == b),
-        (Value::User, Value::User) | (Value::Row, Value::Row) => Verdict::Known(true),
-        (Value::Claims(a), Value::Claims(b)) => Verdict::Known(a == b),
-        (Value::Field(a), Value::Field(b)) => Verdict::Known(a == b),
-        (Value::Source(a), Value::Source(b)) => Verdict::Known(a == b),
         (a, b) => match (a.as_number(), b.as_number()) {
             (Some(a), Some(b)) => Verdict::Known(a.compare(b) == Ordering::Equal),
             _ => Verdict::Known(false),

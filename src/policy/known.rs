@@ -14,6 +14,8 @@ pub(super) enum Known {
     Constant(Constant),
     /// Something of the actor, or calculated.
     Ground,
+    /// Such a text.
+    Text,
     User,
     Source,
     Field,

@@ -113,6 +113,11 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// What is left of the budget.
+    pub(super) fn steps_left(&self) -> usize {
+        self.steps_left.get()
+    }
+
     /// The condition under which the rule `name` holds for closed arguments.
     pub(super) fn ask(&mut self, name: &str, args: Vec<Value<'a>>) -> Result<Filter, Fault> {
         let alternatives = self.alternatives(name, args.into(), 0, &Goals::default())?;

@@ -25,10 +25,9 @@ pub enum Access {
 pub struct Scope {
     pub(super) rows: Filter,
     pub(super) fields: BTreeMap<u32, Access>,
-    pub(super) conditional: BTreeMap<u32, Filter>,
+    pub(super) conditional: BTreeMap<u32, Arc<Filter>>,
     pub(super) rest: Access,
     pub(super) rescued: Access,
-    pub(super) fingerprint: u64,
 }
 
 impl Scope {
@@ -44,7 +43,7 @@ impl Scope {
 
     /// For fields whose access depends on the row: shown only where this holds, else null.
     pub fn condition(&self, field_id: u32) -> Option<&Filter> {
-        self.conditional.get(&field_id)
+        self.conditional.get(&field_id).map(Arc::as_ref)
     }
 
     /// How `_rest` is shown: unpublished values, so nobody has classified them. Its field name in policies is `_rest`.
@@ -52,15 +51,10 @@ impl Scope {
         &self.rest
     }
 
-    /// How `_record.rescued` is shown: exact texts of values that did not fit, of any field. Its field name in
-    /// policies is `_record.rescued`.
+    /// How `_record.rescued` is shown: exact texts of values that did not fit, of any field, so it is hidden from whom
+    /// a field is hidden or masked. Its field name in policies is `_record.rescued`.
     pub fn rescued(&self) -> &Access {
         &self.rescued
-    }
-
-    /// Equal for scopes that show the same rows, fields and masks of one collection.
-    pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
     }
 
     /// Scopes a query: refuses it when it compares, sorts, groups or aggregates a field that is not plainly visible,
@@ -98,7 +92,7 @@ impl Rules for Scope {
     }
 
     fn condition(&self, field_id: u32) -> Option<&Filter> {
-        self.conditional.get(&field_id)
+        Scope::condition(self, field_id)
     }
 }
 

@@ -4,7 +4,7 @@
 //! Missing and null are equal to nothing but the literal `nil`, so that a claim that is not there can never meet a
 //! field that is null.
 
-use std::{cmp::Ordering, rc::Rc, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
 use crate::record::{Json, Source};
@@ -14,7 +14,7 @@ use crate::shape::{Field, Kind, Scalar};
 pub(super) type Claims = serde_json::Map<String, serde_json::Value>;
 
 /// A field of the shape, as `allow_field` and `mask_field` see it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FieldFacts {
     pub(super) name: String,
     pub(super) path: String,
@@ -96,6 +96,17 @@ impl<'a> Value<'a> {
             Value::Row => "the row",
             Value::Envelope | Value::Object(..) => "an object of the row",
             Value::Column(_) => "a field of the row",
+        }
+    }
+
+    /// The members of an object of the policy or of the claims, by name.
+    pub(super) fn members(&self) -> Option<BTreeMap<&'a str, Value<'a>>> {
+        match self {
+            Value::Dict(members) => Some(members.iter().cloned().collect()),
+            Value::Claims(members) => {
+                Some(members.iter().map(|(name, value)| (name.as_str(), Value::of_json(value))).collect())
+            }
+            _ => None,
         }
     }
 

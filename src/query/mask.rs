@@ -56,17 +56,27 @@ impl<'a> Plain<'a> {
 }
 
 impl Mask {
+    /// Whether the type can hold what the mask leaves; else that is null.
+    pub fn fits(&self, scalar: Scalar) -> bool {
+        match self {
+            Mask::Null => true,
+            Mask::Hash => matches!(scalar, Scalar::String | Scalar::Json),
+            Mask::KeepFirst(_) | Mask::KeepLast(_) => scalar == Scalar::String,
+            Mask::Round(_) => matches!(scalar, Scalar::Int | Scalar::BigInt | Scalar::Float),
+            Mask::Truncate(_) => matches!(scalar, Scalar::DateTime | Scalar::Date),
+        }
+    }
+
     /// Appends what stands in the value's place; null when its type cannot hold that.
     pub fn apply(&self, value: Plain<'_>, scalar: Scalar, signer: &Signer, out: &mut Vec<u8>) {
         let masked = match (self, value) {
-            (Mask::Hash, Plain::Text(text)) if matches!(scalar, Scalar::String | Scalar::Json) => {
-                return write::text(&hash(text, signer), out);
-            }
-            (Mask::KeepFirst(count), Plain::Text(text)) if scalar == Scalar::String => {
+            _ if !self.fits(scalar) => Plain::Null,
+            (Mask::Hash, Plain::Text(text)) => return write::text(&hash(text, signer), out),
+            (Mask::KeepFirst(count), Plain::Text(text)) => {
                 let kept: String = text.chars().take(kept(text, *count)).chain(['…']).collect();
                 return write::text(&kept, out);
             }
-            (Mask::KeepLast(count), Plain::Text(text)) if scalar == Scalar::String => {
+            (Mask::KeepLast(count), Plain::Text(text)) => {
                 let skip = text.chars().count() - kept(text, *count);
                 let kept: String = std::iter::once('…').chain(text.chars().skip(skip)).collect();
                 return write::text(&kept, out);

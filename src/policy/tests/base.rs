@@ -141,7 +141,7 @@ fn the_envelope_has_rules_like_any_field() {
     // The key is shown at most as what it is made of, by whatever rule.
     let all = "allow_field(_, _, _, _);\n";
     for (rule, key) in [
-        ("mask_field(_, _, f: Field, {keep_last: 2}) if f.name = \"_record.sourceUid\";", Mask::KeepLast(2)),
+        ("mask_field(_, _, f: Field, {keep_last: 2}) if f.name = \"_record.sourceUid\";", Mask::Hash),
         ("mask_field(_, _, f: Field, \"null\") if f.path = \"_record.sourceName\";", Mask::Null),
         (
             "mask_field(_, _, f: Field, {keep_last: 9}) if f.name = \"_record.key\";\n\

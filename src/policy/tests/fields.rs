@@ -115,7 +115,6 @@ fn actors_share_a_scope_when_the_policy_cannot_tell_them_apart() {
     let a = of("a", json!({"region": "eu", "exp": 1})).unwrap();
     let b = of("b", json!({"region": "eu", "exp": 2})).unwrap();
     assert!(Arc::ptr_eq(&a, &b));
-    assert_eq!(a.fingerprint(), b.fingerprint());
     assert!(of("c", json!({"region": "us"})).is_none());
     assert!(of("d", json!({})).is_none());
 }

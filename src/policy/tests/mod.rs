@@ -4,6 +4,7 @@
 
 mod attacks;
 mod base;
+mod closed;
 mod fields;
 mod refusals;
 mod rows;

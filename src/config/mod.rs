@@ -335,8 +335,9 @@ section! {
         bytes_max: usize = 256 * 1024,
         /// How deep brackets may nest in a policy.
         nesting_max: usize = 64,
-        /// The most steps that compiling one row filter may take.
-        steps_max: usize = 200_000,
+        /// The most steps that compiling what one actor may read of one collection, all its fields included, may take,
+        /// or deciding one action; with more, nothing is shown or allowed.
+        steps_max: usize = 5_000_000,
         /// The most compiled scopes kept.
         scopes_max: usize = 1_024,
     }

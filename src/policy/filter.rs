@@ -4,6 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::query::{Comparison, FieldRef, Filter, Literal, Operand};
 
+/// How many conditions and constants stand in it.
+pub(super) fn size(filter: &Filter) -> usize {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().map(size).sum::<usize>() + 1,
+        Filter::Not(inner) => size(inner) + 1,
+        Filter::In(_, literals) => literals.len() + 1,
+        _ => 1,
+    }
+}
+
 /// All of them.
 pub(super) fn and(parts: impl IntoIterator<Item = Filter>) -> Filter {
     let mut out = Vec::new();

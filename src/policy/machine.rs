@@ -234,7 +234,7 @@ impl<'a> Machine<'a> {
                 self.charge(1)?;
                 let Some(node) = &current.0 else {
                     let found = self.conditions.get(start.conditions..).unwrap_or_default().to_vec();
-                    self.charge(found.len())?;
+                    self.charge(found.iter().map(filter::size).sum())?;
                     let when = filter::and(found);
                     let always = when == Filter::Const(true);
                     solutions.push(Solution { when, value: wanted.map(|value| self.walk(value)) });

@@ -1,14 +1,18 @@
 //! Text and claims that mean harm: nothing may crash, stall or open a door. Test threads have small stacks, as the
 //! server's have.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
 use crate::config;
 use crate::policy::Engine;
-use crate::policy::tests::{actor, engine, refused, scope, short};
-use crate::query::Filter;
+use crate::policy::tests::{actor, engine, field, refused, scope, short};
+use crate::query::{Collection, Filter};
+use crate::shape::{Kind, Published, Scalar};
 
 const FIELDS: &str = "allow_field(_, _, _, _);\n";
 
@@ -113,4 +117,38 @@ fn more_work_than_the_budget_shows_nothing() {
     let engine = Engine::from_texts(&config, &[("p.polar", &text)]).unwrap();
     let numbers: Vec<usize> = (1..200).collect();
     assert!(scope(&engine, &actor("u", &[], json!({"l": numbers}))).is_none());
+}
+
+#[test]
+fn one_budget_is_for_all_fields_of_a_collection() {
+    let fields: Vec<_> =
+        (1..3_000).map(|id| field(id, &format!("f{id}"), Kind::Scalar(Scalar::String), &[])).collect();
+    let wide = Collection {
+        shape: Arc::new(Published { version: 1, fields, ..Published::default() }),
+        ..crate::policy::tests::orders()
+    };
+    let config = config::Policy { steps_max: 2_000, ..Default::default() };
+    let seen = |condition: &str, collection: &Collection| {
+        let text = format!("allow(_, \"read\", _: Row);\nallow_field(_, _, _, f: Field) if {condition};");
+        let engine = Engine::from_texts(&config, &[("p.polar", &text)]).unwrap();
+        engine.scope(&actor("u", &[], json!({})), collection).unwrap().is_some()
+    };
+    // Fields that no rule tells apart are decided once.
+    assert!(seen("f.classified and not \"pii\" in f.tags", &wide));
+    assert!(seen("not f.name = \"f1\"", &crate::policy::tests::orders()));
+    assert!(!seen("not f.name = \"f1\"", &wide), "each costs little, and all together too much");
+}
+
+/// Each solution holds the conditions that stand before it: they are paid for by their size.
+#[test]
+fn large_conditions_are_paid_for_wherever_they_are_copied() {
+    let numbers: Vec<String> = (0..1_000).map(|n| format!("g{n}")).collect();
+    let who = actor("u", &[], json!({"l": numbers}));
+    let seen = |condition: &str| {
+        let config = config::Policy { steps_max: 200_000, ..Default::default() };
+        let text = format!("{FIELDS}allow(u, \"read\", row: OrderClothing) if {condition};");
+        scope(&Engine::from_texts(&config, &[("p.polar", &text)]).unwrap(), &who).is_some()
+    };
+    assert!(seen("g in u.l and g = row.owner"));
+    assert!(!seen("row.region in u.l and g in u.l and g = row.owner"));
 }

@@ -338,8 +338,8 @@ section! {
         /// The most steps that compiling what one actor may read of one collection, all its fields included, may take,
         /// or deciding one action; with more, nothing is shown or allowed.
         steps_max: usize = 5_000_000,
-        /// The most compiled scopes kept.
-        scopes_max: usize = 1_024,
+        /// The most memory that the compiled scopes which are kept may take, in bytes, roughly.
+        scopes_bytes_max: usize = 64 * 1024 * 1024,
     }
 }
 

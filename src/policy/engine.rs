@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 
 use crate::config;
 use crate::error::{Code, Error, Result};
@@ -27,6 +27,9 @@ use crate::record::{Actor, Source};
 const BASE: &str = include_str!("../../policies/base.polar");
 /// The most complaints shown at once.
 const SHOWN_MAX: usize = 8;
+
+/// How many scopes the cache makes room for at first.
+const SCOPES_GUESS: usize = 1_024;
 
 /// What is done, beside reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +64,7 @@ pub struct Engine {
     loaded: ArcSwap<Loaded>,
     /// The collections as of the last [`Engine::check`].
     known: ArcSwap<Vec<Arc<Collection>>>,
-    scopes: Cache<ScopeKey, Option<Arc<Scope>>>,
+    scopes: Cache<ScopeKey, Option<Arc<Scope>>, Bytes>,
 }
 
 /// What [`Engine::check`] has found, each with file, line, column and caret.
@@ -89,6 +92,18 @@ struct ScopeKey {
     generation: i64,
     shape: u32,
     claims: String,
+}
+
+/// Weighs scopes by the memory that they take, roughly.
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<ScopeKey, Option<Arc<Scope>>> for Bytes {
+    fn weight(&self, key: &ScopeKey, scope: &Option<Arc<Scope>>) -> u64 {
+        let bytes =
+            size_of::<ScopeKey>() + key.claims.len() + scope.as_ref().map_or(0, |scope| scope.bytes());
+        bytes as u64
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -131,7 +146,7 @@ impl Engine {
             config: config.clone(),
             directory,
             loaded: ArcSwap::from_pointee(Loaded { version: 1, base, program }),
-            scopes: Cache::new(config.scopes_max.max(1)),
+            scopes: Cache::with_weighter(SCOPES_GUESS, config.scopes_bytes_max as u64, Bytes),
         })
     }
 

@@ -4,7 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::error::{Error, Result};
+use crate::policy::filter;
 use crate::query::{Change, ColumnsUsed, Filter, Mask, Rules};
+
+/// What one condition or constant takes, with its field's path.
+const CONDITION_BYTES: usize = 160;
 
 /// How one field is shown to one actor.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +59,13 @@ impl Scope {
     /// a field is hidden or masked. Its field name in policies is `_record.rescued`.
     pub fn rescued(&self) -> &Access {
         &self.rescued
+    }
+
+    /// The memory that it takes, roughly. Conditions count for every field that has them.
+    pub(super) fn bytes(&self) -> usize {
+        let fields = self.fields.len() * (size_of::<u32>() + size_of::<Access>());
+        let filters = self.conditional.values().map(Arc::as_ref).chain([&self.rows]);
+        fields + filters.map(|filter| filter::size(filter) * CONDITION_BYTES).sum::<usize>()
     }
 
     /// Scopes a query: refuses it when it compares, sorts, groups or aggregates a field that is not plainly visible,

@@ -12,7 +12,7 @@ const VERSION: u8 = 2;
 const PAGE: u8 = 1;
 const CHANGE: u8 = 2;
 const MAC_BYTES: usize = 16;
-/// A cursor is never longer than what we make of the longest sortable texts.
+/// The longest cursor: it has to fit into a request with the rest of a query.
 const TEXT_BYTES_MAX: usize = 512 * 1024;
 
 /// Where a page ends: the last row's place in the order.
@@ -28,7 +28,10 @@ pub struct PageCursor {
 
 impl PageCursor {
     /// The text that clients get.
-    pub fn encode(&self, collection: &Collection, signer: &Signer) -> String {
+    ///
+    /// # Errors
+    /// `TOO_COMPLEX` when the values of the order are too long for one that could be sent back.
+    pub fn encode(&self, collection: &Collection, signer: &Signer) -> Result<String> {
         let mut bytes = head(PAGE, collection);
         bytes.extend_from_slice(&self.order.to_le_bytes());
         bytes.extend_from_slice(&self.row_id.to_le_bytes());
@@ -51,7 +54,15 @@ impl PageCursor {
                 }
             }
         }
-        seal(bytes, signer)
+        // Three bytes become four characters.
+        if (bytes.len() + MAC_BYTES).div_ceil(3) * 4 > TEXT_BYTES_MAX {
+            let text = format!(
+                "a text that the rows are ordered by is too long for a cursor of {TEXT_BYTES_MAX} bytes; order by \
+                 another field, or ask for no cursor"
+            );
+            return Err(Error::new(Code::TooComplex, text));
+        }
+        Ok(seal(bytes, signer))
     }
 
     /// Reads a client's cursor.
@@ -222,7 +233,7 @@ mod tests {
             Some(Literal::Text("é".into())),
         ];
         let cursor = PageCursor { order: 9, values, row_id: 3 };
-        let text = cursor.encode(&here, &signer);
+        let text = cursor.encode(&here, &signer).unwrap();
         assert_eq!(PageCursor::decode(&text, &here, 9, &signer).unwrap(), cursor);
         let code = |result: Result<PageCursor>| result.unwrap_err().code();
         assert_eq!(code(PageCursor::decode(&text, &here, 8, &signer)), Code::BadRequest);
@@ -236,6 +247,23 @@ mod tests {
         let position = change.encode(&here, &signer);
         assert_eq!(ChangeCursor::decode(&position, &here, &signer).unwrap(), change);
         assert!(ChangeCursor::decode(&text, &here, &signer).is_err());
+    }
+
+    #[test]
+    fn a_cursor_that_is_made_is_taken() {
+        let signer = Signer::new(b"key");
+        let here = collection(7, 1);
+        let of = |length: usize| PageCursor {
+            order: 9,
+            values: vec![Some(Literal::Text("x".repeat(length)))],
+            row_id: 3,
+        };
+        let fixed = 2 + 4 * 8 + 5 + MAC_BYTES;
+        let longest = TEXT_BYTES_MAX / 4 * 3 - fixed;
+        let text = of(longest).encode(&here, &signer).unwrap();
+        assert_eq!(text.len(), TEXT_BYTES_MAX);
+        assert_eq!(PageCursor::decode(&text, &here, 9, &signer).unwrap(), of(longest));
+        assert_eq!(of(longest + 1).encode(&here, &signer).unwrap_err().code(), Code::TooComplex);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 
+use crate::config;
 use crate::policy::tests::{actor, engine, orders, scope, short};
-use crate::policy::{Access, Opened, Scope, Sealed};
+use crate::policy::{Access, Engine, Opened, Scope, Sealed};
 use crate::query::{Change, ChangeOp, ColumnsUsed, Comparison, Filter, Mask, Unit};
 use crate::record::{Json, Limits, parse};
 
@@ -117,6 +118,20 @@ fn actors_share_a_scope_when_the_policy_cannot_tell_them_apart() {
     assert!(Arc::ptr_eq(&a, &b));
     assert!(of("c", json!({"region": "us"})).is_none());
     assert!(of("d", json!({})).is_none());
+}
+
+#[test]
+fn scopes_are_kept_by_their_size() {
+    let text = format!("{ALL}allow_field(user, _, row: OrderClothing, _) if row.owner in user.list;");
+    let kept = |bytes: usize, items: usize| {
+        let config = config::Policy { scopes_bytes_max: bytes, ..Default::default() };
+        let engine = Engine::from_texts(&config, &[("p.polar", &text)]).unwrap();
+        let who = actor("a", &[], json!({"list": (0..items).map(|n| n.to_string()).collect::<Vec<_>>()}));
+        Arc::ptr_eq(&scope(&engine, &who).unwrap(), &scope(&engine, &who).unwrap())
+    };
+    assert!(kept(64 * 1024 * 1024, 1_000));
+    assert!(kept(1024 * 1024, 2));
+    assert!(!kept(1024 * 1024, 1_000), "a condition of a thousand constants for each field");
 }
 
 struct Asked(BTreeSet<u32>, BTreeSet<u32>);

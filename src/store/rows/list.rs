@@ -118,8 +118,7 @@ impl Store {
         let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
         let inline = list.limit <= INLINE_ROWS_MAX && !total && indexed;
         self.read_planned(query.get().collection(), &select, &sql.params, inline, &mut each).await?;
-        page.write(out);
-        Ok(())
+        page.write(out)
     }
 }
 
@@ -244,7 +243,7 @@ impl Page<'_> {
                             }
                             Edge::Cursor => {
                                 let made = cursor_of(self.list, &self.order, row_id, &cells)?;
-                                let text = made.encode(self.query.get().collection(), self.signer);
+                                let text = made.encode(self.query.get().collection(), self.signer)?;
                                 write::text(&text, &mut rows.bytes);
                                 self.budget.take(text.len())?;
                                 cursor = Some(made);
@@ -268,7 +267,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn write(self, out: &mut Vec<u8>) {
+    fn write(self, out: &mut Vec<u8>) -> Result<()> {
         let backward = self.list.backward;
         for (index, (field, sink)) in self.list.fields.iter().zip(&self.sinks).enumerate() {
             member(&field.key, index == 0, out);
@@ -276,7 +275,7 @@ impl Page<'_> {
                 (_, Sink::Nodes(_, rows) | Sink::Edges(_, rows)) => rows.write(backward, out),
                 (ConnectionField::Typename(name), _) => write::text(name, out),
                 (ConnectionField::TotalCount, _) => write::int(self.total, out),
-                (ConnectionField::PageInfo(fields), _) => self.page_info(fields, out),
+                (ConnectionField::PageInfo(fields), _) => self.page_info(fields, out)?,
                 _ => out.extend_from_slice(b"null"),
             }
         }
@@ -284,16 +283,20 @@ impl Page<'_> {
             out.push(b'{');
         }
         out.push(b'}');
+        Ok(())
     }
 
-    fn page_info(&self, fields: &[(String, PageInfo)], out: &mut Vec<u8>) {
+    fn page_info(&self, fields: &[(String, PageInfo)], out: &mut Vec<u8>) -> Result<()> {
         let collection: &Collection = self.query.get().collection();
         let from = self.list.from.is_some();
         let (start, end) =
             if self.list.backward { (&self.last, &self.first) } else { (&self.first, &self.last) };
-        let cursor = |cursor: &Option<PageCursor>, out: &mut Vec<u8>| match cursor {
-            Some(cursor) => write::text(&cursor.encode(collection, self.signer), out),
-            None => out.extend_from_slice(b"null"),
+        let cursor = |cursor: &Option<PageCursor>, out: &mut Vec<u8>| -> Result<()> {
+            match cursor {
+                Some(cursor) => write::text(&cursor.encode(collection, self.signer)?, out),
+                None => out.extend_from_slice(b"null"),
+            }
+            Ok(())
         };
         for (index, (key, field)) in fields.iter().enumerate() {
             member(key, index == 0, out);
@@ -303,8 +306,8 @@ impl Page<'_> {
                 PageInfo::HasPreviousPage => {
                     write::bool(if self.list.backward { self.more } else { from }, out)
                 }
-                PageInfo::StartCursor => cursor(start, out),
-                PageInfo::EndCursor => cursor(end, out),
+                PageInfo::StartCursor => cursor(start, out)?,
+                PageInfo::EndCursor => cursor(end, out)?,
                 PageInfo::Cursor => {
                     let rows = self.query.scope().rows().fingerprint();
                     let cursor = ChangeCursor { position: self.position, rows };
@@ -316,6 +319,7 @@ impl Page<'_> {
             out.push(b'{');
         }
         out.push(b'}');
+        Ok(())
     }
 }
 

@@ -155,6 +155,8 @@ section! {
         poll_ms: u64 = 1_000,
         /// The longest pause between tries while the stream's service is away, in milliseconds.
         backoff_max_ms: u64 = 2_000,
+        /// How long a call of the stream's service may take, in milliseconds, and connecting to it half as long.
+        call_timeout_ms: u64 = 5_000,
     }
 }
 
@@ -197,6 +199,12 @@ section! {
     Provisioning {
         /// How often a plugin is tried before its record is parked; at most 20.
         attempts_max: u32 = 3,
+        /// The pause before a plugin's second try, in milliseconds; it doubles with each further one.
+        retry_pause_ms: u64 = 200,
+        /// The longest pause between two tries of a plugin, in milliseconds.
+        retry_pause_max_ms: u64 = 60_000,
+        /// A batch of records that plugins decide about ends with the document that passes this many bytes.
+        batch_bytes_max: usize = 8 * 1024 * 1024,
         /// How many plugins may stand between a record and its source.
         hops_max: i32 = 16,
         /// Plugins beside the built-in `materialize`.

@@ -6,14 +6,11 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::decide::{Decided, Item, Known, Thought, Trouble};
+use crate::config;
 use crate::record::Draft;
 use crate::store::ledger::Letter;
 use crate::store::rows::RowEffect;
 
-/// The shortest pause before a second try, in microseconds; it doubles with each.
-const PAUSE_FIRST_US: i64 = 200_000;
-/// The longest pause between two tries, in microseconds.
-const PAUSE_MAX_US: i64 = 60_000_000;
 /// What a letter's history remembers: the most tries that may be configured, and that it was redriven before them.
 const HISTORY_MAX: usize = 21;
 /// Characters of a reason that are kept.
@@ -106,7 +103,7 @@ impl Plan {
 }
 
 /// Plans a batch: each record in order, each plugin by itself.
-pub(super) fn plan(thoughts: &[Thought], before: &Before, now: i64, attempts_max: u32) -> Plan {
+pub(super) fn plan(thoughts: &[Thought], before: &Before, now: i64, bounds: &config::Provisioning) -> Plan {
     let mut plan = Plan::default();
     let mut parked: HashSet<(i64, String)> = HashSet::new();
     for thought in thoughts {
@@ -131,7 +128,7 @@ pub(super) fn plan(thoughts: &[Thought], before: &Before, now: i64, attempts_max
                     fate = fate.max(Fate::Done);
                 }
                 Err(trouble) => {
-                    let letter = failed(follower(item, known, now), trouble, now, attempts_max);
+                    let letter = failed(follower(item, known, now), trouble, now, bounds);
                     fate = fate.max(if letter.state == "retry" { Fate::Retry } else { Fate::Parked });
                     plan.letters.push(letter);
                     parked.insert(lane);
@@ -164,7 +161,12 @@ fn follower(item: &Item, known: &Known, now: i64) -> Letter {
 }
 
 /// The letter after one more failed try: transient ones are tried again by themselves, up to the bound.
-pub(super) fn failed(mut letter: Letter, trouble: &Trouble, now: i64, attempts_max: u32) -> Letter {
+pub(super) fn failed(
+    mut letter: Letter,
+    trouble: &Trouble,
+    now: i64,
+    bounds: &config::Provisioning,
+) -> Letter {
     let mut history: Vec<serde_json::Value> = serde_json::from_str(&letter.history).unwrap_or_default();
     // Tries since a person last put it back: a redrive gives it the full number again.
     let fresh = history.iter().rev().take_while(|event| event.get("redriven").is_none()).count();
@@ -177,10 +179,11 @@ pub(super) fn failed(mut letter: Letter, trouble: &Trouble, now: i64, attempts_m
     }));
     let forget = history.len().saturating_sub(HISTORY_MAX);
     history.drain(..forget);
-    let again = trouble.transient && fresh + 1 < usize::try_from(attempts_max).unwrap_or(usize::MAX);
+    let again = trouble.transient && fresh + 1 < usize::try_from(bounds.attempts_max).unwrap_or(usize::MAX);
     letter.state = if again { "retry".into() } else { "parked".into() };
     let shift = u32::try_from(fresh.min(16)).unwrap_or(16);
-    letter.due = now.saturating_add(PAUSE_FIRST_US.saturating_mul(1 << shift).min(PAUSE_MAX_US));
+    let pause_ms = bounds.retry_pause_ms.saturating_mul(1 << shift).min(bounds.retry_pause_max_ms);
+    letter.due = now.saturating_add(i64::try_from(pause_ms.saturating_mul(1_000)).unwrap_or(i64::MAX));
     letter.history = serde_json::Value::from(history).to_string();
     letter
 }

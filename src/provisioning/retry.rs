@@ -99,8 +99,7 @@ impl Inner {
                 }
             },
         };
-        let attempts_max = self.parts.config.provisioning.attempts_max;
-        let again = failed(letter.clone(), &cause, now, attempts_max);
+        let again = failed(letter.clone(), &cause, now, &self.parts.config.provisioning);
         self.give_up(fence, &letter, again).await
     }
 

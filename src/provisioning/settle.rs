@@ -120,7 +120,7 @@ impl Inner {
         let now = self.parts.clock.now_us();
         let mut tx = store.db.begin().await?;
         let before = before(&mut tx, p, settled, last).await?;
-        let plan = plan(part, &before, now, self.parts.config.provisioning.attempts_max);
+        let plan = plan(part, &before, now, &self.parts.config.provisioning);
         let written = self.write(&mut tx, &plan, before.tails, now).await?;
         crate::store::ledger::park(&mut tx, &plan.letters).await?;
         if !crate::store::ledger::advance(&mut tx, p, fence, settled, last).await? {

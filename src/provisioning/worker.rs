@@ -25,8 +25,6 @@ use crate::stream::{Delivery, Stream};
 const BATCHES_MAX: usize = 8;
 /// Partitions worked on at once where the database can.
 const AT_ONCE: usize = 4;
-/// The most bytes of documents in one batch, unless a single one is larger.
-const BATCH_BYTES_MAX: i64 = 8 * 1024 * 1024;
 
 /// What a worker remembers between its steps.
 pub(super) struct State {
@@ -250,7 +248,8 @@ impl Inner {
     async fn load(&self, p: u32, settled: i64, upto: i64) -> Result<Vec<Claimed>> {
         let max = self.parts.config.stream.batch_max.max(1);
         let mut rows = self.parts.store.claimed(p, settled, upto, max).await?;
-        let fits = fitting(rows.iter().map(|row| row.bytes), BATCH_BYTES_MAX);
+        let bytes_max = self.parts.config.provisioning.batch_bytes_max;
+        let fits = fitting(rows.iter().map(|row| row.bytes), i64::try_from(bytes_max).unwrap_or(i64::MAX));
         rows.truncate(fits);
         Ok(rows)
     }

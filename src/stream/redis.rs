@@ -45,10 +45,6 @@ end
 return 'DONE'
 ";
 
-/// How long an ordinary call may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first pause after a failure.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
@@ -63,6 +59,7 @@ pub struct Redis {
     /// Of appends and of everything else: a full Redis still answers reads.
     pauses: [std::sync::Mutex<Pause>; 2],
     pause_max: Duration,
+    call_timeout: Duration,
 }
 
 /// What a call does; failures of one way say nothing about the other.
@@ -102,6 +99,7 @@ impl Redis {
             reads: Mutex::new(None),
             pauses: Default::default(),
             pause_max: Duration::from_millis(config.backoff_max_ms.max(1)),
+            call_timeout: Duration::from_millis(config.call_timeout_ms),
         })
     }
 
@@ -141,7 +139,7 @@ impl Redis {
 
     async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_connection_timeout(Some(self.call_timeout / 2))
             .set_response_timeout(response_timeout);
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
@@ -153,7 +151,7 @@ impl Redis {
         if let Some(connection) = slot.as_ref() {
             return Ok(connection.clone());
         }
-        let mut connection = match self.connect(Some(CALL_TIMEOUT)).await {
+        let mut connection = match self.connect(Some(self.call_timeout)).await {
             Ok(connection) => connection,
             Err(error) => return Err(self.failed(way, error)),
         };
@@ -279,7 +277,7 @@ impl Redis {
         command.arg(vec![">"; partitions.len()]);
         // A caller that stops waiting drops this future: the connection, taken out of its slot, goes with it,
         // because its next answer would belong to the abandoned read.
-        let limit = wait + CALL_TIMEOUT;
+        let limit = wait + self.call_timeout;
         let answer = tokio::time::timeout(limit, command.query_async::<Value>(&mut connection)).await;
         match answer {
             Ok(Ok(value)) => {

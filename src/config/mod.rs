@@ -269,9 +269,9 @@ section! {
         group_by_max: usize = 16,
         /// The most groups of an aggregate.
         groups_max: usize = 10_000,
-        /// The most validated schema slices kept.
+        /// The most validated schema slices of common size kept (1,024 fields and values); larger ones count more.
         slices_max: usize = 256,
-        /// The most compiled documents kept.
+        /// The most compiled documents of common size kept (4 KiB of text); larger ones count more.
         documents_max: usize = 1_024,
         /// The most directives, fragments expanded.
         directives_max: usize = 100,

@@ -11,10 +11,10 @@ use super::answer::{self, Fault};
 use super::introspect::{self, Introspection};
 use super::names::{AGGREGATE, BY_KEY};
 use super::plan::Node;
-use super::prepare::{Prepared, Preparer, Visible};
+use super::prepare::{Prepared, Preparer};
 use super::{Context, Response, Services, manage, project};
 use crate::error::Result;
-use crate::publishing::Root;
+use crate::publishing::{Root, Visible};
 use crate::query::Budget;
 use crate::record::write_string;
 
@@ -95,7 +95,7 @@ impl Execution<'_> {
             "__schema" | "__type" => {
                 let value = introspected.get(&*node.key).unwrap_or(&Value::Null);
                 out.extend_from_slice(value.to_string().as_bytes());
-                Ok(())
+                self.budget.take(out.len())
             }
             _ => self.field(node, &mut out).await,
         };

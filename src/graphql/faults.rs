@@ -1,14 +1,15 @@
 //! What parser and validation say, in our words and within bounds. Suggestions come only from what the caller
 //! may see anyway, and what is hidden reads exactly like what does not exist.
 
-use async_graphql::ServerError;
 use async_graphql::parser;
+use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::{Pos, ServerError};
 
 use super::answer::Fault;
 use super::coerce::nearest;
 use super::model::Model;
 use super::names::Names;
-use super::prepare::Visible;
+use crate::publishing::Visible;
 
 /// The longest text that is taken over from a rule; it quotes the document.
 const TEXT_MAX: usize = 300;
@@ -37,14 +38,35 @@ pub(super) fn is_unknown_root(error: &ServerError) -> bool {
     unknown_field(&error.message).is_some_and(|(_, ty)| matches!(ty, "Query" | "Subscription"))
 }
 
+/// What is said when nothing of what is subscribed to is there: the library would not name it.
+pub(super) fn not_subscribable(
+    document: &ExecutableDocument,
+    set: &SelectionSet,
+    model: &Model,
+    visible: &[Visible],
+) -> Fault {
+    let (name, pos) = first_field(document, set).unwrap_or_default();
+    let hint = hint(name, "Subscription", model, visible);
+    Fault::invalid(format!("unknown field `{}` on `Subscription`{hint}", cut(name)), vec![pos])
+        .perhaps_stale()
+}
+
+fn first_field<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet) -> Option<(&'a str, Pos)> {
+    set.items.iter().find_map(|item| match &item.node {
+        Selection::Field(field) => Some((field.node.name.node.as_str(), field.pos)),
+        Selection::InlineFragment(inline) => first_field(document, &inline.node.selection_set.node),
+        Selection::FragmentSpread(spread) => {
+            let fragment = document.fragments.get(&spread.node.fragment_name.node)?;
+            first_field(document, &fragment.node.selection_set.node)
+        }
+    })
+}
+
 /// What a rule of validation says.
 pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -> Fault {
     let text = match unknown_field(&error.message) {
         Some((field, ty)) => {
             format!("unknown field `{}` on `{ty}`{}", cut(field), hint(field, ty, model, visible))
-        }
-        None if error.message.starts_with("Schema is not configured for subscription") => {
-            "no collection that you may see has the name that is subscribed to".to_owned()
         }
         None => cut(&error.message),
     };
@@ -52,9 +74,9 @@ pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -
     if names_unknown(&error.message) { fault.perhaps_stale() } else { fault }
 }
 
-/// Whether it is about a name that is not there: a field, type, argument or subscription.
+/// Whether it is about a name that is not there: a field, type or argument.
 fn names_unknown(message: &str) -> bool {
-    message.starts_with("Unknown ") || message.starts_with("Schema is not configured for subscription")
+    message.starts_with("Unknown ")
 }
 
 /// Field and type of `Unknown field "a" on type "B".`

@@ -119,12 +119,16 @@ fn exact(number: &[u8]) -> Result<()> {
     if plain && (text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()) {
         return Ok(());
     }
-    let kept = text.parse::<f64>().map(|number| format!("{number:e}")).unwrap_or_default();
-    if digits(text) == digits(&kept) {
+    let shown = short(text);
+    // The parser would see several: `0-0` is two.
+    let number: f64 = text
+        .parse()
+        .map_err(|_| Error::bad_request(format!("`{shown}` is not a number; put blanks between values")))?;
+    if digits(text) == digits(&format!("{number:e}")) {
         return Ok(());
     }
     Err(Error::bad_request(format!(
-        "the number `{text}` does not survive in a document; send it in the variables"
+        "the number `{shown}` does not survive in a document; send it in the variables"
     )))
 }
 
@@ -419,6 +423,16 @@ mod tests {
         }
         for changed in ["18446744073709551616", "0.12345678901234567890", "123456789012345678.5"] {
             assert!(check(&format!("{{ a(x: {changed}) }}")).unwrap_err().message().contains("variables"));
+        }
+        let long = format!("{{ a(x: 1{}) }}", "2".repeat(500_000));
+        assert!(check(&long).unwrap_err().message().len() < 500);
+    }
+
+    #[test]
+    fn numbers_that_run_into_each_other_are_not_one_token() {
+        for text in ["0-0", "-0-0-0", "0.0-0.0"] {
+            let error = check(&format!("{{ a(x: [{text}]) }}")).unwrap_err();
+            assert!(error.message().contains("is not a number"), "{error}");
         }
     }
 }

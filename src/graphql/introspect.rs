@@ -12,10 +12,11 @@ use quick_cache::sync::Cache;
 
 use super::guard;
 use super::plan::Node;
-use super::prepare::{Prepared, Preparer, Visible, visibility};
+use super::prepare::{Prepared, Preparer, visibility};
 use super::schema::{self, Purpose};
 use crate::config;
 use crate::error::{Error, Result};
+use crate::publishing::Visible;
 use crate::record::Json;
 
 /// Lists that can be nested by way of types and fields; each level multiplies the answer.

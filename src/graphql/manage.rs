@@ -5,12 +5,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::coerce::{nearest, short};
 use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
 use crate::provisioning::Which;
-use crate::publishing::Asked;
-use crate::record::{Envelope, Json, Receipt, Source, UsageAgreement};
+use crate::publishing::{Asked, Publishing, Visible};
+use crate::record::{Actor, Envelope, Json, Receipt, Source, UsageAgreement};
 use crate::sourcing::{Input, Retraction};
 
 /// Arguments of a field, or members of an input object.
@@ -102,7 +103,7 @@ async fn other(
     match &*node.name {
         "receipt" => receipt(services, context, arguments).await,
         "sources" => services.publishing.sources(&context.actor).await,
-        "collections" => services.publishing.collections(&context.actor, &asked(node, None)).await,
+        "collections" => services.publishing.collections(&context.actor, asked(node)).await,
         "collection" => collection(services, context, node, arguments).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
@@ -154,22 +155,37 @@ async fn collection(
     node: &Node,
     arguments: Arguments<'_>,
 ) -> Result<Value> {
-    let name = arguments.required("name")?;
-    let asked = asked(node, Some(name.clone()));
-    let mut found = services.publishing.collections(&context.actor, &asked).await?;
-    if let Some(found) = found.get_mut(0) {
-        return Ok(found.take());
+    let visible = find(&services.publishing, &context.actor, &arguments.required("name")?).await?;
+    services.publishing.collection(&context.actor, &visible, asked(node)).await
+}
+
+/// The collection that has this query field, for this actor.
+///
+/// # Errors
+/// `NOT_FOUND` with the nearest name that there is for the actor.
+pub(super) async fn find(publishing: &Publishing, actor: &Actor, name: &str) -> Result<Visible> {
+    let known = publishing.version();
+    let mut found = publishing.visible_among(actor, [name])?.pop();
+    // Another node may have published it a moment ago.
+    if found.is_none() && actor.subject != Actor::anonymous().subject && publishing.refresh(known).await {
+        found = publishing.visible_among(actor, [name])?.pop();
     }
-    let all = services.publishing.collections(&context.actor, &Asked::default()).await?;
-    let names = all.as_array().into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
-    let hint = super::coerce::nearest(&name, names);
-    Err(Error::not_found(format!("there is no collection `{}` for you{hint}", super::coerce::short(&name))))
+    let Some(found) = found else {
+        let all = publishing.visible(actor)?;
+        let hint = nearest(name, all.iter().map(|(collection, _)| collection.field_name.as_str()));
+        let name = short(name);
+        let text = format!(
+            "there is no collection `{name}` for you{hint}; `{{ collections {{ name }} }}` lists yours"
+        );
+        return Err(Error::not_found(text));
+    };
+    Ok(found)
 }
 
 /// What a selection of `Collection` needs.
-fn asked(node: &Node, name: Option<String>) -> Asked {
+fn asked(node: &Node) -> Asked {
     let counts = ["count", "presence", "formats", "firstSeen", "lastSeen"];
-    let mut asked = Asked { name, ..Asked::default() };
+    let mut asked = Asked::default();
     for member in &node.children {
         asked.versions |= &*member.name == "versions";
         for member in member.children.iter().filter(|_| &*member.name == "shape") {

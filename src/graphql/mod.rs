@@ -132,7 +132,8 @@ impl Engine {
             if !response.stale || prepared.kind != OperationType::Query {
                 break;
             }
-            self.inner.services.publishing.refresh().await;
+            let publishing = &self.inner.services.publishing;
+            publishing.refresh(publishing.version()).await;
             response = match self.prepare(context, request, Transport::Single).await {
                 Ok(prepared) => self.run(context, &prepared).await,
                 Err(faults) => answer::refusal(context, &faults),
@@ -180,13 +181,21 @@ impl Engine {
         transport: Transport,
     ) -> Result<Prepared, Vec<Fault>> {
         let inner = &self.inner;
-        let visible = |wanted: Wanted<'_>| inner.services.publishing.visible_among(&context.actor, wanted);
+        let publishing = &inner.services.publishing;
+        let visible = |wanted: Wanted<'_>| match wanted {
+            Wanted::All => publishing.visible(&context.actor),
+            Wanted::Named(names) => {
+                publishing.visible_among(&context.actor, names.iter().map(String::as_str))
+            }
+        };
+        // From before: it may be renewed while the document is prepared.
+        let known = publishing.version();
         let prepared = inner.preparer.prepare(context, request, transport, visible).await;
         // Another node may have published the collection a moment ago, and the hint not be here yet: what names things
         // that are not known is tried once more when the catalog turns out to be older than the database.
         if prepared.as_ref().is_err_and(|faults| faults.iter().any(Fault::is_stale))
             && context.actor.subject != Actor::anonymous().subject
-            && inner.services.publishing.refresh().await
+            && publishing.refresh(known).await
         {
             return inner.preparer.prepare(context, request, transport, visible).await;
         }

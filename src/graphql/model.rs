@@ -214,6 +214,17 @@ impl Model {
         &self.types
     }
 
+    /// How many fields and values the types have: what a schema costs goes by that.
+    pub(super) fn members(&self) -> usize {
+        let members = |ty: &Type| match &ty.kind {
+            Kind::Scalar => 1,
+            Kind::Enum(values) => values.len(),
+            Kind::Object(fields) => fields.len(),
+            Kind::Input(fields) => fields.len(),
+        };
+        self.types.iter().map(members).sum()
+    }
+
     /// A type by its name.
     pub(super) fn get(&self, name: &str) -> Option<&Type> {
         self.by_name.get(name).and_then(|index| self.types.get(*index))

@@ -39,7 +39,7 @@ pub(super) const BY_KEY: &str = "ByKey";
 /// Suffix of the aggregate field.
 pub(super) const AGGREGATE: &str = "Aggregate";
 
-/// Whether a root field that begins with a collection's name and ends so belongs to the collection.
-pub(super) fn is_root_suffix(rest: &str) -> bool {
-    [BY_KEY, AGGREGATE].contains(&rest)
+/// The names of collections that may have a root field of this name.
+pub(super) fn collections(root: &str) -> impl Iterator<Item = &str> {
+    [Some(root), root.strip_suffix(BY_KEY), root.strip_suffix(AGGREGATE)].into_iter().flatten()
 }

@@ -2,7 +2,7 @@
 //! names, validation, variables, plan. What does not depend on variables is cached; every cache is bounded,
 //! and none has an actor's rows in its key or value. Must not execute anything.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,28 +20,33 @@ use super::answer::Fault;
 use super::coerce::{self, Variables};
 use super::collection::{self, Shown};
 use super::model::{Model, TypeRef};
-use super::names::{self, Names};
+use super::names;
 use super::plan::{self, Misplaced, Node};
 use super::schema::{self, Purpose};
 use super::{Context, Request, faults, guard, rules};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope};
-use crate::query::Collection;
+use crate::publishing::Visible;
 use crate::record::Json;
 
-/// A collection with what the actor may see of it.
-pub(super) type Visible = (Arc<Collection>, Arc<Scope>);
-
 /// Says of which collections an actor's view is asked for.
-pub(super) type Wanted<'a> = &'a dyn Fn(&Collection) -> bool;
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// Of all.
+    All,
+    /// Of those with these field names.
+    Named(&'a BTreeSet<String>),
+}
 
 /// A parsed document that has passed the guard.
 pub(super) struct Document {
     id: u64,
     parsed: ExecutableDocument,
-    /// Names of fields at the top of operations and fragments.
-    mentions: HashSet<String>,
+    /// The length of its text.
+    bytes: usize,
+    /// The names of collections that it may be about.
+    collections: BTreeSet<String>,
 }
 
 /// The management part and some collections, for validation and coercion.
@@ -52,14 +57,14 @@ pub(super) struct Slice {
     schema: Schema,
 }
 
-/// A valid operation.
+/// A valid operation. Holds neither its document nor its slice: whoever finds it has them, and they would outlive the
+/// caches that bound them.
 pub(super) struct Compiled {
-    document: Arc<Document>,
-    /// What it was validated against.
-    pub(super) slice: Arc<Slice>,
-    /// What `@skip` and `@include` depend on.
+    /// Whether its selection depends on variables.
     conditional: bool,
     nodes: Arc<[Node]>,
+    /// About how much memory it takes.
+    bytes: u64,
 }
 
 /// An operation with its variables, ready to be executed.
@@ -102,13 +107,26 @@ pub(super) enum Transport {
     Stream,
 }
 
-/// Weighs cached documents by their text: what is parsed is a multiple of it.
+/// Weighs what is cached by about how much memory it takes: a single document can have a megabyte, a single slice
+/// thousands of fields.
 #[derive(Clone)]
-struct TextBytes;
+struct Size;
 
-impl Weighter<String, Arc<Document>> for TextBytes {
+impl Weighter<String, Arc<Document>> for Size {
     fn weight(&self, text: &String, _: &Arc<Document>) -> u64 {
         text.len() as u64 + 1
+    }
+}
+
+impl Weighter<PlanKey, Arc<Compiled>> for Size {
+    fn weight(&self, _: &PlanKey, compiled: &Arc<Compiled>) -> u64 {
+        compiled.bytes
+    }
+}
+
+impl Weighter<Vec<u8>, Arc<Slice>> for Size {
+    fn weight(&self, _: &Vec<u8>, slice: &Arc<Slice>) -> u64 {
+        slice.model.members() as u64
     }
 }
 
@@ -119,27 +137,41 @@ pub(super) struct Preparer {
     config: Arc<config::Config>,
     management: Model,
     ids: AtomicU64,
-    documents: Cache<String, Arc<Document>, TextBytes>,
-    slices: Cache<Vec<u8>, Arc<Slice>>,
-    plans: Cache<PlanKey, Arc<Compiled>>,
+    documents: Cache<String, Arc<Document>, Size>,
+    slices: Cache<Vec<u8>, Arc<Slice>, Size>,
+    plans: Cache<PlanKey, Arc<Compiled>, Size>,
 }
 
-/// The mean size that is reckoned with when the cache of documents is bounded.
+/// The mean sizes that are reckoned with when the caches are bounded: of a document's text, of what it is compiled to,
+/// and of a slice in fields and values.
 const DOCUMENT_BYTES: u64 = 4_096;
+const PLAN_BYTES: u64 = 16_384;
+const SLICE_MEMBERS: u64 = 1_024;
+/// About what one field of a selection takes.
+const NODE_BYTES: u64 = 256;
 
 impl Preparer {
     /// Empty caches. The management part is part of the binary; a test says that it is a schema.
     pub(super) fn new(config: Arc<config::Config>) -> Self {
         let limits = &config.graphql;
-        let bytes = limits.documents_max as u64 * DOCUMENT_BYTES;
+        let of = |count: usize, size: u64| (count as u64).saturating_mul(size);
+        let documents = of(limits.documents_max, DOCUMENT_BYTES);
+        let plans = of(limits.documents_max, PLAN_BYTES);
+        let slices = of(limits.slices_max, SLICE_MEMBERS);
         Preparer {
             management: Model::management().unwrap_or_default(),
             ids: AtomicU64::new(0),
-            documents: Cache::with_weighter(limits.documents_max, bytes, TextBytes),
-            slices: Cache::new(limits.slices_max),
-            plans: Cache::new(limits.documents_max),
+            documents: Cache::with_weighter(limits.documents_max, documents, Size),
+            slices: Cache::with_weighter(limits.slices_max, slices, Size),
+            plans: Cache::with_weighter(limits.documents_max, plans, Size),
             config,
         }
+    }
+
+    /// How many documents, plans and slices are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> [usize; 3] {
+        [self.documents.len(), self.plans.len(), self.slices.len()]
     }
 
     fn limits(&self) -> &config::Graphql {
@@ -160,24 +192,20 @@ impl Preparer {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = choose(&document.parsed, name).map_err(one)?;
         allowed(operation.ty, context, transport).map_err(one)?;
-        let named = |collection: &Collection| document.names(collection);
-        let collections =
-            if self.is_management(&document) { Vec::new() } else { visible(&named).map_err(one)? };
+        let collections = visible(Wanted::Named(&document.collections)).map_err(one)?;
         let slice = self.slice(&collections).map_err(one)?;
         let key = (document.id, name.map(str::to_owned), slice.id);
         let compiled = match self.plans.get(&key) {
             Some(compiled) => compiled,
             None => {
-                let compiled = self.compile(context, &document, name, slice, &visible).await?;
+                let compiled = self.compile(context, &document, name, &slice, &visible).await?;
                 self.plans.insert(key, compiled.clone());
                 compiled
             }
         };
-        let variables =
-            coerce::variables(&compiled.slice.model, operation, &request.variables).map_err(one)?;
+        let variables = coerce::variables(&slice.model, operation, &request.variables).map_err(one)?;
         let nodes = if compiled.conditional {
-            let model = &compiled.slice.model;
-            plan::compile(model, &document.parsed, operation, root(operation.ty), &variables)
+            plan::compile(&slice.model, &document.parsed, operation, root(operation.ty), &variables)
                 .map_err(|error| vec![Fault::at(context, error)])?
                 .into()
         } else {
@@ -186,12 +214,12 @@ impl Preparer {
         self.affordable(&nodes, &variables).map_err(|error| vec![Fault::at(context, error)])?;
         Ok(Prepared {
             kind: operation.ty,
-            slice: compiled.slice.clone(),
+            slice,
             nodes,
             variables,
             collections,
-            document: compiled.document.clone(),
             operation_name: name.map(str::to_owned),
+            document,
         })
     }
 
@@ -205,25 +233,25 @@ impl Preparer {
         guard::measure(&parsed, self.limits())
             .and_then(|()| rules::check(&parsed))
             .map_err(|error| vec![Fault::at(context, error)])?;
-        let mut mentions = HashSet::new();
+        let mut roots = HashSet::new();
         for (_, operation) in parsed.operations.iter() {
-            mention(&operation.node.selection_set.node, &mut mentions);
+            mention(&operation.node.selection_set.node, &mut roots);
         }
         for fragment in parsed.fragments.values() {
-            mention(&fragment.node.selection_set.node, &mut mentions);
+            if ["Query", "Mutation", "Subscription"]
+                .contains(&fragment.node.type_condition.node.on.node.as_str())
+            {
+                mention(&fragment.node.selection_set.node, &mut roots);
+            }
         }
+        let ours =
+            |name: &str| ["Query", "Mutation"].iter().any(|root| self.management.field(root, name).is_some());
+        let collections = roots.into_iter().filter(|name| !ours(name)).flat_map(names::collections);
+        let collections = collections.map(str::to_owned).collect();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let document = Arc::new(Document { id, parsed, mentions });
+        let document = Arc::new(Document { id, bytes: text.len(), collections, parsed });
         self.documents.insert(text.to_owned(), document.clone());
         Ok(document)
-    }
-
-    /// Whether the document can do without collections.
-    fn is_management(&self, document: &Document) -> bool {
-        document.mentions.iter().all(|name| {
-            name.starts_with("__")
-                || ["Query", "Mutation"].iter().any(|root| self.management.field(root, name).is_some())
-        })
     }
 
     /// The schema for these collections.
@@ -248,14 +276,18 @@ impl Preparer {
     async fn compile(
         &self,
         context: &Context,
-        document: &Arc<Document>,
+        document: &Document,
         name: Option<&str>,
-        slice: Arc<Slice>,
+        slice: &Slice,
         visible: &impl Fn(Wanted<'_>) -> Result<Vec<Visible>>,
     ) -> std::result::Result<Arc<Compiled>, Vec<Fault>> {
         let one = |error| vec![Fault::of(context, error)];
         let operation = choose(&document.parsed, name).map_err(one)?;
         known_types(&slice.model, &document.parsed)?;
+        if operation.ty == OperationType::Subscription && slice.model.get("Subscription").is_none() {
+            let (all, set) = (visible(Wanted::All).map_err(one)?, &operation.selection_set.node);
+            return Err(vec![faults::not_subscribable(&document.parsed, set, &slice.model, &all)]);
+        }
         let mut request = async_graphql::Request::new(String::new());
         request.set_parsed_query(document.parsed.clone());
         request.operation_name = name.map(str::to_owned);
@@ -276,11 +308,14 @@ impl Preparer {
             }
             let errors: Vec<_> = errors.into_iter().take(self.limits().errors_max).collect();
             let hints = errors.iter().any(|error| faults::is_unknown_root(error));
-            let all = if hints { visible(&|_| true).map_err(one)? } else { Vec::new() };
+            let all = if hints { visible(Wanted::All).map_err(one)? } else { Vec::new() };
             return Err(errors.into_iter().map(|error| faults::invalid(error, &slice.model, &all)).collect());
         }
         let nodes = if conditional { Vec::new() } else { compile()? };
-        Ok(Arc::new(Compiled { document: document.clone(), slice, conditional, nodes: nodes.into() }))
+        let fields: usize = nodes.iter().map(Node::size).sum();
+        // Constants come from the text.
+        let bytes = (document.bytes as u64).saturating_add(NODE_BYTES.saturating_mul(fields as u64 + 1));
+        Ok(Arc::new(Compiled { conditional, nodes: nodes.into(), bytes }))
     }
 
     /// Rows asked for times fields selected.
@@ -302,18 +337,6 @@ impl Preparer {
             }
         }
         Ok(())
-    }
-}
-
-impl Document {
-    /// Whether a root field of the collection is mentioned.
-    fn names(&self, collection: &Collection) -> bool {
-        let names = Names::of(collection);
-        self.mentions.contains(names.field)
-            || self
-                .mentions
-                .iter()
-                .any(|name| name.strip_prefix(names.field).is_some_and(names::is_root_suffix))
     }
 }
 
@@ -362,13 +385,14 @@ fn root(kind: OperationType) -> &'static str {
     }
 }
 
-fn mention(set: &SelectionSet, mentions: &mut HashSet<String>) {
+/// The names of the fields at the top of a set; those of fragments are found at the fragments.
+fn mention<'a>(set: &'a SelectionSet, names: &mut HashSet<&'a str>) {
     for item in &set.items {
         match &item.node {
             Selection::Field(field) => {
-                mentions.insert(field.node.name.node.to_string());
+                names.insert(field.node.name.node.as_str());
             }
-            Selection::InlineFragment(inline) => mention(&inline.node.selection_set.node, mentions),
+            Selection::InlineFragment(inline) => mention(&inline.node.selection_set.node, names),
             Selection::FragmentSpread(_) => {}
         }
     }

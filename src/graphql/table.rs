@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::model::{Field, Model, TypeRef};
 use super::names::Names;
-use super::{Context, Engine, Request, Response};
+use super::{Context, Engine, Request, Response, manage};
 use crate::error::{Code, Error, Result};
 use crate::query::Collection;
-use crate::record::{Actor, Json};
+use crate::record::Json;
 
 /// What is asked of a table, the same for all its pages.
 #[derive(Clone, Debug, Default)]
@@ -60,23 +60,7 @@ impl Engine {
     /// # Errors
     /// `NOT_FOUND` when this actor has no such collection, `BAD_REQUEST` when it has no such field.
     pub async fn table(&self, context: &Context, name: &str, ask: Ask) -> Result<Table> {
-        let publishing = &self.inner.services.publishing;
-        let find = || -> Result<Option<_>> {
-            let named = publishing.visible_among(&context.actor, &|known| known.field_name == name)?;
-            Ok(named.into_iter().next())
-        };
-        let mut found = find()?;
-        // Another node may have published it a moment ago.
-        if found.is_none()
-            && context.actor.subject != Actor::anonymous().subject
-            && publishing.refresh().await
-        {
-            found = find()?;
-        }
-        let Some(visible) = found else {
-            let text = format!("there is no collection `{name}`; `{{ collections {{ name }} }}` lists yours");
-            return Err(Error::not_found(text));
-        };
+        let visible = manage::find(&self.inner.services.publishing, &context.actor, name).await?;
         let collection = visible.0.clone();
         let model = self.inner.preparer.model(&[visible]);
         self.select(&model, &collection, ask)

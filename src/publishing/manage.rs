@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Publishing;
+use super::{Publishing, Visible};
 use crate::error::{Error, Result};
 use crate::policy::{Access, Scope, Scoped};
 use crate::query::{Budget, Collection, Query, asked, fill, walk, write};
@@ -76,45 +76,50 @@ impl Publishing {
         Ok(())
     }
 
-    /// Collections as the GraphQL type `Collection` has them, within the actor's scope; how often fields were seen is
-    /// for stewards and admins, as it tells of rows that others may not see.
-    pub async fn collections(&self, actor: &Actor, asked: &Asked) -> Result<Value> {
+    /// Collections as the GraphQL type `Collection` has them, within the actor's scope.
+    pub async fn collections(&self, actor: &Actor, asked: Asked) -> Result<Value> {
         let mut list = Vec::new();
-        for (collection, scope) in self.visible(actor)? {
-            if asked.name.as_ref().is_some_and(|name| *name != collection.field_name) {
-                continue;
-            }
-            let sightings = match asked.sightings && actor.has_role("steward") {
-                true => Some(self.0.store.sightings(&collection, self.0.shape.structures_max).await?),
-                false => None,
-            };
-            let seen =
-                sightings.as_ref().map(|sightings| sightings.of(&collection.shape)).unwrap_or_default();
-            let mut fields = Vec::new();
-            walk(&collection.shape, &mut |above, field| {
-                if scope.access(field.id) != &Access::Hidden {
-                    fields.push(described(above, field, seen.get(&field.id)));
-                }
-            });
-            let versions = match asked.versions {
-                true => self.versions(&collection, &scope).await?,
-                false => Value::Null,
-            };
-            list.push(json!({
-                "name": collection.field_name,
-                "typeName": collection.type_name,
-                "category": collection.category,
-                "subcategory": collection.subcategory,
-                "generation": collection.generation,
-                "shape": {
-                    "version": collection.shape.version,
-                    "counted": sightings.map(|sightings| sightings.documents()),
-                    "fields": fields,
-                },
-                "versions": versions,
-            }));
+        for visible in self.visible(actor)? {
+            list.push(self.collection(actor, &visible, asked).await?);
         }
         Ok(Value::Array(list))
+    }
+
+    /// One of them. How often fields were seen is for stewards and admins, as it tells of rows that others may not see.
+    pub async fn collection(
+        &self,
+        actor: &Actor,
+        (collection, scope): &Visible,
+        asked: Asked,
+    ) -> Result<Value> {
+        let sightings = match asked.sightings && actor.has_role("steward") {
+            true => Some(self.0.store.sightings(collection, self.0.shape.structures_max).await?),
+            false => None,
+        };
+        let seen = sightings.as_ref().map(|sightings| sightings.of(&collection.shape)).unwrap_or_default();
+        let mut fields = Vec::new();
+        walk(&collection.shape, &mut |above, field| {
+            if scope.access(field.id) != &Access::Hidden {
+                fields.push(described(above, field, seen.get(&field.id)));
+            }
+        });
+        let versions = match asked.versions {
+            true => self.versions(collection, scope).await?,
+            false => Value::Null,
+        };
+        Ok(json!({
+            "name": collection.field_name,
+            "typeName": collection.type_name,
+            "category": collection.category,
+            "subcategory": collection.subcategory,
+            "generation": collection.generation,
+            "shape": {
+                "version": collection.shape.version,
+                "counted": sightings.map(|sightings| sightings.documents()),
+                "fields": fields,
+            },
+            "versions": versions,
+        }))
     }
 
     /// The last versions of a collection, newest first, each with what it says more than the one before.
@@ -160,10 +165,8 @@ fn may_see_raw(actor: &Actor) -> Result<()> {
 }
 
 /// What is asked of collections beyond what every node knows of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
-    /// Only this one, by its name.
-    pub name: Option<String>,
     /// How often fields were seen.
     pub sightings: bool,
     /// What was published when.

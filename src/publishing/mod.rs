@@ -21,6 +21,9 @@ use crate::record::{Actor, Signer};
 use crate::store::Store;
 use crate::telemetry::Clock;
 
+/// A collection with what an actor may see of it.
+pub type Visible = (Arc<Collection>, Arc<Scope>);
+
 /// The publishing service; cheap to clone.
 #[derive(Clone)]
 pub struct Publishing(Arc<Inner>);
@@ -62,19 +65,29 @@ impl Publishing {
     }
 
     /// The collections that exist for this actor, each with what it may see of it, by field name.
-    pub fn visible(&self, actor: &Actor) -> Result<Vec<(Arc<Collection>, Arc<Scope>)>> {
-        self.visible_among(actor, &|_| true)
+    pub fn visible(&self, actor: &Actor) -> Result<Vec<Visible>> {
+        let catalog = self.0.store.catalog.load();
+        self.scopes(actor, catalog.collections.values())
     }
 
-    /// As [`Publishing::visible`], of the wanted ones only: a scope that is not known yet takes time to compile.
-    pub fn visible_among(
+    /// As [`Publishing::visible`], of those with these field names only: a scope that is not known yet takes time to
+    /// compile.
+    pub fn visible_among<'a>(
         &self,
         actor: &Actor,
-        wanted: &dyn Fn(&Collection) -> bool,
-    ) -> Result<Vec<(Arc<Collection>, Arc<Scope>)>> {
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Visible>> {
         let catalog = self.0.store.catalog.load();
+        self.scopes(actor, names.into_iter().filter_map(|name| catalog.collections.get(name)))
+    }
+
+    fn scopes<'a>(
+        &self,
+        actor: &Actor,
+        collections: impl Iterator<Item = &'a Arc<Collection>>,
+    ) -> Result<Vec<Visible>> {
         let mut visible = Vec::new();
-        for collection in catalog.collections.values().filter(|collection| wanted(collection)) {
+        for collection in collections {
             if let Some(scope) = self.0.policy.scope(actor, collection)? {
                 visible.push((collection.clone(), scope));
             }
@@ -82,16 +95,18 @@ impl Publishing {
         Ok(visible)
     }
 
-    /// Reads what other nodes have published; whether there was anything. A database that is away has nothing new.
-    pub async fn refresh(&self) -> bool {
-        let before = self.0.store.catalog.load().version;
-        match self.0.store.catalog.refresh().await {
-            Ok(catalog) => catalog.version != before,
-            Err(error) => {
-                tracing::debug!(%error, "the catalog was not refreshed");
-                false
-            }
+    /// What this node knows of collections: raised by each published version.
+    pub fn version(&self) -> i64 {
+        self.0.store.catalog.load().version
+    }
+
+    /// Reads what other nodes have published; whether there is now more than at `version`. A database that is away has
+    /// nothing new.
+    pub async fn refresh(&self, version: i64) -> bool {
+        if let Err(error) = self.0.store.catalog.refresh().await {
+            tracing::debug!(%error, "the catalog was not refreshed");
         }
+        self.version() != version
     }
 
     /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the

@@ -236,13 +236,10 @@ impl Subscriber {
             self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None)
         };
         let read = publishing.0.store.snapshot_page(&query, &selections, page, &mut each).await;
-        if read.as_ref().is_err_and(Error::is_stale) {
-            publishing.refresh().await;
-            if publishing.0.store.catalog.load().version != self.versions.0 {
-                // The page is read again as the new shape has it.
-                self.pending.truncate(written);
-                return Ok(());
-            }
+        if read.as_ref().is_err_and(Error::is_stale) && publishing.refresh(self.versions.0).await {
+            // The page is read again as the new shape has it.
+            self.pending.truncate(written);
+            return Ok(());
         }
         match read? {
             ControlFlow::Continue(after) => self.phase = Phase::Snapshot { position, after },

@@ -299,6 +299,30 @@ async fn figures_of_groups() {
 }
 
 #[tokio::test]
+async fn what_was_published_since_is_new_whoever_has_read_it() {
+    for world in worlds("since").await {
+        let known = world.publishing.version();
+        // The tail of this node, say, reads it before the one who asks does.
+        world.apply(&[effect("web", "1", 1, Some(&json!({"n": 1})))]).await;
+        assert!(world.publishing.refresh(known).await);
+        assert!(!world.publishing.refresh(world.publishing.version()).await);
+    }
+}
+
+#[tokio::test]
+async fn however_many_ask_for_what_is_new_nobody_queues_behind_them() {
+    for world in worlds("crowd").await {
+        let before = world.store.catalog.begun();
+        let busy = world.store.catalog.busy().await;
+        let mut crowd = futures_util::future::join_all((0..20).map(|_| world.publishing.refresh(0)));
+        assert!(futures_util::poll!(&mut crowd).is_pending());
+        drop(busy);
+        crowd.await;
+        assert_eq!(world.store.catalog.begun() - before, 1, "reads for all who asked meanwhile");
+    }
+}
+
+#[tokio::test]
 async fn arguments_that_do_not_fit_are_said_so() {
     let world = worlds("faults").await.remove(0);
     let admin = with_roles(&["admin"]);

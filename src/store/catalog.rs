@@ -2,6 +2,7 @@
 //! anything itself: [`rows`](super::rows) does, in the transaction of the effects that uncover something new.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -70,7 +71,10 @@ struct Inner {
     current: ArcSwap<Catalog>,
     limits: ArcSwap<Limits>,
     merged: Mutex<HashMap<i64, Merged>>,
-    refreshing: tokio::sync::Mutex<()>,
+    /// How many refreshes have begun.
+    begun: AtomicU64,
+    /// The last one that succeeded; held by the one at work.
+    refreshing: tokio::sync::Mutex<u64>,
 }
 
 /// This node's current catalog; cheap to clone.
@@ -85,6 +89,7 @@ impl Cache {
             current: ArcSwap::default(),
             limits: ArcSwap::default(),
             merged: Mutex::default(),
+            begun: AtomicU64::new(0),
             refreshing: tokio::sync::Mutex::default(),
         }));
         cache.refresh().await?;
@@ -108,9 +113,33 @@ impl Cache {
         self.0.limits.load_full()
     }
 
-    /// Reads what is newer from the database.
+    /// Reads what is newer from the database. Whoever asks while another is at work waits for the next one together
+    /// with all others that do, so that however many ask, nobody waits for more than two.
     pub async fn refresh(&self) -> Result<Arc<Catalog>> {
-        let _one = self.0.refreshing.lock().await;
+        let asked = self.0.begun.load(Ordering::SeqCst);
+        let mut succeeded = self.0.refreshing.lock().await;
+        if *succeeded > asked {
+            return Ok(self.load());
+        }
+        let number = self.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let catalog = self.read().await?;
+        *succeeded = number;
+        Ok(catalog)
+    }
+
+    /// How many refreshes have begun.
+    #[cfg(test)]
+    pub(crate) fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::SeqCst)
+    }
+
+    /// As if one were at work, until this is dropped.
+    #[cfg(test)]
+    pub(crate) async fn busy(&self) -> impl Drop + '_ {
+        self.0.refreshing.lock().await
+    }
+
+    async fn read(&self) -> Result<Arc<Catalog>> {
         let known = self.load();
         let rows = self.0.db.query(LIST, &[]).await?;
         let mut version = 0;

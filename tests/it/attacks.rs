@@ -220,6 +220,14 @@ async fn variables_that_nest_without_end_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn introspection_counts_towards_the_answer() {
+    let app = garden_with(|config| config.graphql.answer_bytes_max = 2_000).await;
+    app.data("{ __schema { queryType { name } } }").await;
+    let types = "{ __schema { types { name description } } }";
+    assert_eq!(app.codes(&app.admin(), types).await, ["TOO_COMPLEX"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn conditions_orders_and_groups_have_bounds_by_name() {
     let app = garden_with(|config| {
         config.graphql.constants_max = 3;

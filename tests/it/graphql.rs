@@ -186,12 +186,26 @@ async fn a_typing_error_is_answered_with_the_nearest_name() {
     let app = garden().await;
     for (query, hint) in [
         ("{ gardenPlants { totalCount } }", "did you mean `gardenPlant`?"),
+        ("{ collection(name: \"gardenPlants\") { name } }", "did you mean `gardenPlant`?"),
         ("{ gardenPlant { nodes { nam } } }", "did you mean `name`?"),
         ("{ gardenPlant(where: {heigt: {gt: 1}}) { totalCount } }", "did you mean `height`?"),
     ] {
         let answer = app.ask(&app.admin(), query, json!({})).await;
         assert!(answer["errors"][0]["message"].as_str().unwrap().contains(hint), "{answer}");
-        assert!(answer.get("data").is_none());
+        assert!(answer.get("data").is_none_or(|data| *data == json!({"collection": null})), "{answer}");
+    }
+    for (token, hinted) in [(app.admin(), true), (app.token("nobody", json!({})), false)] {
+        let request = app.client.get(format!("{}/data/gardenPlants.json", app.url)).bearer_auth(&token);
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        assert!(answer.contains("NOT_FOUND") && answer.contains("`gardenPlants`"), "{answer}");
+        let subscription = json!({"query": "subscription { gardenPlants { op } }"});
+        let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(&token);
+        let request = request.header("accept", "text/event-stream").json(&subscription);
+        let told = request.send().await.unwrap().text().await.unwrap();
+        assert!(told.contains("unknown field `gardenPlants` on `Subscription`"), "{told}");
+        for text in [answer, told] {
+            assert_eq!(text.contains("did you mean `gardenPlant`?"), hinted, "{text}");
+        }
     }
 }
 

@@ -12,6 +12,10 @@ use crate::record::Actor;
 
 /// The collections that were scoped for a document, and what was wrong with it.
 async fn scoped(query: &str) -> (Vec<String>, Vec<String>) {
+    scoped_by(&Preparer::new(Arc::new(config::Config::default())), query).await
+}
+
+async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String>) {
     let policy = "allow(_: User, \"read\", _: Row);\nallow_field(_, _, _, _);";
     let engine = Engine::from_texts(&config::Policy::default(), &[("p.polar", policy)]).unwrap();
     let mut coats = orders();
@@ -20,7 +24,10 @@ async fn scoped(query: &str) -> (Vec<String>, Vec<String>) {
     let actor = Actor { subject: "ann".into(), ..Actor::anonymous() };
     let scoped = RefCell::new(Vec::new());
     let visible = |wanted: Wanted<'_>| {
-        let wanted = catalog.iter().filter(|collection| wanted(collection));
+        let wanted = catalog.iter().filter(|collection| match wanted {
+            Wanted::All => true,
+            Wanted::Named(names) => names.contains(&collection.field_name),
+        });
         let scope = |collection: &Arc<_>| {
             let collection: &Arc<crate::query::Collection> = collection;
             scoped.borrow_mut().push(collection.field_name.clone());
@@ -31,8 +38,7 @@ async fn scoped(query: &str) -> (Vec<String>, Vec<String>) {
     let context =
         Context { actor: actor.clone(), request_id: "r".into(), traceparent: None, mutations: false };
     let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
-    let preparer = Preparer::new(Arc::new(config::Config::default()));
-    let faults = preparer.prepare(&context, &request, Transport::Single, visible).await.err();
+    let faults = preparer.prepare(&context, &request, Transport::Stream, visible).await.err();
     let faults = faults.into_iter().flatten().map(|fault| fault.message().to_owned()).collect();
     (scoped.into_inner(), faults)
 }
@@ -54,4 +60,43 @@ async fn a_root_field_that_is_not_known_is_compared_with_all_that_the_actor_may_
     assert_eq!(asked, ["orderClothing", "orderCoats"]);
     assert!(faults.iter().all(|fault| fault.contains("did you mean `orderCoats`?")), "{faults:?}");
     assert!(!faults.is_empty());
+}
+
+#[tokio::test]
+async fn a_subscription_to_what_is_not_there_is_compared_with_all_that_the_actor_may_see() {
+    for query in [
+        "subscription { orderCoat { op } }",
+        "subscription { ... { ...F } } fragment F on Subscription { orderCoat { op } }",
+    ] {
+        let (asked, faults) = scoped(query).await;
+        assert_eq!(asked, ["orderClothing", "orderCoats"]);
+        assert_eq!(faults, ["unknown field `orderCoat` on `Subscription`; did you mean `orderCoats`?"]);
+    }
+}
+
+#[tokio::test]
+async fn only_fragments_on_a_root_type_name_collections() {
+    let query = "{ orderCoats { ...F } } fragment F on OrderCoatsConnection { orderClothing: totalCount }";
+    assert_eq!(scoped(query).await, (vec!["orderCoats".to_owned()], Vec::new()));
+    let query = "{ orderCoats { ...F } } fragment F on OrderCoatsConnection { orderClothing }";
+    assert_eq!(scoped(query).await.0, ["orderCoats"]);
+}
+
+#[tokio::test]
+async fn caches_are_bounded_by_what_their_entries_take() {
+    let mut config = config::Config::default();
+    (config.graphql.documents_max, config.graphql.slices_max) = (64, 4);
+    let preparer = Preparer::new(Arc::new(config));
+    for n in 0..64 {
+        let text = format!("{{ collection(name: \"{n}{}\") {{ name }} }}", "x".repeat(100_000));
+        assert_eq!(scoped_by(&preparer, &text).await, (Vec::new(), Vec::new()));
+    }
+    let [documents, plans, _] = preparer.kept();
+    assert!(documents < 8 && plans < 16, "{documents} documents, {plans} plans of 100 KB");
+    for n in 0..64 {
+        let text = format!("{{ n{n}: orderCoats {{ totalCount }} }}");
+        assert_eq!(scoped_by(&preparer, &text).await.1, Vec::<String>::new());
+    }
+    let [documents, plans, slices] = preparer.kept();
+    assert!(documents > 32 && plans > 32 && slices > 0, "{documents}, {plans}, {slices}");
 }

@@ -69,7 +69,7 @@ impl App {
             .with_metrics(metrics.clone());
         provisioning.prepare().await?;
         let secret = store.signer().mark(&[b"wellspring mask key"]);
-        let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret, clock.clone());
+        let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret);
         let engine =
             graphql::Engine::new(sourcing.clone(), provisioning.clone(), publishing.clone(), config.clone());
         let services = Services {

@@ -305,8 +305,10 @@ section! {
         open_max: usize = 10_000,
         /// The most operations on one socket.
         per_socket_max: usize = 100,
-        /// Changes buffered for a subscriber that reads slowly before it is told to resume.
+        /// The most changes of a collection at hand for its subscribers; who reads more slowly gets them from the log.
         buffer_max: usize = 1_024,
+        /// The most bytes of these changes.
+        buffer_bytes_max: usize = 4 * 1024 * 1024,
         /// How long a socket may wait with `connection_init`, in milliseconds.
         init_timeout_ms: u64 = 10_000,
         /// How often an idle socket or event stream gets a sign of life, in milliseconds.

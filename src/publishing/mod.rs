@@ -19,7 +19,6 @@ use crate::policy::{self, Scope, Scoped};
 use crate::query::{Budget, Collection, Query, Selected, compile, is_marked};
 use crate::record::{Actor, Signer};
 use crate::store::Store;
-use crate::telemetry::Clock;
 
 /// A collection with what an actor may see of it.
 pub type Visible = (Arc<Collection>, Arc<Scope>);
@@ -43,13 +42,7 @@ struct Inner {
 impl Publishing {
     /// The service. `secret` is the signing key: cursors are signed and values hashed with keys derived from
     /// it.
-    pub fn new(
-        store: Store,
-        policy: Arc<policy::Engine>,
-        config: &config::Config,
-        secret: &[u8],
-        _clock: Clock,
-    ) -> Self {
+    pub fn new(store: Store, policy: Arc<policy::Engine>, config: &config::Config, secret: &[u8]) -> Self {
         store.catalog.set_limits(config);
         let open = config.subscriptions.open_max.min(Semaphore::MAX_PERMITS);
         Publishing(Arc::new(Inner {
@@ -59,7 +52,7 @@ impl Publishing {
             shape: config.shape.clone(),
             subscriptions: config.subscriptions.clone(),
             signer: Signer::new(secret),
-            hubs: tail::Hubs::new(config.subscriptions.buffer_max),
+            hubs: tail::Hubs::new(&config.subscriptions),
             open: Arc::new(Semaphore::new(open)),
         }))
     }

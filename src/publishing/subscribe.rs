@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _, unfold};
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Publishing;
+use super::tail::Ear;
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Opened, Scoped};
@@ -46,7 +46,7 @@ pub(super) async fn open(
     let collection = catalog.by_id(planned.id).cloned().ok_or_else(|| gone(planned))?;
     let query = scoped(&publishing, &actor, &collection, &field)?;
     let head = store.position(collection.id).await?;
-    let receiver = publishing.0.hubs.hear(collection.id, head);
+    let ear = publishing.0.hubs.hear(collection.id, head);
     let changes = changes(&query)?;
     let (after, snapshot) = (changes.after, changes.snapshot);
     let mut subscriber = Subscriber {
@@ -56,6 +56,7 @@ pub(super) async fn open(
         phase: Phase::Missed { until: head },
         caught_up: after.is_some() || snapshot,
         pending: VecDeque::new(),
+        failed: None,
         ended: false,
         _permit: permit,
         publishing,
@@ -64,7 +65,7 @@ pub(super) async fn open(
         field,
         query,
         versions,
-        receiver,
+        ear,
     };
     match after {
         // Between the two scopes lie rows that no change tells of.
@@ -127,7 +128,7 @@ struct Subscriber {
     rows: u64,
     /// Of catalog and policies, when the query was scoped.
     versions: (i64, u64),
-    receiver: broadcast::Receiver<Arc<Tailed>>,
+    ear: Ear,
     catalog: watch::Receiver<u64>,
     /// Everything up to here has been handed out or was not for this subscriber.
     position: i64,
@@ -135,6 +136,8 @@ struct Subscriber {
     /// `CAUGHT_UP` is still to be said.
     caught_up: bool,
     pending: VecDeque<Vec<u8>>,
+    /// Why it cannot go on; said behind what is pending.
+    failed: Option<Error>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -154,23 +157,33 @@ impl Subscriber {
             if let Some(item) = self.pending.pop_front() {
                 return Some(Ok(item));
             }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.step().await {
+            if let Some(error) = self.failed.take() {
                 self.ended = true;
                 return Some(Err(error));
             }
+            if self.ended {
+                return None;
+            }
+            self.failed = self.step().await.err();
         }
     }
 
     async fn step(&mut self) -> Result<()> {
         self.follow().await?;
-        match self.phase {
+        let done = match self.phase {
             Phase::Snapshot { position, after } => self.snapshot_step(position, after).await,
             Phase::Missed { until } => self.missed_step(until).await,
             Phase::Live => self.live_step().await,
-        }?;
+        };
+        let filled = self.fill().await;
+        if filled.is_err() {
+            // They are not what they say yet; who resumes gets them again.
+            self.pending.clear();
+        }
+        done.and(filled)
+    }
+
+    async fn fill(&mut self) -> Result<()> {
         let budget = Budget::new(self.publishing.0.limits.answer_bytes_max);
         let mut pending: Vec<&mut Vec<u8>> = self.pending.iter_mut().collect();
         self.publishing.filled(&self.query, &mut pending, &budget).await
@@ -233,7 +246,7 @@ impl Subscriber {
         };
         let written = self.pending.len();
         let mut each = |key: &str, nodes: &[Vec<u8>]| {
-            self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None)
+            self.push("UPSERT", Some(key), INCOMPLETE, Image::Written(nodes), Image::None).map(drop)
         };
         let read = publishing.0.store.snapshot_page(&query, &selections, page, &mut each).await;
         if read.as_ref().is_err_and(Error::is_stale) && publishing.refresh(self.versions.0).await {
@@ -252,8 +265,6 @@ impl Subscriber {
     }
 
     async fn missed_step(&mut self, until: i64) -> Result<()> {
-        // Heard from here on: what the read does not find will be heard.
-        self.receiver = self.publishing.0.hubs.hear(self.collection.id, self.position);
         let config::Subscriptions { tail_batch_max, batch_bytes_max, .. } = self.publishing.0.subscriptions;
         let store = &self.publishing.0.store;
         let batch = store.tail(self.collection.id, self.position, tail_batch_max.max(1), batch_bytes_max);
@@ -263,8 +274,17 @@ impl Subscriber {
         if !matches!(self.phase, Phase::Missed { .. }) {
             return Ok(());
         }
+        if changes.is_empty() && self.position < until {
+            // What is known to have happened is not there.
+            self.publishing.0.store.resumable(self.collection.id, self.position).await?;
+        }
+        let mut written = 0;
         for change in &changes {
-            self.take(change)?;
+            if written >= batch_bytes_max {
+                // The rest is read again when this has been handed out.
+                return Ok(());
+            }
+            written += self.take(change)?;
         }
         if self.caught_up && self.position >= until {
             self.caught_up = false;
@@ -277,49 +297,39 @@ impl Subscriber {
     }
 
     async fn live_step(&mut self) -> Result<()> {
-        let heard = tokio::select! {
-            heard = self.receiver.recv() => heard,
+        let head = tokio::select! {
+            head = self.ear.beyond(self.position) => head,
             // The catalog may have changed what is seen, or whether anything is.
             changed = self.catalog.changed() => {
                 let stopping = "the node is stopping; resume elsewhere";
                 return changed.map_err(|_| Error::new(Code::Unavailable, stopping));
             }
         };
-        match heard {
-            Ok(change) if change.pos <= self.position => Ok(()),
-            Ok(change) if change.pos == self.position + 1 => {
+        match self.ear.at(self.position + 1) {
+            Some(change) => {
                 // Its row may be of a shape or policy that is newer than the query.
                 self.follow().await?;
-                if let Phase::Live = self.phase { self.take(&change) } else { Ok(()) }
+                if let Phase::Live = self.phase {
+                    self.take(&change)?;
+                }
             }
-            Ok(change) => {
-                self.phase = Phase::Missed { until: change.pos };
-                Ok(())
-            }
-            Err(RecvError::Closed) => {
-                self.phase = Phase::Missed { until: self.position };
-                Ok(())
-            }
-            Err(RecvError::Lagged(_)) => {
-                let cursor = self.cursor(self.position);
-                let text =
-                    format!("the subscription is read too slowly; open it again with `after: \"{cursor}\"`");
-                Err(Error::new(Code::Backpressure, text))
-            }
+            // The tail has skipped it, or goes faster than this subscriber reads.
+            None => self.phase = Phase::Missed { until: head },
         }
+        Ok(())
     }
 
-    /// Opens a change and hands out what is to be seen of it.
-    fn take(&mut self, tailed: &Tailed) -> Result<()> {
+    /// Opens a change and hands out what is to be seen of it; how many bytes that is.
+    fn take(&mut self, tailed: &Tailed) -> Result<usize> {
         self.position = tailed.pos;
         if tailed.generation != self.collection.generation {
-            return Ok(());
+            return Ok(0);
         }
         let (op, change) = match self.query.open(tailed.change.clone(), self.query.get().filter()) {
             Opened::Upsert(change) => ("UPSERT", change),
             Opened::Delete(change) => ("DELETE", change),
             Opened::LeftScope(change) => ("LEFT_SCOPE", change),
-            Opened::Nothing => return Ok(()),
+            Opened::Nothing => return Ok(0),
         };
         let node = change.after.as_deref().map_or(Image::None, Image::Document);
         let before = change.before.as_deref().map_or(Image::None, Image::Document);
@@ -338,18 +348,22 @@ impl Subscriber {
         position: i64,
         node: Image<'_>,
         before: Image<'_>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let bytes_max = self.publishing.0.limits.answer_bytes_max;
         let scope = self.query.scope();
         let extras =
             Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible };
         let signer = &self.publishing.0.signer;
-        let projector = Projector { rules: scope.as_ref(), extras, signer };
+        let projector = Projector { rules: scope.as_ref(), extras, signer, bytes_max };
         let mut out = Vec::with_capacity(256);
         let mut nodes_seen = 0;
         for (index, (name, field)) in changes(&self.query)?.fields.iter().enumerate() {
             out.push(if index == 0 { b'{' } else { b',' });
             write::text(name, &mut out);
             out.push(b':');
+            if out.len() > bytes_max {
+                return Err(Budget::new(bytes_max).spent());
+            }
             match field {
                 ChangeField::Typename(name) => write::text(name, &mut out),
                 ChangeField::Cursor => {
@@ -365,8 +379,12 @@ impl Subscriber {
             }
         }
         out.push(b'}');
+        let bytes = out.len();
+        if bytes > bytes_max {
+            return Err(Budget::new(bytes_max).spent());
+        }
         self.pending.push_back(out);
-        Ok(())
+        Ok(bytes)
     }
 }
 

@@ -1,12 +1,12 @@
 //! One tail of each collection that somebody on this node subscribes to: every change is read and parsed
-//! once, and handed to all of its subscribers. Must not open a change: that is each subscriber's scope's
-//! part.
+//! once, and kept at hand for all of its subscribers; who reads too slowly for that finds it in the log. Must not open
+//! a change: that is each subscriber's scope's part.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Publishing;
@@ -20,58 +20,104 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// The tails of this node, by collection.
 pub(super) struct Hubs {
-    hubs: Mutex<BTreeMap<i64, Hub>>,
-    buffer: usize,
+    hubs: Mutex<BTreeMap<i64, Arc<Hub>>>,
+    changes_max: usize,
+    bytes_max: usize,
 }
 
+/// The last changes of a collection, for all who hear it.
 struct Hub {
-    sender: broadcast::Sender<Arc<Tailed>>,
-    /// What is behind this has not been sent yet.
-    position: i64,
+    recent: Mutex<Recent>,
+    /// What is behind this has not been handed on yet.
+    head: watch::Sender<i64>,
+}
+
+/// Changes without a gap.
+#[derive(Default)]
+struct Recent {
+    changes: VecDeque<Arc<Tailed>>,
+    bytes: usize,
+}
+
+/// What one subscriber hears of a collection.
+pub(super) struct Ear {
+    hub: Arc<Hub>,
+    head: watch::Receiver<i64>,
+}
+
+impl Ear {
+    /// How far the tail is, once that is more than `position`.
+    pub(super) async fn beyond(&mut self, position: i64) -> i64 {
+        // It never fails: the sender is held here.
+        self.head.wait_for(|head| *head > position).await.map_or(position, |head| *head)
+    }
+
+    /// The change at a position; none when it is not at hand: then the log has it.
+    pub(super) fn at(&self, position: i64) -> Option<Arc<Tailed>> {
+        let recent = lock(&self.hub.recent);
+        let place = position - recent.changes.front()?.pos;
+        recent.changes.get(usize::try_from(place).ok()?).cloned()
+    }
+}
+
+impl Recent {
+    fn push(&mut self, change: Tailed, changes_max: usize, bytes_max: usize) {
+        if self.changes.back().is_some_and(|last| last.pos + 1 != change.pos) {
+            *self = Recent::default();
+        }
+        self.bytes += change.bytes;
+        self.changes.push_back(Arc::new(change));
+        while self.changes.len() > changes_max || self.bytes > bytes_max {
+            let Some(oldest) = self.changes.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hubs {
-    pub(super) fn new(buffer: usize) -> Self {
-        Hubs { hubs: Mutex::default(), buffer: buffer.clamp(1, 1 << 20) }
-    }
-
-    fn with<R>(&self, each: impl FnOnce(&mut BTreeMap<i64, Hub>) -> R) -> R {
-        each(&mut self.hubs.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn new(config: &config::Subscriptions) -> Self {
+        let config::Subscriptions { buffer_max: changes_max, buffer_bytes_max: bytes_max, .. } = *config;
+        Hubs { hubs: Mutex::default(), changes_max, bytes_max }
     }
 
     /// Hears a collection's changes from behind `position` at the latest.
-    pub(super) fn hear(&self, collection_id: i64, position: i64) -> broadcast::Receiver<Arc<Tailed>> {
-        self.with(|hubs| {
-            let new = || Hub { sender: broadcast::Sender::new(self.buffer), position };
-            hubs.entry(collection_id).or_insert_with(new).sender.subscribe()
-        })
+    pub(super) fn hear(&self, collection_id: i64, position: i64) -> Ear {
+        let new = || Arc::new(Hub { recent: Mutex::default(), head: watch::Sender::new(position) });
+        let mut hubs = lock(&self.hubs);
+        let hub = hubs.entry(collection_id).or_insert_with(new);
+        Ear { hub: hub.clone(), head: hub.head.subscribe() }
     }
 
     /// Collections that somebody hears, with their positions; forgets the others.
     fn heard(&self) -> Vec<(i64, i64)> {
-        self.with(|hubs| {
-            hubs.retain(|_, hub| hub.sender.receiver_count() > 0);
-            hubs.iter().map(|(id, hub)| (*id, hub.position)).collect()
-        })
+        let mut hubs = lock(&self.hubs);
+        hubs.retain(|_, hub| hub.head.receiver_count() > 0);
+        hubs.iter().map(|(id, hub)| (*id, *hub.head.borrow())).collect()
     }
 
     fn send(&self, collection_id: i64, changes: Vec<Tailed>) {
-        self.with(|hubs| {
-            let Some(hub) = hubs.get_mut(&collection_id) else { return };
-            for change in changes {
-                hub.position = change.pos;
-                // Nobody hears it: then nobody needs it.
-                drop(hub.sender.send(Arc::new(change)));
-            }
-        });
+        let Some(hub) = lock(&self.hubs).get(&collection_id).cloned() else { return };
+        let Some(head) = changes.last().map(|last| last.pos) else { return };
+        let mut recent = lock(&hub.recent);
+        changes.into_iter().for_each(|change| recent.push(change, self.changes_max, self.bytes_max));
+        drop(recent);
+        hub.head.send_replace(head);
     }
 
     fn skip_to(&self, collection_id: i64, position: i64) {
-        self.with(|hubs| {
-            if let Some(hub) = hubs.get_mut(&collection_id) {
-                hub.position = position;
-            }
-        });
+        if let Some(hub) = lock(&self.hubs).get(&collection_id) {
+            hub.head.send_replace(position);
+        }
+    }
+
+    /// The bytes of all changes that are at hand.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        lock(&self.hubs).values().map(|hub| lock(&hub.recent).bytes).sum()
     }
 }
 
@@ -115,7 +161,7 @@ impl Publishing {
         loop {
             let (changes, more) = match self.0.store.tail(id, position, max, bytes_max).await {
                 Ok(changes) => changes,
-                // Subscribers see the gap and say so to whom it matters.
+                // Subscribers find nothing at hand, and the log tells them.
                 Err(error) if error.code() == Code::CursorTooOld => {
                     self.0.hubs.skip_to(id, self.0.store.position(id).await?);
                     return Ok(());

@@ -24,6 +24,7 @@ use crate::provisioning::tests::postgres;
 use crate::record::{Draft, Envelope, Json, Record, Source};
 use crate::shape::Structure;
 use crate::store::rows::RowEffect;
+use crate::telemetry::Clock;
 
 pub(super) struct World {
     pub(super) store: Store,
@@ -53,7 +54,7 @@ async fn world(database_url: Option<String>) -> World {
     config.store.database_url = database_url;
     let store = Store::open(&config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
     let policy = Arc::new(policy::Engine::load(&config.policy, dir.path()).unwrap());
-    let publishing = Publishing::new(store.clone(), policy, &config, b"secret", Clock::system());
+    let publishing = Publishing::new(store.clone(), policy, &config, b"secret");
     World { store, publishing, config, _dir: dir }
 }
 

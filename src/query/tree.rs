@@ -16,6 +16,8 @@ pub struct Projector<'a> {
     pub extras: Extras,
     /// Hashes masked values.
     pub signer: &'a Signer,
+    /// Nothing more is appended to what is longer: whoever made it sees by the length that it is of no use.
+    pub bytes_max: usize,
 }
 
 impl Projector<'_> {
@@ -115,6 +117,9 @@ impl Projector<'_> {
     }
 
     fn value(&self, form: &Form, mask: Option<&Mask>, value: Option<&Json>, row: &Json, out: &mut Vec<u8>) {
+        if out.len() > self.bytes_max {
+            return;
+        }
         match (form, mask, value) {
             // Images from before a widening have numbers in the form of then.
             (Form::Scalar(scalar @ Scalar::BigInt), None, Some(value @ Json::Number(_)))

@@ -16,6 +16,8 @@ pub struct Tailed {
     pub pos: i64,
     /// The build that it belongs to.
     pub generation: i64,
+    /// The length of its images' texts.
+    pub bytes: usize,
     /// The change.
     pub change: Sealed<Change>,
 }
@@ -50,7 +52,7 @@ impl Store {
                 return Err(Error::internal("the batch is full"));
             }
             let row = row.to_row()?;
-            bytes += [row.opt_text(5)?, row.opt_text(6)?].into_iter().flatten().map(str::len).sum::<usize>();
+            bytes += image_bytes(&row)?;
             rows.push(row);
             Ok(())
         };
@@ -107,7 +109,11 @@ fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
         after: row.opt_text(6)?.map(image).transpose()?,
         at: row.i64(7)?,
     };
-    Ok(Tailed { pos, generation, change: Sealed::new(change) })
+    Ok(Tailed { pos, generation, bytes: image_bytes(row)?, change: Sealed::new(change) })
+}
+
+fn image_bytes(row: &Row) -> Result<usize> {
+    Ok([row.opt_text(5)?, row.opt_text(6)?].into_iter().flatten().map(str::len).sum())
 }
 
 /// An image as the store itself has written it: bounded when it came in.

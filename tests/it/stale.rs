@@ -31,7 +31,7 @@ impl Deaf {
         let policy = Arc::new(policy::Engine::load(&config.policy, &config.store.data).unwrap());
         let (sourcing, _) = Sourcing::new(store.clone(), policy.clone(), &config, clock.clone());
         let provisioning = Provisioning::new(store.clone(), policy.clone(), &config, clock.clone()).unwrap();
-        let publishing = Publishing::new(store, policy, &config, b"secret", clock);
+        let publishing = Publishing::new(store, policy, &config, b"secret");
         let engine = Engine::new(sourcing, provisioning, publishing.clone(), Arc::new(config));
         Deaf { engine, publishing }
     }

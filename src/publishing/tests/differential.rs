@@ -200,7 +200,7 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
         assert_eq!(images.len(), 120);
         let signer = Signer::new(b"secret");
         let extras = Extras { rest: true, rescued: true };
-        let projector = Projector { rules: scope.as_ref(), extras, signer: &signer };
+        let projector = Projector { rules: scope.as_ref(), extras, signer: &signer, bytes_max: usize::MAX };
         for _ in 0..400 {
             let arguments = {
                 let filter = condition(&mut dice, 0);

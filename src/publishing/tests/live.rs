@@ -1,11 +1,16 @@
 //! Subscriptions: snapshot, what was missed, what comes; nothing lost, nothing doubled.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 
 use super::{World, effect, effect_of, field, leaf, some, with_roles, worlds};
+use crate::config;
 use crate::error::{Code, Result};
+use crate::publishing::Publishing;
+use crate::query::Selected;
 use crate::record::Actor;
 
 async fn open(world: &World, actor: &Actor, arguments: Value) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
@@ -111,6 +116,84 @@ async fn a_cursor_whose_changes_are_gone_says_so() {
         assert_eq!(refused.err().map(|error| error.code()), Some(Code::CursorTooOld));
         let bad = open(&world, &admin, json!({"after": "nonsense"})).await;
         assert_eq!(bad.err().map(|error| error.code()), Some(Code::BadRequest));
+    }
+}
+
+/// The same database and policy under other bounds.
+fn bounded(world: &World, change: impl FnOnce(&mut config::Config)) -> Publishing {
+    let mut config = world.config.clone();
+    change(&mut config);
+    let policy = Arc::new(crate::policy::Engine::load(&config.policy, &config.store.data).unwrap());
+    Publishing::new(world.store.clone(), policy, &config, b"secret")
+}
+
+#[tokio::test]
+async fn who_reads_slowly_gets_everything_and_little_is_kept_for_it() {
+    for world in worlds("slow").await {
+        let admin = with_roles(&["admin"]);
+        let publishing = bounded(&world, |config| {
+            config.subscriptions.buffer_bytes_max = 2_000;
+            config.subscriptions.batch_bytes_max = 1_500;
+        });
+        let order = |n: i64| effect("web", "1", n, Some(&json!({"n": n, "status": "x".repeat(300)})));
+        world.apply(&[order(1)]).await;
+        let (collection, _) = world.collection(&admin);
+        let twice = vec![some("node", &["n", "status"]), leaf("cursor"), some("before", &["status"])];
+        let asked = field("shopOrder", json!({}), twice);
+        let mut stream = publishing.subscribe(admin.clone(), &collection, asked).await.unwrap();
+        assert!(futures_util::poll!(stream.next()).is_pending());
+        for n in 2..=30 {
+            world.apply(&[order(n)]).await;
+            publishing.tail_step().await.unwrap();
+            assert!(publishing.0.hubs.bytes() <= 2_000);
+        }
+        assert!(publishing.0.hubs.bytes() > 0, "the last ones are at hand");
+        for n in 2..=30 {
+            let heard = tokio::time::timeout(std::time::Duration::from_secs(20), stream.next()).await;
+            let heard: Value = serde_json::from_slice(&heard.unwrap().unwrap().unwrap()).unwrap();
+            assert_eq!(heard["node"]["n"], n);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_selected_too_often_ends_the_subscription_behind_those_before_it() {
+    for world in worlds("often").await {
+        let admin = with_roles(&["admin"]);
+        let publishing = bounded(&world, |config| config.graphql.answer_bytes_max = 20_000);
+        let order = |n: i64, size: usize| {
+            let order = json!({"n": n, "status": "x".repeat(size), "l": [{"t": "y".repeat(size)}]});
+            effect("web", "1", n, Some(&order))
+        };
+        world.apply(&[order(1, 10)]).await;
+        let (collection, _) = world.collection(&admin);
+        let named = |name: String, children: Vec<Selected>, field_name: &str| Selected {
+            response_key: name,
+            ..field(field_name, json!({}), children)
+        };
+        let texts =
+            |name: &str| (0..50).map(|n| named(format!("a{n}"), Vec::new(), name)).collect::<Vec<_>>();
+        for selection in [
+            vec![named("node".into(), texts("status"), "node")],
+            vec![named("node".into(), vec![named("l".into(), texts("t"), "l")], "node")],
+            (0..50).map(|n| named(format!("n{n}"), vec![leaf("status")], "node")).collect(),
+            (0..50).map(|n| named(format!("b{n}"), vec![leaf("status")], "before")).collect(),
+        ] {
+            let head = world.store.position(collection.id).await.unwrap();
+            let asked = field("shopOrder", json!({}), selection);
+            let mut stream = publishing.subscribe(admin.clone(), &collection, asked).await.unwrap();
+            for (n, size) in [(2, 20), (3, 1_000), (4, 20), (5, 20)] {
+                world.apply(&[order(head * 10 + n, size)]).await;
+            }
+            publishing.tail_step().await.unwrap();
+            let mut told = Vec::new();
+            while let Some(item) = stream.next().await {
+                told.push(item);
+            }
+            let (last, before) = told.split_last().unwrap();
+            assert_eq!(last.as_ref().unwrap_err().code(), Code::TooComplex);
+            assert!(!before.is_empty() && before.len() <= 2 && before.iter().all(Result::is_ok));
+        }
     }
 }
 

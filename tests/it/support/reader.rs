@@ -33,7 +33,7 @@ impl Reader {
     pub async fn new(config: Config, keys: &Keys) -> Self {
         let store = Store::open_read_only(&config.store, keys.signer(), Clock::system()).await.unwrap();
         let policy = Arc::new(Engine::from_texts(&config.policy, &[("all.polar", ALL)]).unwrap());
-        let publishing = Publishing::new(store.clone(), policy, &config, b"secret", Clock::system());
+        let publishing = Publishing::new(store.clone(), policy, &config, b"secret");
         Reader { store, publishing, config }
     }
 

@@ -188,6 +188,7 @@ fn asked(node: &Node) -> Asked {
     let mut asked = Asked::default();
     for member in &node.children {
         asked.versions |= &*member.name == "versions";
+        asked.json_schema |= &*member.name == "jsonSchema";
         for member in member.children.iter().filter(|_| &*member.name == "shape") {
             let mut below = member.children.iter();
             asked.sightings |=

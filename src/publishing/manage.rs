@@ -107,6 +107,10 @@ impl Publishing {
             true => self.versions(collection, scope).await?,
             false => Value::Null,
         };
+        let json_schema = asked.json_schema.then(|| {
+            let shown = |field: &Field| scope.access(field.id) != &Access::Hidden;
+            collection.shape.json_schema(&collection.field_name, &shown)
+        });
         Ok(json!({
             "name": collection.field_name,
             "typeName": collection.type_name,
@@ -119,6 +123,7 @@ impl Publishing {
                 "fields": fields,
             },
             "versions": versions,
+            "jsonSchema": json_schema,
         }))
     }
 
@@ -171,6 +176,8 @@ pub struct Asked {
     pub sightings: bool,
     /// What was published when.
     pub versions: bool,
+    /// The JSON Schema of documents.
+    pub json_schema: bool,
 }
 
 fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {

@@ -9,6 +9,7 @@ mod conform;
 mod diff;
 mod document;
 mod formats;
+mod json_schema;
 mod names;
 mod publish;
 mod sightings;

@@ -20,10 +20,10 @@ use crate::{
 
 /// How a command ended and what it said.
 #[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 /// The binary, in a directory of its own, without the options of the test's environment.
@@ -42,7 +42,7 @@ fn ended(mut command: Command) -> Said {
     Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn run(directory: &Path, args: &[&str]) -> Said {
+pub fn run(directory: &Path, args: &[&str]) -> Said {
     ended(wellspring(directory, args))
 }
 
@@ -60,7 +60,7 @@ fn nowhere() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-fn place() -> TempDir {
+pub fn place() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 

@@ -1,8 +1,14 @@
 //! What is told of shapes: how often fields were seen, what was published when, and to whom.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, on_every_backend};
+use crate::{
+    cli::{place, run},
+    faults::server::Stand,
+    support::{Backend, TestApp, eventually, on_every_backend},
+};
 
 on_every_backend! {
     async fn how_often_a_field_was_seen_is_counted_exactly(backend) {
@@ -110,4 +116,31 @@ on_every_backend! {
         assert_eq!(data["shapeVersion2"]["nodes"], json!([{"n": 1}]));
         assert_eq!(data["__type"]["fields"][0]["name"], "version");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_asked_for_json_schema() {
+    let stand = Stand::new(Backend::Embedded);
+    let (server, place) = (stand.start(), place());
+    let (url, token) = (server.url.as_str(), stand.token());
+    fs::write(place.path().join("o.ndjson"), "{\"lane\":\"a\"}\n").unwrap();
+    let order = ["source", "o.ndjson", "--category", "order", "--subcategory", "clothing", "--source", "web"];
+    let said = run(place.path(), &[&order[..], &["--url", url, "--token", &token]].concat());
+    assert_eq!(said.code, 0, "{said:?}");
+    let json_schema = |more: &[&str]| {
+        run(place.path(), &[&["schema", "--url", url, "--token", &token, "--json-schema"], more].concat())
+    };
+    let said = eventually("the collection", async || {
+        let said = json_schema(&["orderClothing"]);
+        if said.code == 0 { Ok(said) } else { Err(said) }
+    })
+    .await;
+    let one: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &one["title"]), (0, &json!("orderClothing")));
+    assert_eq!(one["properties"]["lane"]["type"], json!(["string", "number", "boolean", "null"]));
+    let all: Value = serde_json::from_str(&json_schema(&[]).out).unwrap();
+    assert_eq!(all["orderClothing"], one);
+    let said = json_schema(&["orderClothin"]);
+    assert!(said.code == 1 && said.err.contains("`orderClothing`"), "{said:?}");
+    assert_eq!(run(place.path(), &["schema", "--json-schema"]).code, 2);
 }

@@ -233,8 +233,8 @@ async fn management(asker: &Asker<'_>, ids: &[String]) {
     let schema = "{ __schema { types { name description fields { name description args { name } } \
         inputFields { name description } enumValues { name } } } }";
     for query in [
-        "{ collections { name typeName shape { version fields { path name type tags } } } }",
-        "{ collection(name: \"vaultItem\") { shape { fields { path name type tags } } } }",
+        "{ collections { name typeName jsonSchema shape { version fields { path name type tags } } } }",
+        "{ collection(name: \"vaultItem\") { jsonSchema shape { fields { path name type tags } } } }",
         "{ records { key dataObj } }",
         "{ sources { category subcategory sourceName } }",
         "{ deadLetters { key reason } }",

@@ -6,12 +6,13 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::policy::Engine;
+use crate::error::Result;
+use crate::policy::{Engine, Files};
 use crate::store::{Store, wake::Topic};
 use crate::telemetry::Metrics;
 
 /// How often the files are looked at.
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// Checks the policies against the collections that there are, and tells what is not in `told` yet. A rule that does
 /// not fit its collection denies; it stops nothing, as a record can make any rule one.
@@ -27,11 +28,24 @@ fn check(engine: &Engine, store: &Store, told: &mut BTreeSet<String>) {
     *told = found.misfits.into_iter().chain(found.sleeping).collect();
 }
 
+/// Puts the files in force that are still those of the look before: others may be half written. Answers whether it
+/// did, and what this look has seen.
+fn reload(engine: &Engine, before: Option<Files>) -> (Result<bool>, Option<Files>) {
+    match engine.look() {
+        Ok(Some(files)) if before.as_ref() == Some(&files) => {
+            (engine.put_in_force(files).map(|()| true), before)
+        }
+        Ok(seen) => (Ok(false), seen),
+        Err(error) => (Err(error), None),
+    }
+}
+
 /// Looks at files and collections until `stop`.
 pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refused = None;
+    let mut seen = None;
     let mut checked = store.catalog.load().version;
     // What is not in order is told at the start.
     let mut told = BTreeSet::new();
@@ -46,8 +60,10 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
             checked = catalog;
             check(&engine, &store, &mut told);
         }
-        let reloading = engine.clone();
-        let Ok(loaded) = tokio::task::spawn_blocking(move || reloading.reload()).await else { continue };
+        let (reloading, before) = (engine.clone(), seen.take());
+        let looking = tokio::task::spawn_blocking(move || reload(&reloading, before));
+        let Ok((loaded, now)) = looking.await else { continue };
+        seen = now;
         match loaded {
             Ok(changed) => {
                 if changed {
@@ -57,7 +73,9 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
                     store.wake.notify(Topic::Catalog);
                     check(&engine, &store, &mut told);
                 }
-                refused = None;
+                if seen.is_none() {
+                    refused = None;
+                }
             }
             Err(error) => {
                 let text = error.message().to_owned();
@@ -68,5 +86,40 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn files_are_in_force_when_two_looks_agree() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write("a.polar", "allow(_, \"read\", _: Row);\n");
+        let config = config::Policy { directory: Some(directory.path().to_owned()), ..Default::default() };
+        let engine = Engine::load(&config, directory.path()).unwrap();
+        let mut seen = None;
+        let mut step = || {
+            let (loaded, now) = reload(&engine, seen.take());
+            seen = now;
+            (loaded.map_err(|error| error.message().to_owned()), engine.version())
+        };
+        assert_eq!(step(), (Ok(false), 1));
+        // The rule that shows fields is written before the one that masks them.
+        write("b.polar", "allow_field(_, _, _, _);\n");
+        assert_eq!(step(), (Ok(false), 1));
+        write("c.polar", "mask_field(_, _, _, \"null\");\n");
+        assert_eq!(step(), (Ok(false), 1));
+        assert_eq!(step(), (Ok(true), 2));
+        assert_eq!(step(), (Ok(false), 2));
+        write("c.polar", "mask_field(");
+        assert_eq!(step(), (Ok(false), 2));
+        assert!(step().0.unwrap_err().contains("c.polar"));
+        assert_eq!(engine.version(), 2);
     }
 }

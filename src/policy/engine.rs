@@ -56,6 +56,10 @@ impl Action {
     }
 }
 
+/// Policy files as one look found them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files(Vec<File>);
+
 /// The policies in force, replaceable while the system runs.
 pub struct Engine {
     config: config::Policy,
@@ -150,20 +154,28 @@ impl Engine {
         })
     }
 
-    /// Reads the files again and puts them in force as a whole; answers whether anything changed. On an error the
-    /// policies that were in force stay; so they do when their directory has vanished, as the base may allow more.
+    /// The files as they are now, when they are others than those in force; none when their directory has vanished, as
+    /// the base may allow more. Whoever looks while they are being written
+    /// sees a part of them, maybe without the rules that mask: two looks in a row should agree before they are
+    /// [put in force](Engine::put_in_force).
+    ///
+    /// # Errors
+    /// `UNPROCESSABLE` when they cannot be read.
+    pub fn look(&self) -> Result<Option<Files>> {
+        let held = self.loaded.load();
+        let Some(directory) = self.directory.as_deref().filter(|path| !held.base || !is_absent(path)) else {
+            return Ok(None);
+        };
+        let files = read_files(directory)?;
+        Ok((held.program.files != files).then_some(Files(files)))
+    }
+
+    /// Puts these files in force as a whole. On an error the policies that were in force stay.
     ///
     /// # Errors
     /// `UNPROCESSABLE` with file, line, column and caret.
-    pub fn reload(&self) -> Result<bool> {
+    pub fn put_in_force(&self, Files(files): Files) -> Result<()> {
         let held = self.loaded.load();
-        let Some(directory) = self.directory.as_deref().filter(|path| !held.base || !is_absent(path)) else {
-            return Ok(false);
-        };
-        let files = read_files(directory)?;
-        if held.program.files == files {
-            return Ok(false);
-        }
         let program = compile(files, &self.config)?;
         let shapes = Shapes::new(&self.known.load());
         // What did not fit before denies and is known; what is new must fit.
@@ -175,10 +187,11 @@ impl Engine {
         wrong.retain(|(span, why)| !before.contains(&(program.rule_text(*span).to_owned(), why.clone())));
         complain(&program, &wrong)?;
         self.loaded.store(Arc::new(Loaded { version: held.version + 1, base: false, program }));
-        Ok(true)
+        Ok(())
     }
 
-    /// Checks the policies in force against the collections that there are, and remembers these for [`Engine::reload`].
+    /// Checks the policies in force against the collections that there are, and remembers these for
+    /// [`Engine::put_in_force`].
     /// Nothing that it finds stops anything: such a rule denies.
     pub fn check(&self, collections: &[Arc<Collection>]) -> Findings {
         self.known.store(Arc::new(collections.to_vec()));

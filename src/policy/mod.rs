@@ -12,6 +12,7 @@ mod engine;
 mod fields;
 mod filter;
 mod goals;
+mod keys;
 mod known;
 mod load;
 mod machine;
@@ -21,7 +22,7 @@ mod shapes;
 mod text;
 mod value;
 
-pub use engine::{Action, Engine, Findings};
+pub use engine::{Action, Engine, Files, Findings};
 pub use scope::{Access, Opened, Scope, Scoped, Sealed};
 pub use text::Diagnostic;
 

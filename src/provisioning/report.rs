@@ -1,25 +1,31 @@
 //! What provisioning tells people: dead letters, plugins, lag; and redriving. As the GraphQL types have it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::{MATERIALIZE, Provisioning};
+use super::{MATERIALIZE, Parts, Provisioning};
 use crate::error::{Code, Error, Result};
 use crate::policy::Action;
-use crate::record::Actor;
+use crate::record::{Actor, Key};
 use crate::store::ledger::{Registered, Which};
 
 impl Provisioning {
     /// Parked records as the GraphQL type `DeadLetter` has them, newest first; stewards and admins. Each stands for
-    /// its key: what queues behind it is counted in `followers`.
+    /// its key, shown as its collection's rows show it: what queues behind it is counted in `followers`.
     pub async fn dead_letters(&self, actor: &Actor, first: usize, which: &Which) -> Result<Value> {
         self.inner.parts.policy.allow(actor, Action::Steward)?;
         let waiting = self.inner.parts.store.letters(first, which).await?;
+        let catalog = self.inner.parts.store.catalog.load();
         let letters = waiting.into_iter().map(|waiting| {
             let letter = waiting.letter;
-            json!({
+            let [category, subcategory, ..] = Key::from_stored(letter.key.clone()).parts();
+            let collection = catalog.fed_by(&category, &subcategory).map(Arc::as_ref);
+            let Parts { policy, store, .. } = &self.inner.parts;
+            Ok(json!({
                 "id": letter.id.to_string(),
                 "plugin": waiting.plugin,
-                "key": letter.key,
+                "key": policy.shown_key(actor, collection, &letter.key, store.signer())?,
                 "revision": letter.rev,
                 "recordId": letter.record_id,
                 "hook": letter.hook,
@@ -30,9 +36,9 @@ impl Provisioning {
                 "at": time(letter.at),
                 "followers": waiting.followers,
                 "history": history(&letter.history),
-            })
+            }))
         });
-        Ok(Value::Array(letters.collect()))
+        letters.collect::<Result<_>>().map(Value::Array)
     }
 
     /// Puts a dead letter's key back to work, in order; returns how many records were put back, none when they are at

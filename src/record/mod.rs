@@ -141,6 +141,11 @@ impl Actor {
         Actor { subject: "anonymous".into(), roles: Vec::new(), claims: serde_json::Map::new() }
     }
 
+    /// Whether the actor may see raw records: role admin, or steward with role pii.
+    pub fn sees_raw(&self) -> bool {
+        self.has_role("steward") && self.has_role("pii")
+    }
+
     /// Whether the actor has the role; `admin` implies every role.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|r| r == role || r == "admin")

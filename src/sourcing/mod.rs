@@ -193,6 +193,15 @@ impl Sourcing {
         let may = |source: &Source| self.0.policy.allow_source(actor, Action::Steward, source).is_ok();
         let way = way.filter(|way| own(&way.author) || may(&way.source));
         let way = way.ok_or_else(|| Error::not_found("there is no such receipt for you; check its id"))?;
+        let key = match own(&way.author) {
+            true => way.key.to_string(),
+            false => {
+                let catalog = self.0.store.catalog.load();
+                let collection = catalog.fed_by(&way.source.category, &way.source.subcategory);
+                let (collection, signer) = (collection.map(Arc::as_ref), self.0.store.signer());
+                self.0.policy.shown_key(actor, collection, way.key.as_str(), signer)?
+            }
+        };
         let steps = way.steps.iter().map(|step| {
             json!({
                 "plugin": step.plugin,
@@ -206,7 +215,7 @@ impl Sourcing {
         let steps: Vec<_> = steps.collect();
         Ok(json!({
             "id": way.id,
-            "key": way.key,
+            "key": key,
             "revision": way.revision,
             "duplicate": false,
             "status": way.status,

@@ -32,6 +32,23 @@ async fn records(app: &TestApp, subcategory: &str) -> Vec<Value> {
 }
 
 on_every_backend! {
+    async fn a_key_that_is_personal_is_told_as_rows_tell_it(backend) {
+        let app = TestApp::start_with(backend, one_hop_too_far).await;
+        let receipt = app.source("order/clothing/shop/ann@example.org", &json!({"lane": 1})).await;
+        let data = app.data_until(LETTERS, |data| data["deadLetters"][0]["id"].is_string()).await;
+        assert_eq!(data["deadLetters"][0]["key"], "order~masked~shop~ann@example.org");
+        let steward = app.token("steward", json!({}));
+        let pii = app.token("steward", json!({"roles": ["steward", "pii"]}));
+        let own = app.token("source", json!({}));
+        let receipt = format!("{{ receipt(id: {}) {{ key }} }}", receipt["id"]);
+        for query in [LETTERS, receipt.as_str()] {
+            assert!(app.data_as(&pii, query).await.to_string().contains("~ann@example.org"));
+            let seen = app.data_as(&steward, query).await;
+            assert!(!seen.to_string().contains("ann@example"), "{seen}");
+        }
+        assert!(app.data_as(&own, &receipt).await.to_string().contains("~ann@example.org"));
+    }
+
     async fn a_parked_record_is_told_and_goes_on_in_order_after_a_redrive(backend) {
         let app = TestApp::start_with(backend, one_hop_too_far).await;
         for n in 1..=3 {

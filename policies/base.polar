@@ -10,9 +10,13 @@
 #             `row._record.sourceName`, `row._record.occurredAt`, `row._record.purposes` (a list); the class is the
 #             collection's type, such as `OrderClothing`, and every one of them is a `Row`
 #   field     one field: `field.name` (`address.city`), `field.path` (`/address/city`), `field.tags` (`pii.email` is
-#             there as `pii` too), `field.parents` (`address`), `field.classified`; the record's envelope has fields,
-#             too (`_record.sourceUid`, `_record.author`); a uid, name or author that looks like personal data is
-#             tagged so, and the key is shown at most as the uid is
+#             there as `pii` too), `field.parents` (`address`), and what is known of it:
+#               `field.published`   it has a type; without one (`_rest`, `_record.rescued`) it can hold anything
+#               `field.classified`  it is published, and not kept back: with `shape.exposure` guarded, what is new is,
+#                                   until a rule, its tags or a steward classifies it; with open nothing is
+#             The record's envelope has fields, too (`_record.sourceUid`, `_record.author`), classified with the first
+#             field of their collection; a uid, name or author that looks like personal data is tagged so, and the key
+#             is shown at most as the uid is
 #   source    where records come from: `source.category`, `source.subcategory`, `source.source_name`
 
 # --- Roles -----------------------------------------------------------------------------------------------------------
@@ -33,12 +37,13 @@ allow(user: User, "read", _: Row) if reader(user);
 
 # --- Fields: allow_field(user, "read", row, field) -------------------------------------------------------------------
 
-# Readers see every field that has a published type.
+# Readers see every field that is classified; stewards also what waits for them to classify it (`classifyFields`).
 allow_field(user: User, "read", _: Row, field: Field) if reader(user) and field.classified;
+allow_field(user: User, "read", _: Row, field: Field) if has_role(user, "steward") and field.published;
 
-# What has none can hold anything, or tell whether it is there: `_rest`, `_record.rescued` with the exact texts that did
-# not fit, and `metaData`, `dataTracker`, `idempotencyKey`, `payloadHash` and `shape` of `_record`. Those of `_record`
-# are shown only to who sees every other field as it is, in every row.
+# What is not published can hold anything, or tell whether it is there: `_rest`, `_record.rescued` with the exact texts
+# that did not fit, and `metaData`, `dataTracker`, `idempotencyKey`, `payloadHash` and `shape` of `_record`. Those of
+# `_record` are shown only to who sees every other field as it is, in every row.
 allow_field(user: User, "read", _: Row, _: Field) if has_role(user, "steward") and has_role(user, "pii");
 
 # --- Masks: mask_field(user, row, field, mask) -----------------------------------------------------------------------

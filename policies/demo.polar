@@ -21,7 +21,7 @@ allow(user: User, "read", row: ShopShipment) if has_role(user, "consumer") and r
 
 # --- Fields ----------------------------------------------------------------------------------------------------------
 
-allow_field(user: User, "read", _: Row, field: Field) if has_role(user, "steward") and field.classified;
+allow_field(user: User, "read", _: Row, field: Field) if has_role(user, "steward") and field.published;
 allow_field(user: User, "read", _: Row, field: Field)
   if has_role(user, "consumer") and field.classified and not card(field);
 

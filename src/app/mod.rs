@@ -70,6 +70,11 @@ impl App {
         provisioning.prepare().await?;
         let secret = store.signer().mark(&[b"wellspring mask key"]);
         let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret);
+        tell_exposure(&config);
+        let released = publishing.classify_by_rules().await?;
+        if released > 0 {
+            tracing::info!(fields = released, "fields were classified by the rules of the configuration");
+        }
         let engine =
             graphql::Engine::new(sourcing.clone(), provisioning.clone(), publishing.clone(), config.clone());
         let services = Services {
@@ -166,6 +171,19 @@ impl App {
         ended.map_err(|name| {
             Error::new(Code::Internal, format!("the {name} ended by itself; the log has the cause"))
         })
+    }
+}
+
+/// Says who sees a new field.
+fn tell_exposure(config: &Config) {
+    if config.is_guarded() {
+        let meaning = "new fields and collections are for stewards only, until `shape.classify`, \
+                       `shape.classify_tags` or the mutation `classifyFields` classifies them";
+        tracing::info!(exposure = "guarded", "{meaning}");
+    } else {
+        let meaning = "whoever may read a collection sees its new fields at once; \
+                       `shape.exposure = \"guarded\"` keeps them for stewards first";
+        tracing::info!(exposure = "open", "{meaning}");
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
     store(config)?;
     bounds(config)?;
     ceilings(config)?;
+    classify(config)?;
     masks(config)
 }
 
@@ -163,6 +164,17 @@ fn ceilings(config: &Config) -> Result<()> {
     Ok(())
 }
 
+fn classify(config: &Config) -> Result<()> {
+    let wrong = config.shape.classify.iter().find(|rule| !rule.path.starts_with('/'));
+    if let Some(rule) = wrong {
+        return refuse(format!(
+            "`shape.classify`: `{}` is not a path; use one such as `/total`, or `/**` for everything",
+            rule.path
+        ));
+    }
+    Ok(())
+}
+
 fn masks(config: &Config) -> Result<()> {
     let masks = &config.provisioning.masks;
     for (at, mask) in masks.iter().enumerate() {
@@ -200,7 +212,7 @@ fn masks(config: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::MaskPlugin;
+    use crate::config::{Classify, MaskPlugin};
 
     fn refused(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
@@ -243,6 +255,13 @@ mod tests {
         assert!(
             refused(|c| c.stream.batch_max = 40_000).contains("`stream.batch_max` must be at most 10000")
         );
+    }
+
+    #[test]
+    fn what_is_classified_by_itself_is_a_path() {
+        let rule = |path: &str| vec![Classify { collection: "*".into(), path: path.into() }];
+        assert_eq!(refused(|c| c.shape.classify = rule("/**")), "");
+        assert!(refused(|c| c.shape.classify = rule("total")).contains("`total` is not a path"));
     }
 
     #[test]

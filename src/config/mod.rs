@@ -64,6 +64,12 @@ impl Config {
         self.auth.key_file.clone().unwrap_or_else(|| self.store.data.join("signing.key"))
     }
 
+    /// Whether new fields are kept from everybody but stewards until somebody or something classifies them.
+    pub fn is_guarded(&self) -> bool {
+        let url = self.store.database_url.as_deref();
+        self.shape.is_guarded(url.is_some_and(|url| !url.starts_with("sqlite:")))
+    }
+
     /// Whether this node has the role.
     pub fn has_role(&self, role: &str) -> bool {
         self.server.roles.iter().any(|r| r == role)
@@ -368,7 +374,48 @@ section! {
         versions_max: usize = 100,
         /// The longest key that gets a field, in bytes, up to 4096.
         key_bytes_max: usize = 256,
+        /// Who sees a new field: `open`, whoever may see the others; `guarded`, stewards only, until it is classified;
+        /// `auto` is guarded with PostgreSQL and open with SQLite.
+        exposure: Exposure = Exposure::Auto,
+        /// Fields that are classified by themselves, as collection and path; in both, `*` is any text within a name.
+        classify: Vec<Classify> = Vec::new(),
+        /// A field whose tags all are among these, or below them, is classified by itself, such as `["time", "id"]`.
+        classify_tags: Vec<String> = Vec::new(),
     }
+}
+
+impl Shape {
+    /// Whether new fields are kept from everybody but stewards, on this kind of database.
+    pub fn is_guarded(&self, postgres: bool) -> bool {
+        match self.exposure {
+            Exposure::Auto => postgres,
+            Exposure::Open => false,
+            Exposure::Guarded => true,
+        }
+    }
+}
+
+/// Who sees a field that nobody has classified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exposure {
+    /// Guarded with PostgreSQL, open with SQLite.
+    Auto,
+    /// Whoever may see the others.
+    Open,
+    /// Stewards only.
+    Guarded,
+}
+
+/// Fields that need nobody to classify them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classify {
+    /// The collection's name as its query field has it, such as `orderClothing` or `order*`.
+    pub collection: String,
+    /// The path as `shape { fields { path } }` tells it, such as `/total`, `/items/*/price`; `**` is any number of
+    /// parts, so `/address/**` is all that is in it and `/**` everything.
+    pub path: String,
 }
 
 section! {

@@ -79,6 +79,8 @@ mod tests {
             fields: vec!["/x".into()],
             mask: "hash".into(),
         });
+        config.shape.exposure = config::Exposure::Guarded;
+        config.shape.classify.push(config::Classify { collection: "a*".into(), path: "/**".into() });
         let text = print(&config).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();

@@ -10,7 +10,7 @@ use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
 use crate::provisioning::Which;
-use crate::publishing::{Asked, Publishing, Visible};
+use crate::publishing::{Asked, Classify, Publishing, Visible};
 use crate::record::{Actor, Envelope, Json, Receipt, Source, UsageAgreement};
 use crate::sourcing::{Input, Retraction};
 
@@ -105,6 +105,8 @@ async fn other(
         "sources" => services.publishing.sources(&context.actor).await,
         "collections" => services.publishing.collections(&context.actor, asked(node)).await,
         "collection" => collection(services, context, node, arguments).await,
+        "decisions" => decisions(services, context, arguments).await,
+        "classifyFields" => classify_fields(services, context, arguments.object("input")).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,
@@ -196,6 +198,24 @@ fn asked(node: &Node) -> Asked {
         }
     }
     asked
+}
+
+async fn decisions(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
+    let wrong = || Error::bad_request("`after` must be the id of a decision, a whole number");
+    let after = arguments.text("after").map(|text| text.parse().map_err(|_| wrong())).transpose()?;
+    let first = arguments.first(&services.config.graphql)?;
+    services.publishing.decisions(&context.actor, &arguments.required("collection")?, first, after).await
+}
+
+async fn classify_fields(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
+    let texts = |items: &[Json]| items.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    let asked = Classify {
+        collection: input.required("collection")?,
+        paths: input.get("paths").map(|_| texts(input.list("paths"))),
+        classified: input.get("classified") != Some(&Json::Bool(false)),
+        version: input.whole("version"),
+    };
+    services.publishing.classify(&context.actor, &asked).await
 }
 
 async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

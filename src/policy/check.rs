@@ -385,7 +385,7 @@ impl<'a> Walk<'a> {
     fn lookup(&mut self, object: &Known, name: &Arc<str>, span: Span) -> Known {
         let members: &[&str] = match object {
             Known::Source => &["category", "subcategory", "source_name"],
-            Known::Field => &["name", "path", "tags", "parents", "classified"],
+            Known::Field => &["name", "path", "tags", "parents", "classified", "published"],
             _ => &[],
         };
         match object {
@@ -395,7 +395,7 @@ impl<'a> Walk<'a> {
             }
             Known::Source => Known::Text,
             Known::Field if matches!(name.as_ref(), "name" | "path") => Known::Text,
-            Known::Field if name.as_ref() != "classified" => Known::List(vec![Known::Text]),
+            Known::Field if matches!(name.as_ref(), "tags" | "parents") => Known::List(vec![Known::Text]),
             Known::Row(class) | Known::Part(class, _) => {
                 let mut path = if let Known::Part(_, path) = object { path.clone() } else { Vec::new() };
                 path.push(name.clone());

@@ -40,7 +40,7 @@ pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize)
     walk.envelope(collection)?;
     // What nobody has classified can hold values of any field.
     let plain = walk.conditional.is_empty() && walk.fields.values().all(|access| *access == Access::Visible);
-    walk.told(plain)?;
+    walk.told(plain, !collection.shape.unclassified)?;
     let rest = walk.unclassified("_rest")?;
     let rescued = if plain { walk.unclassified("_record.rescued")? } else { Access::Hidden };
     let Walk { fields, conditional, remarks, .. } = walk;
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
         let mut here = above.clone();
         here.names.push(field.name.clone());
         here.tags.extend(field.tags.iter().cloned());
-        let facts = facts(&here, &field.path, true);
+        let facts = facts(&here, &field.path, field.is_classified(), true);
         let masks = self.masks(&facts)?;
         here.masks.extend(masks.named);
         let access = match children(&field.kind) {
@@ -130,13 +130,16 @@ impl<'a> Walk<'a> {
 
     /// The members of `_record`. The key is made of others, so it is shown at most as they are.
     fn envelope(&mut self, collection: &Collection) -> Result<(), Fault> {
+        // With the first of the fields the envelope is classified, too.
+        let known = !collection.shape.unclassified;
         for member in &ENVELOPE {
             let parts: &[&str] = if member.column == ColumnRef::Key { &KEY_PARTS } else { &[] };
             let tagged = parts.iter().copied().chain([member.name]);
             let tags = tagged.filter_map(|name| collection.shape.envelope.get(name)).flatten().cloned();
             let above = Above { parents: vec![RECORD.to_owned()], tags: tags.collect(), ..Above::default() };
-            let access =
-                self.leaf(member.id, &format!("{RECORD}.{}", member.name), member.scalar, above, true)?;
+            let name = format!("{RECORD}.{}", member.name);
+            let facts = leaf_facts(&name, above, known, true);
+            let access = self.leaf(member.id, member.scalar, &facts)?;
             self.fields.insert(member.id, access);
         }
         let key = envelope("key").map_or(0, |member| member.id);
@@ -162,13 +165,15 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The members that the record tells. `plain`: all others are shown as they are, in every row.
-    fn told(&mut self, plain: bool) -> Result<(), Fault> {
+    /// The members that the record tells. `plain`: all others are shown as they are, in every row; `known`: the
+    /// envelope is classified.
+    fn told(&mut self, plain: bool, known: bool) -> Result<(), Fault> {
         for told in &TOLD {
             let above = Above { parents: vec![RECORD.to_owned()], ..Above::default() };
             let name = format!("{RECORD}.{}", told.name);
+            let facts = leaf_facts(&name, above, told.classified && known, told.classified);
             let access = match told.classified || plain {
-                true => self.leaf(told.id, &name, told.scalar, above, told.classified)?,
+                true => self.leaf(told.id, told.scalar, &facts)?,
                 false => Access::Hidden,
             };
             self.fields.insert(told.id, access);
@@ -177,18 +182,10 @@ impl<'a> Walk<'a> {
     }
 
     /// How a member of `_record` is shown.
-    fn leaf(
-        &mut self,
-        id: u32,
-        name: &str,
-        scalar: Scalar,
-        above: Above,
-        classified: bool,
-    ) -> Result<Access, Fault> {
-        let facts = facts(&Above { names: vec![name.to_owned()], ..above }, name, classified);
-        let Masks { named, decided } = self.masks(&facts)?;
+    fn leaf(&mut self, id: u32, scalar: Scalar, facts: &FieldFacts) -> Result<Access, Fault> {
+        let Masks { named, decided } = self.masks(facts)?;
         let mask = strictest(named, scalar);
-        if decided { self.access(id, &facts, mask) } else { Ok(Access::Hidden) }
+        if decided { self.access(id, facts, mask) } else { Ok(Access::Hidden) }
     }
 
     /// How a leaf is shown under the mask that holds for it.
@@ -203,11 +200,11 @@ impl<'a> Walk<'a> {
         Ok(mask.map_or(Access::Visible, Access::Masked))
     }
 
-    /// What has no published type and so nobody has looked at; never by a rule that depends on the row.
+    /// What has no published type, so that it can hold anything; never by a rule that depends on the row.
     fn unclassified(&mut self, name: &str) -> Result<Access, Fault> {
         let parents = name.split_once('.').map(|(parent, _)| parent.to_owned()).into_iter().collect();
         let above = Above { names: vec![name.to_owned()], parents, ..Above::default() };
-        let facts = facts(&above, name, false);
+        let facts = facts(&above, name, false, false);
         let Masks { named, decided } = self.masks(&facts)?;
         let allowed = decided && *self.allowed(&facts)? == Filter::Const(true);
         Ok(match named.first() {
@@ -260,6 +257,7 @@ impl<'a> Walk<'a> {
             tags: if read("tags") { facts.tags.clone() } else { Vec::new() },
             parents: if read("parents") { facts.parents.clone() } else { Vec::new() },
             classified: facts.classified && read("classified"),
+            published: facts.published && read("published"),
         }
     }
 }
@@ -284,7 +282,12 @@ fn children(kind: &Kind) -> Option<&[Field]> {
     }
 }
 
-fn facts(here: &Above, path: &str, classified: bool) -> FieldFacts {
+/// Of a member of `_record`.
+fn leaf_facts(name: &str, above: Above, classified: bool, published: bool) -> FieldFacts {
+    facts(&Above { names: vec![name.to_owned()], ..above }, name, classified, published)
+}
+
+fn facts(here: &Above, path: &str, classified: bool, published: bool) -> FieldFacts {
     let prefixes = |tag: &String| -> Vec<String> {
         tag.match_indices('.')
             .filter_map(|(at, _)| tag.get(..at))
@@ -299,6 +302,7 @@ fn facts(here: &Above, path: &str, classified: bool) -> FieldFacts {
         tags: tags.into_iter().collect(),
         parents: here.parents.clone(),
         classified,
+        published,
     }
 }
 

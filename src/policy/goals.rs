@@ -279,6 +279,7 @@ impl<'a> Machine<'a> {
                 "name" => Some(Value::Text(&facts.name)),
                 "path" => Some(Value::Text(&facts.path)),
                 "classified" => Some(Value::Bool(facts.classified)),
+                "published" => Some(Value::Bool(facts.published)),
                 "tags" => Some(Value::List(facts.tags.iter().map(|tag| Value::Text(tag)).collect())),
                 "parents" => {
                     Some(Value::List(facts.parents.iter().map(|parent| Value::Text(parent)).collect()))

@@ -20,7 +20,10 @@ pub(super) struct FieldFacts {
     pub(super) path: String,
     pub(super) tags: Vec<String>,
     pub(super) parents: Vec<String>,
+    /// Somebody or something has said that it is what it seems.
     pub(super) classified: bool,
+    /// It has a published type, or is a known member of the envelope; else it can hold anything.
+    pub(super) published: bool,
 }
 
 /// A part of the row that has a column.

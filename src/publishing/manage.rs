@@ -187,6 +187,7 @@ fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
         "name": names.join("."),
         "type": type_of(&field.kind),
         "tags": field.tags,
+        "classified": field.is_classified(),
         "count": seen.map(|seen| seen.count),
         "presence": seen.map(|seen| share(seen.count, seen.of)),
         "formats": seen.map(|seen| &seen.formats),
@@ -205,6 +206,8 @@ fn change(difference: &Difference) -> Value {
         What::Added(to) => ("ADDED", None, to.clone()),
         What::Widened(from, to) => ("WIDENED", Some(from), to.clone()),
         What::Tagged(tags) => ("TAGGED", None, tags.join(", ")),
+        What::Classified(ty) => ("CLASSIFIED", None, ty.clone()),
+        What::Unclassified(ty) => ("UNCLASSIFIED", None, ty.clone()),
     };
     json!({ "path": difference.path, "change": change, "from": from, "to": to })
 }

@@ -1,6 +1,7 @@
 //! Publishing: reads collections and tails their changes, only ever through a query that policy has scoped.
 //! Must not know HTTP or GraphQL documents.
 
+mod decide;
 mod manage;
 mod subscribe;
 mod tail;
@@ -11,6 +12,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 pub use crate::query::Root;
+pub use decide::Classify;
 pub use manage::Asked;
 
 use crate::config;

@@ -52,6 +52,7 @@ async fn world(database_url: Option<String>) -> World {
     let mut config = config::Config::default();
     config.store.data = dir.path().into();
     config.store.database_url = database_url;
+    config.shape.exposure = config::Exposure::Open;
     let store = Store::open(&config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
     let policy = Arc::new(policy::Engine::load(&config.policy, dir.path()).unwrap());
     let publishing = Publishing::new(store.clone(), policy, &config, b"secret");

@@ -24,6 +24,10 @@ pub enum What {
     Widened(String, String),
     /// It got these tags.
     Tagged(Vec<String>),
+    /// It is classified now, and of this type.
+    Classified(String),
+    /// It is no longer classified, and of this type.
+    Unclassified(String),
 }
 
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
@@ -43,6 +47,11 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
         let tags: Vec<String> = field.tags.difference(&was.tags).cloned().collect();
         if !tags.is_empty() {
             add(What::Tagged(tags));
+        }
+        match (was.unclassified, field.unclassified) {
+            (true, false) => add(What::Classified(type_of(&field.kind))),
+            (false, true) => add(What::Unclassified(type_of(&field.kind))),
+            _ => {}
         }
     }
     all

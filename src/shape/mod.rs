@@ -5,6 +5,7 @@
 //! typed by and that only grows. [`conform`](fn@conform) turns one document into the cells of a row; what does
 //! not fit is a [`Misfit`].
 
+mod classify;
 mod conform;
 mod diff;
 mod document;
@@ -83,6 +84,14 @@ pub struct Field {
     pub kind: Kind,
     /// Semantic tags, such as `pii.email`.
     pub tags: BTreeSet<String>,
+    /// Of a field without fields below: nobody has classified it yet, so only stewards see it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unclassified: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The published, versioned projection of a shape.
@@ -100,6 +109,9 @@ pub struct Published {
     /// Tags of personal data of the envelope's members by their names, such as `sourceUid`: only grows.
     #[serde(default)]
     pub envelope: BTreeMap<String, BTreeSet<String>>,
+    /// Nothing of it is classified: it is there for stewards only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unclassified: bool,
 }
 
 /// One value of a row's column.
@@ -256,6 +268,18 @@ impl Field {
         match kind {
             Kind::Object(children) | Kind::Packed(children) => children,
             _ => &[],
+        }
+    }
+
+    /// The same, to be changed; `None` when there are none.
+    fn children_mut(&mut self) -> Option<&mut [Field]> {
+        let mut kind = &mut self.kind;
+        while let Kind::List(item) = kind {
+            kind = item;
+        }
+        match kind {
+            Kind::Object(children) | Kind::Packed(children) if !children.is_empty() => Some(children),
+            _ => None,
         }
     }
 }

@@ -349,6 +349,7 @@ mod tests {
             name: name.to_owned(),
             kind: Kind::Object(children),
             tags: Default::default(),
+            unclassified: false,
         };
         let fields = vec![
             object(5, "aB", vec![object(6, "c", Vec::new())]),

@@ -343,7 +343,8 @@ impl Build<'_> {
         self.last_field_id += 1;
         self.locations += 1;
         let kind = Kind::Scalar(Scalar::Json);
-        Field { id: self.last_field_id, key: key.to_owned(), path, name, kind, tags: BTreeSet::new() }
+        let (id, key, tags) = (self.last_field_id, key.to_owned(), BTreeSet::new());
+        Field { id, key, path, name, kind, tags, unclassified: false }
     }
 
     /// An object that got no member is a JSON value: GraphQL has no type without fields.

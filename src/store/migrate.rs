@@ -22,6 +22,8 @@ mod m0005_type_names;
 mod m0006_plugin_past;
 #[path = "../../migrations/m0007_record_meta.rs"]
 mod m0007_record_meta;
+#[path = "../../migrations/m0008_decisions.rs"]
+mod m0008_decisions;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -38,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_type_names::Migration),
             Box::new(m0006_plugin_past::Migration),
             Box::new(m0007_record_meta::Migration),
+            Box::new(m0008_decisions::Migration),
         ]
     }
 }

@@ -28,6 +28,7 @@ mod management;
 mod odd;
 mod parked;
 mod policy;
+mod quarantine;
 mod readme;
 mod record;
 mod reload;

@@ -60,6 +60,9 @@ on_every_backend! {
         let some = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
         app.data_until(letter, |data| some(&data["deadLetters"]) && some(&data["collections"])).await;
 
+        let kept = "mutation { classifyFields(input: {collection: \"orderClothing\", classified: false}) { changed } }";
+        assert_eq!(app.data(kept).await["classifyFields"]["changed"], 2);
+
         let roots = &objects["Query"];
         assert!(roots.len() >= 9, "{roots:?}");
         for root in roots {
@@ -70,6 +73,7 @@ on_every_backend! {
                 .map(|it| match (name, it["name"].as_str().unwrap()) {
                     ("record" | "receipt", "id") => format!("id: {}", receipt["id"]),
                     ("collection", "name") => "name: \"orderClothing\"".into(),
+                    ("decisions", "collection") => "collection: \"orderClothing\"".into(),
                     (_, other) => panic!("say here with which `{other}` to ask for `{name}`"),
                 })
                 .collect();

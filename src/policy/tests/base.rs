@@ -159,3 +159,41 @@ fn the_envelope_has_rules_like_any_field() {
     let key = envelope("key").unwrap().id;
     assert!(own.condition(key).is_some() && !own.comparable(key), "as its uid, in some rows");
 }
+
+/// The collection with some fields that nobody has classified: `amount`, and an e-mail address in a list.
+fn kept_back(all: bool) -> Collection {
+    let mut collection = orders();
+    let mut shape = Published::clone(&collection.shape);
+    let chosen = ["/amount".to_owned(), "/items".to_owned()];
+    let paths = if all { None } else { Some(chosen.as_slice()) };
+    shape.classify(paths, false, u32::MAX).unwrap();
+    shape.version += 1;
+    collection.shape = Arc::new(shape);
+    collection
+}
+
+#[test]
+fn what_nobody_has_classified_is_for_stewards() {
+    let (engine, kept) = (base(), kept_back(false));
+    let see = |roles: &[&str]| engine.scope(&actor("x", roles, json!({})), &kept).unwrap().unwrap();
+    let (consumer, steward) = (see(&["consumer"]), see(&["steward"]));
+    let ids = kept.shape.fields().map(|field| field.id);
+    let hidden: Vec<u32> = ids.filter(|id| consumer.access(*id) == &Access::Hidden).collect();
+    assert_eq!(hidden, [2, 20, 21, 22]);
+    assert_eq!(see(&["consumer", "pii"]).access(2), &Access::Hidden);
+    assert_eq!((steward.access(2), steward.access(22)), (&Access::Visible, &Access::Masked(Mask::Hash)));
+    // What is not even published is another matter.
+    assert_eq!((steward.rest(), steward.rescued()), (&Access::Hidden, &Access::Hidden));
+    assert_eq!(see(&["steward", "pii"]).rescued(), &Access::Visible);
+    assert_eq!(see(&["admin"]).access(22), &Access::Visible);
+}
+
+#[test]
+fn a_collection_without_a_classified_field_is_there_for_stewards_only() {
+    let (engine, kept) = (base(), kept_back(true));
+    let see = |roles: &[&str]| engine.scope(&actor("x", roles, json!({})), &kept).unwrap();
+    assert!(see(&["consumer"]).is_none() && see(&["consumer", "pii"]).is_none());
+    let steward = see(&["steward"]).unwrap();
+    let uid = envelope("sourceUid").unwrap().id;
+    assert_eq!((steward.access(1), steward.access(uid)), (&Access::Visible, &Access::Visible));
+}

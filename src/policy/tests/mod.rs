@@ -39,7 +39,8 @@ pub(super) fn actor(subject: &str, roles: &[&str], claims: serde_json::Value) ->
 
 pub(super) fn field(id: u32, name: &str, kind: Kind, tags: &[&str]) -> Field {
     let tags: BTreeSet<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
-    Field { id, key: name.to_owned(), path: format!("/{name}"), name: name.to_owned(), kind, tags }
+    let (key, path, name) = (name.to_owned(), format!("/{name}"), name.to_owned());
+    Field { id, key, path, name, kind, tags, unclassified: false }
 }
 
 /// A collection with a field of every type.

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod ddl;
+mod decide;
 mod image;
 mod list;
 mod prepare;
@@ -14,6 +15,7 @@ mod read;
 mod sight;
 mod sql;
 
+pub use decide::{Decided, Decision};
 pub use read::{EachRow, SnapshotPage};
 
 use std::sync::Arc;
@@ -70,6 +72,19 @@ struct Learned {
     fingerprints: Vec<i64>,
 }
 
+impl Applied {
+    /// Has other nodes look when the transaction is committed.
+    async fn announce(&self, tx: &mut Tx) -> Result<()> {
+        if self.published {
+            wake::announce(tx, Topic::Catalog).await?;
+        }
+        if !self.changed.is_empty() {
+            wake::announce(tx, Topic::Changes).await?;
+        }
+        Ok(())
+    }
+}
+
 impl crate::store::Store {
     /// Applies row effects in the caller's transaction: merges structures, publishes what they uncover
     /// (versions, fields, columns), upserts rows where the revision is newer, writes changes at dense
@@ -111,12 +126,7 @@ impl crate::store::Store {
             applied.changed.push(work.collection.id);
             work.write(tx, now, kept).await?;
         }
-        if applied.published {
-            wake::announce(tx, Topic::Catalog).await?;
-        }
-        if !applied.changed.is_empty() {
-            wake::announce(tx, Topic::Changes).await?;
-        }
+        applied.announce(tx).await?;
         Ok(applied)
     }
 

@@ -89,10 +89,10 @@ struct State {
     fresh: bool,
 }
 
-struct Cover<'a> {
-    store: &'a Store,
-    tx: &'a mut Tx,
-    applied: &'a mut Applied,
+pub(super) struct Cover<'a> {
+    pub(super) store: &'a Store,
+    pub(super) tx: &'a mut Tx,
+    pub(super) applied: &'a mut Applied,
 }
 
 impl Cover<'_> {
@@ -201,7 +201,7 @@ impl Cover<'_> {
             if let Some(row) = rows.first() {
                 let id = row.i64(0)?;
                 self.claim(id, own_types(&type_name)).await?;
-                let shape = Arc::<Published>::default();
+                let shape = Arc::new(self.unseen(&field_name));
                 let text = Shape::default().to_text();
                 self.tx
                     .execute("insert into collection_pos (collection_id, pos) values ($1, 0)", &[id.into()])
@@ -227,6 +227,18 @@ impl Cover<'_> {
             }
         }
         Err(Error::new(Code::Unavailable, "a new collection's name was taken meanwhile; try again"))
+    }
+
+    /// What is published of a collection before its first record: nothing, in guarded mode kept from consumers.
+    fn unseen(&self, field_name: &str) -> Published {
+        let rules = &self.store.catalog.limits().shape;
+        let mut unseen = Published { unclassified: self.guarded(), ..Published::default() };
+        unseen.release(field_name, rules);
+        unseen
+    }
+
+    fn guarded(&self) -> bool {
+        self.store.catalog.limits().shape.is_guarded(self.tx.dialect() == Dialect::Postgres)
     }
 
     /// Names of root fields and types that have been given, with those that derive from them.
@@ -282,21 +294,14 @@ impl Cover<'_> {
         let next = merged.publish(&previous, &limits.shape);
         if let Some(mut next) = next.or_else(|| tagged.then(|| Published::clone(&previous))) {
             envelopes(effects).for_each(|(name, value)| next.tag_envelope(name, value));
-            next.version = previous.version + 1;
-            self.name_types(&state.collection, &mut next).await?;
-            // The old version keeps what it published; what was merged goes on with the new one.
-            let sql = "update shape_version set shape = '' where collection_id = $1 and version = $2";
-            self.tx.execute(sql, &[id.into(), previous.version.into()]).await?;
-            self.version(id, &next, &text, "uncovered").await?;
-            let params = [id.into(), next.version.into(), previous.version.into()];
-            if self.tx.execute(SWAP, &params).await? != 1 {
-                return Err(Error::new(
-                    Code::Unavailable,
-                    "the collection was published meanwhile; try again",
-                ));
+            let field_name = &state.collection.field_name;
+            let kept = next.guard(&previous, field_name, self.guarded(), &limits.shape);
+            if kept > 0 {
+                tracing::info!(collection = %field_name, fields = kept,
+                    "new fields are for stewards only, until they are classified");
             }
-            state.collection.shape = Arc::new(next);
-            self.applied.published = true;
+            self.name_types(&state.collection, &mut next).await?;
+            state.collection.shape = Arc::new(self.follow(id, &previous, next, &text, "uncovered").await?);
         } else if text != state.text {
             let sql = "update shape_version set shape = $3 where collection_id = $1 and version = $2";
             self.tx.execute(sql, &[id.into(), previous.version.into(), text.into()]).await?;
@@ -315,6 +320,49 @@ impl Cover<'_> {
             fingerprints: structures.keys().copied().collect(),
         });
         Ok(Arc::new(state.collection))
+    }
+
+    /// Publishes what follows the last version. The old one keeps what it published; what was merged, `text`, goes on
+    /// with the new one. The collection's row is locked.
+    async fn follow(
+        &mut self,
+        id: i64,
+        previous: &Published,
+        mut next: Published,
+        text: &str,
+        cause: &str,
+    ) -> Result<Published> {
+        next.version = previous.version + 1;
+        let sql = "update shape_version set shape = '' where collection_id = $1 and version = $2";
+        self.tx.execute(sql, &[id.into(), previous.version.into()]).await?;
+        self.version(id, &next, text, cause).await?;
+        let params = [id.into(), next.version.into(), previous.version.into()];
+        if self.tx.execute(SWAP, &params).await? != 1 {
+            let text = "the collection was published meanwhile; try again";
+            return Err(Error::new(Code::Unavailable, text));
+        }
+        self.applied.published = true;
+        Ok(next)
+    }
+
+    /// Publishes what `change` makes of the last version, if it makes anything else of it: the collection as it is
+    /// then.
+    pub(super) async fn revise(
+        &mut self,
+        kind: (&str, &str),
+        cause: &str,
+        change: impl FnOnce(&mut Published) -> Result<()>,
+    ) -> Result<Collection> {
+        let state = self.load(kind, self.tx.dialect() == Dialect::Postgres).await?;
+        let State { mut collection, text, .. } =
+            state.ok_or_else(|| Error::internal("a collection is gone"))?;
+        let previous = collection.shape.clone();
+        let mut next = Published::clone(&previous);
+        change(&mut next)?;
+        if next != *previous {
+            collection.shape = Arc::new(self.follow(collection.id, &previous, next, &text, cause).await?);
+        }
+        Ok(collection)
     }
 
     async fn version(&mut self, id: i64, published: &Published, shape: &str, cause: &str) -> Result<()> {

@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wellspring::{app::App, config::Config, error::Result, http::auth::Keys, telemetry::Clock};
+use wellspring::{
+    app::App,
+    config::{Config, Exposure},
+    error::Result,
+    http::auth::Keys,
+    telemetry::Clock,
+};
 
 use super::{
     backend::{Backend, fresh_database},
@@ -42,6 +48,8 @@ impl TestApp {
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".into();
         config.store.data = directory.path().join("data");
+        // What is new is seen at once, as with SQLite, unless a test says otherwise.
+        config.shape.exposure = Exposure::Open;
         let mut redis = None;
         if backend != Backend::Embedded {
             config.store.database_url = Some(fresh_database().await);

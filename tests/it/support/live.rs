@@ -64,7 +64,8 @@ impl Subscription {
         self.socket.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn receive(&mut self) -> Value {
+    /// The next message, whatever it is.
+    pub async fn receive(&mut self) -> Value {
         soon("a message on the socket", async {
             loop {
                 match self.socket.next().await.expect("the socket should stay open").unwrap() {

@@ -1,0 +1,170 @@
+//! Quarantine: which published fields somebody or something has classified. In guarded mode a new field is not, and
+//! only stewards see it until a rule, its tags or a steward says so. Must not decide who sees what: policies do.
+
+use std::collections::BTreeSet;
+
+use super::{Field, Published};
+use crate::config;
+
+impl Published {
+    /// Keeps what is new since `previous` in quarantine when `guarded`, and lets go what rules classify. Returns how
+    /// many new fields stay in it.
+    pub fn guard(
+        &mut self,
+        previous: &Published,
+        collection: &str,
+        guarded: bool,
+        rules: &config::Shape,
+    ) -> usize {
+        let mut kept = 0;
+        leaves(&mut self.fields, &mut |field| {
+            if field.id > previous.last_field_id {
+                field.unclassified = guarded && !is_classified_by(rules, collection, field);
+                kept += usize::from(field.unclassified);
+            }
+        });
+        self.release(collection, rules);
+        kept
+    }
+
+    /// Classifies what the rules say about a collection of this name. Returns the paths of the fields that were not.
+    pub fn release(&mut self, collection: &str, rules: &config::Shape) -> Vec<String> {
+        let mut released = Vec::new();
+        leaves(&mut self.fields, &mut |field| {
+            if field.unclassified && is_classified_by(rules, collection, field) {
+                field.unclassified = false;
+                released.push(field.path.clone());
+            }
+        });
+        let whole = rules.classify.iter().any(|rule| matches(rule, collection, ""));
+        self.unclassified &= !whole && !self.any_classified();
+        released
+    }
+
+    /// Classifies the fields at these paths, with all that is in them, or takes that back; no paths are all fields,
+    /// and the path of the document itself is empty. Fields that are younger than `last_field_id` stay as they are.
+    /// Returns the paths of the fields that have changed.
+    ///
+    /// # Errors
+    /// A path that no field has.
+    pub fn classify(
+        &mut self,
+        paths: Option<&[String]>,
+        classified: bool,
+        last_field_id: u32,
+    ) -> Result<Vec<String>, String> {
+        let known: BTreeSet<&str> = self.fields().map(|field| field.path.as_str()).collect();
+        if let Some(unknown) =
+            paths.into_iter().flatten().find(|path| !path.is_empty() && !known.contains(&***path))
+        {
+            return Err(unknown.clone());
+        }
+        let chosen: Option<BTreeSet<String>> = paths.map(|paths| paths.iter().cloned().collect());
+        let whole = chosen.as_ref().is_none_or(|paths| paths.contains(""));
+        let mut changed = Vec::new();
+        below(&mut self.fields, whole, chosen.as_ref(), &mut |field| {
+            if field.id <= last_field_id && field.unclassified == classified {
+                field.unclassified = !classified;
+                changed.push(field.path.clone());
+            }
+        });
+        self.unclassified = match (self.any_classified(), self.fields.is_empty()) {
+            (true, _) => false,
+            (false, false) => self.unclassified || !classified,
+            (false, true) if whole => !classified,
+            (false, true) => self.unclassified,
+        };
+        Ok(changed)
+    }
+
+    fn any_classified(&self) -> bool {
+        self.fields().any(|field| field.children().is_empty() && !field.unclassified)
+    }
+}
+
+impl Field {
+    /// Whether it is classified; of one with fields below, whether all of these are.
+    pub fn is_classified(&self) -> bool {
+        match self.children() {
+            [] => !self.unclassified,
+            children => children.iter().all(Field::is_classified),
+        }
+    }
+}
+
+/// Visits the fields that have none below.
+fn leaves(fields: &mut [Field], each: &mut impl FnMut(&mut Field)) {
+    below(fields, true, None, each);
+}
+
+/// Visits the fields that have none below: all, or those at or below the chosen paths.
+fn below(
+    fields: &mut [Field],
+    whole: bool,
+    chosen: Option<&BTreeSet<String>>,
+    each: &mut impl FnMut(&mut Field),
+) {
+    for field in fields {
+        let whole = whole || chosen.is_some_and(|paths| paths.contains(&field.path));
+        match field.children_mut() {
+            Some(children) => below(children, whole, chosen, each),
+            None if whole => each(field),
+            None => {}
+        }
+    }
+}
+
+fn is_classified_by(rules: &config::Shape, collection: &str, field: &Field) -> bool {
+    let listed = |tag: &String| {
+        let mut listed = rules.classify_tags.iter();
+        listed.any(|of| {
+            tag.strip_prefix(of.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    let by_tags = !field.tags.is_empty() && field.tags.iter().all(listed);
+    by_tags || rules.classify.iter().any(|rule| matches(rule, collection, &field.path))
+}
+
+fn matches(rule: &config::Classify, collection: &str, path: &str) -> bool {
+    let parts = |path| -> Vec<String> { str::split(path, '/').skip(1).map(str::to_owned).collect() };
+    is_like(&rule.collection, collection) && are_like(&parts(&rule.path), &parts(path))
+}
+
+/// Whether the parts of a path are like those of a pattern. `**` is any number of them.
+fn are_like(pattern: &[String], parts: &[String]) -> bool {
+    walk(pattern, parts, |part| part == "**", |pattern, part| is_like(pattern, part))
+}
+
+/// Whether a text is like a pattern, in which `*` is any text.
+fn is_like(pattern: &str, text: &str) -> bool {
+    let chars = |text: &str| text.chars().collect::<Vec<_>>();
+    walk(&chars(pattern), &chars(text), |c| *c == '*', |a, b| a == b)
+}
+
+/// Matches with a wildcard for any number of items, in time of at most the product of both lengths: on a mismatch the
+/// last wildcard takes one item more.
+fn walk<T>(pattern: &[T], items: &[T], wild: impl Fn(&T) -> bool, same: impl Fn(&T, &T) -> bool) -> bool {
+    let (mut p, mut i) = (0, 0);
+    let mut back = None;
+    loop {
+        match (pattern.get(p), items.get(i)) {
+            (Some(part), _) if wild(part) => {
+                back = Some((p + 1, i));
+                p += 1;
+            }
+            (Some(part), Some(item)) if same(part, item) => (p, i) = (p + 1, i + 1),
+            (None, None) => return true,
+            (_, None) => return false,
+            _ => match back {
+                Some((after, from)) => {
+                    back = Some((after, from + 1));
+                    (p, i) = (after, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What is published by decision, not because a record uncovered it: fields classified by hand or by rules. Must not
+//! judge who may decide.
+
+use super::Applied;
+use super::publish::Cover;
+use crate::error::{Error, Result};
+use crate::query::Collection;
+use crate::shape::Published;
+use crate::store::Store;
+use crate::store::db::{Row, Tx, Value};
+
+/// What somebody wants decided.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Who decides.
+    pub subject: String,
+    /// What kind of decision it is, such as `CLASSIFY`.
+    pub what: &'static str,
+    /// How it was before, of each of the fields.
+    pub before: serde_json::Value,
+    /// How it is then.
+    pub after: serde_json::Value,
+}
+
+/// A decision that was made.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Rising in the order in which they were made.
+    pub id: i64,
+    /// The version of the shape that it made.
+    pub version: i64,
+    /// When, Unix microseconds.
+    pub at: i64,
+    /// Who decided.
+    pub subject: String,
+    /// What kind of decision it is.
+    pub what: String,
+    /// Paths of the fields that it changed, as a JSON list.
+    pub paths: serde_json::Value,
+    /// How it was before, of each of the fields.
+    pub before: serde_json::Value,
+    /// How it is since then.
+    pub after: serde_json::Value,
+}
+
+impl Store {
+    /// Publishes what `change` makes of a collection's shape and writes down who decided it, in one transaction;
+    /// `change` tells which fields it has changed, by their paths: none is no decision. Returns the collection as it is
+    /// then and these paths. All nodes notice it as they do every published version.
+    ///
+    /// # Errors
+    /// Those of `change`, and `UNAVAILABLE` when another transaction stands in the way for too long.
+    pub async fn decide(
+        &self,
+        collection: &Collection,
+        decision: Decision,
+        change: impl FnOnce(&mut Published) -> Result<Vec<String>>,
+    ) -> Result<(Collection, Vec<String>)> {
+        let cause = decision.what.to_lowercase();
+        let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
+        let mut cover = Cover { store: self, tx: &mut tx, applied: &mut applied };
+        let kind = (collection.category.as_str(), collection.subcategory.as_str());
+        let mut paths = Vec::new();
+        let change = |shape: &mut Published| {
+            paths = change(shape)?;
+            Ok(())
+        };
+        let revised = cover.revise(kind, &cause, change).await?;
+        if applied.published {
+            self.write_down(&mut tx, &revised, &decision, &paths).await?;
+        }
+        self.publish_decided(tx, &applied).await?;
+        Ok((revised, paths))
+    }
+
+    /// Classifies, in all collections, what the rules of this node's configuration say: they may be newer than the
+    /// fields. Returns how many fields.
+    pub async fn classify_by_rules(&self) -> Result<usize> {
+        let rules = self.catalog.limits().shape.clone();
+        let mut released = 0;
+        for collection in self.catalog.load().collections.values() {
+            let mut tried = Published::clone(&collection.shape);
+            tried.release(&collection.field_name, &rules);
+            if tried == *collection.shape {
+                continue;
+            }
+            let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
+            let mut cover = Cover { store: self, tx: &mut tx, applied: &mut applied };
+            let kind = (collection.category.as_str(), collection.subcategory.as_str());
+            let release = |shape: &mut Published| {
+                released += shape.release(&collection.field_name, &rules).len();
+                Ok(())
+            };
+            cover.revise(kind, "classified by the configuration", release).await?;
+            self.publish_decided(tx, &applied).await?;
+        }
+        Ok(released)
+    }
+
+    async fn publish_decided(&self, mut tx: Tx, applied: &Applied) -> Result<()> {
+        applied.announce(&mut tx).await?;
+        tx.commit().await?;
+        self.committed(applied).await
+    }
+
+    async fn write_down(
+        &self,
+        tx: &mut Tx,
+        collection: &Collection,
+        decision: &Decision,
+        paths: &[String],
+    ) -> Result<()> {
+        let params = [
+            collection.id.into(),
+            collection.shape.version.into(),
+            self.clock.now_us().into(),
+            decision.subject.as_str().into(),
+            decision.what.into(),
+            serde_json::to_string(paths).map_err(Error::internal)?.into(),
+            decision.before.to_string().into(),
+            decision.after.to_string().into(),
+        ];
+        let sql = "insert into decision (collection_id, version, at, subject, what, paths, before, after) \
+                   values ($1, $2, $3, $4, $5, $6, $7, $8)";
+        tx.execute(sql, &params).await.map(drop)
+    }
+
+    /// Decisions about a collection, the newest first; only those before the one with the id `before`.
+    pub async fn decisions(
+        &self,
+        collection_id: i64,
+        first: usize,
+        before: Option<i64>,
+    ) -> Result<Vec<Decided>> {
+        let first = i64::try_from(first).unwrap_or(i64::MAX);
+        let params = [collection_id.into(), before.unwrap_or(i64::MAX).into(), first.into()];
+        self.db.query(DECISIONS, &params).await?.iter().map(decided).collect()
+    }
+
+    /// The highest number that a field had in this version of a collection's shape; `None` when there is no such
+    /// version.
+    pub async fn last_field_id(&self, collection_id: i64, version: i64) -> Result<Option<u32>> {
+        let sql = "select published from shape_version where collection_id = $1 and version = $2";
+        let rows = self.db.query(sql, &[collection_id.into(), Value::Int(version)]).await?;
+        let last = |row: &Row| Ok(crate::store::catalog::published(row.text(0)?)?.last_field_id);
+        rows.first().map(last).transpose()
+    }
+}
+
+const DECISIONS: &str = "select id, version, at, subject, what, paths, before, after from decision \
+     where collection_id = $1 and id < $2 order by id desc limit $3";
+
+fn decided(row: &Row) -> Result<Decided> {
+    let json = |index| serde_json::from_str(row.text(index)?).map_err(Error::internal);
+    Ok(Decided {
+        id: row.i64(0)?,
+        version: row.i64(1)?,
+        at: row.i64(2)?,
+        subject: row.text(3)?.to_owned(),
+        what: row.text(4)?.to_owned(),
+        paths: json(5)?,
+        before: json(6)?,
+        after: json(7)?,
+    })
+}

@@ -145,6 +145,7 @@ impl App {
         if config.has_role("worker") {
             let worker = services.provisioning.clone().run_worker(stopping.loops.clone());
             parts.loops("worker", worker);
+            parts.loops("statistics", services.provisioning.clone().run_statistics(stopping.loops.clone()));
         }
         parts.loops("tail", publishing.run_tail(stopping.loops.clone()));
         let watch =

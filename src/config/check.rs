@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 pub(super) fn check(config: &Config) -> Result<()> {
     server(config)?;
     store(config)?;
+    pairs(config)?;
     bounds(config)?;
     ceilings(config)?;
     classify(config)?;
@@ -75,7 +76,8 @@ fn store(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn bounds(config: &Config) -> Result<()> {
+/// Bounds of which one must not be more than the other.
+fn pairs(config: &Config) -> Result<()> {
     let pairs = [
         ("graphql.page_default", config.graphql.page_default, "graphql.page_max", config.graphql.page_max),
         (
@@ -98,6 +100,12 @@ fn bounds(config: &Config) -> Result<()> {
             config.server.bodies_bytes_max,
         ),
         (
+            "statistics.examples_max",
+            config.statistics.examples_max,
+            "statistics.values_max",
+            config.statistics.values_max,
+        ),
+        (
             "graphql.body_bytes_max",
             config.graphql.body_bytes_max,
             "server.bodies_bytes_max",
@@ -109,6 +117,10 @@ fn bounds(config: &Config) -> Result<()> {
             return refuse(format!("`{less}` ({small}) must not be more than `{more}` ({large})"));
         }
     }
+    Ok(())
+}
+
+fn bounds(config: &Config) -> Result<()> {
     let positive = [
         ("server.request_timeout_ms", config.server.request_timeout_ms),
         ("server.requests_max", config.server.requests_max as u64),
@@ -129,6 +141,8 @@ fn bounds(config: &Config) -> Result<()> {
         ("graphql.page_default", config.graphql.page_default as u64),
         ("data.exports_max", config.data.exports_max as u64),
         ("data.export_timeout_ms", config.data.export_timeout_ms),
+        ("statistics.flush_ms", config.statistics.flush_ms),
+        ("statistics.held_max", config.statistics.held_max as u64),
         ("subscriptions.init_timeout_ms", config.subscriptions.init_timeout_ms),
         ("subscriptions.id_bytes_max", config.subscriptions.id_bytes_max as u64),
         ("subscriptions.keepalive_ms", config.subscriptions.keepalive_ms),
@@ -141,6 +155,9 @@ fn bounds(config: &Config) -> Result<()> {
     let bounded = [
         // One statement names each of them.
         ("stream.batch_max", config.stream.batch_max as u64, 10_000),
+        // What is kept of a field stays small enough to be read and written as one text.
+        ("statistics.values_max", config.statistics.values_max as u64, 1_000),
+        ("statistics.value_bytes_max", config.statistics.value_bytes_max as u64, 1_024),
         // A dead letter remembers no more of them.
         ("provisioning.attempts_max", u64::from(config.provisioning.attempts_max), 20),
     ];
@@ -238,6 +255,8 @@ mod tests {
         assert!(refused(|c| c.shape.columns_max = 301).contains("`shape.columns_max` (301)"));
         assert!(refused(|c| c.shape.depth_max = 41).contains("not be more than 40"));
         assert!(refused(|c| c.log.format = "xml".into()).contains("`xml`"));
+        assert!(refused(|c| c.statistics.examples_max = 65).contains("`statistics.values_max` (64)"));
+        assert!(refused(|c| c.statistics.values_max = 1_001).contains("at most 1000"));
         let cut = "`server.idle_timeout_ms` (75000) must be more than `server.request_timeout_ms` (75000)";
         assert!(refused(|c| c.server.request_timeout_ms = 75_000).contains(cut));
         assert!(refused(|c| c.subscriptions.keepalive_ms = 75_000).contains("keepalive_ms` (75000)"));

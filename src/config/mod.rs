@@ -38,6 +38,8 @@ pub struct Config {
     pub policy: Policy,
     /// Limits of shape inference.
     pub shape: Shape,
+    /// What is gathered about the values of fields.
+    pub statistics: Statistics,
     /// What is logged.
     pub log: Log,
 }
@@ -55,6 +57,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("auth", Auth::OPTIONS),
     ("policy", Policy::OPTIONS),
     ("shape", Shape::OPTIONS),
+    ("statistics", Statistics::OPTIONS),
     ("log", Log::OPTIONS),
 ];
 
@@ -416,6 +419,28 @@ pub struct Classify {
     /// The path as `shape { fields { path } }` tells it, such as `/total`, `/items/*/price`; `**` is any number of
     /// parts, so `/address/**` is all that is in it and `/**` everything.
     pub path: String,
+}
+
+section! {
+    /// What is gathered about the values of fields, for stewards and admins.
+    Statistics {
+        /// How many records of a collection are all taken in; of later ones it is a sample.
+        records_max: u64 = 10_000,
+        /// Of the records beyond, one in so many is taken in; 0 is none.
+        one_in: u64 = 16,
+        /// The most fields of a collection that have statistics: those that were published first.
+        fields_max: u32 = 1_000,
+        /// The most distinct values of a field that are all kept and counted exactly; of more, the number is estimated.
+        values_max: usize = 64,
+        /// The most values of a field that are kept as examples.
+        examples_max: usize = 5,
+        /// The longest value that is kept as one of the distinct ones or as the end of a range, in bytes.
+        value_bytes_max: usize = 64,
+        /// How often what this node has gathered is written to the database, in milliseconds.
+        flush_ms: u64 = 5_000,
+        /// The most fields whose statistics this node holds until then; records beyond are not taken in.
+        held_max: usize = 10_000,
+    }
 }
 
 section! {

@@ -186,15 +186,27 @@ pub(super) async fn find(publishing: &Publishing, actor: &Actor, name: &str) -> 
 
 /// What a selection of `Collection` needs.
 fn asked(node: &Node) -> Asked {
-    let counts = ["count", "presence", "formats", "firstSeen", "lastSeen"];
+    const COUNTS: [&str; 5] = ["count", "presence", "formats", "firstSeen", "lastSeen"];
+    const STATISTICS: [&str; 10] = [
+        "minimum",
+        "maximum",
+        "lengthMin",
+        "lengthMax",
+        "itemsMin",
+        "itemsMax",
+        "distinct",
+        "distinctExact",
+        "values",
+        "examples",
+    ];
     let mut asked = Asked::default();
     for member in &node.children {
         asked.versions |= &*member.name == "versions";
         asked.json_schema |= &*member.name == "jsonSchema";
         for member in member.children.iter().filter(|_| &*member.name == "shape") {
-            let mut below = member.children.iter();
-            asked.sightings |=
-                &*member.name == "counted" || below.any(|field| counts.contains(&&*field.name));
+            let below = |names: &[&str]| member.children.iter().any(|field| names.contains(&&*field.name));
+            asked.sightings |= &*member.name == "counted" || below(&COUNTS);
+            asked.statistics |= &*member.name == "sampled" || below(&STATISTICS);
         }
     }
     asked

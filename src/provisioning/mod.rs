@@ -13,6 +13,7 @@ mod relay;
 mod report;
 mod retry;
 mod settle;
+mod statistics;
 mod verify;
 mod worker;
 
@@ -33,6 +34,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::plugin::{self, Plugin};
 use crate::policy;
+use crate::shape::ValueHasher;
 use crate::store::Store;
 use crate::store::db::Dialect;
 use crate::store::wake::Topic;
@@ -79,6 +81,7 @@ struct Inner {
     ready: OnceCell<Ready>,
     relay: Mutex<relay::State>,
     worker: Mutex<worker::State>,
+    gathered: statistics::Gathered,
     /// Whether appending to the stream fails, and reading from it: the one may while the other does not.
     stream_away: [AtomicBool; 2],
 }
@@ -148,6 +151,7 @@ impl Provisioning {
             ready: OnceCell::new(),
             relay: Mutex::new(relay::State::new(&node)),
             worker: Mutex::new(worker::State::new(&node)),
+            gathered: statistics::Gathered::new(ValueHasher::new(parts.store.signer())),
             stream_away: Default::default(),
             node,
             parts,
@@ -212,7 +216,7 @@ impl Provisioning {
         }
     }
 
-    /// Steps the worker until `stop`, then gives its leases back.
+    /// Steps the worker until `stop`, then gives its leases back and writes what it has gathered.
     pub async fn run_worker(self, stop: CancellationToken) {
         let inner = &self.inner;
         let poll = Duration::from_millis(inner.parts.config.stream.poll_ms.max(1));
@@ -235,6 +239,7 @@ impl Provisioning {
         if let Err(error) = given {
             tracing::warn!(%error, "the worker's leases were not given back; they end by themselves");
         }
+        inner.write_statistics().await;
     }
 }
 

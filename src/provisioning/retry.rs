@@ -116,7 +116,7 @@ impl Inner {
         if !ledger::hold(&mut tx, letter.partition, fence).await? {
             return Ok(false);
         }
-        self.commit(tx, &written).await?;
+        self.commit(tx, plan, &written).await?;
         self.close_out(&plan.fates, now);
         Ok(true)
     }

@@ -126,7 +126,7 @@ impl Inner {
         if !crate::store::ledger::advance(&mut tx, p, fence, settled, last).await? {
             return Ok(Settlement::Lost);
         }
-        self.commit(tx, &written).await?;
+        self.commit(tx, &plan, &written).await?;
         self.close_out(&plan.fates, now);
         Ok(Settlement::Done { settled: last, due: plan.due() })
     }
@@ -182,7 +182,7 @@ impl Inner {
     }
 
     /// Commits and tells who waits. After the commit nothing may fail the batch: it is done.
-    pub(super) async fn commit(&self, tx: Tx, written: &Written) -> Result<()> {
+    pub(super) async fn commit(&self, tx: Tx, plan: &Plan, written: &Written) -> Result<()> {
         let store = &self.parts.store;
         tx.commit().await?;
         store.crash_point("after-effect");
@@ -192,6 +192,7 @@ impl Inner {
         if let Err(error) = store.committed(&written.applied).await {
             tracing::warn!(%error, cause = ?error.cause(), "settled, but tails were not woken; they poll");
         }
+        self.gather(&plan.rows);
         Ok(())
     }
 

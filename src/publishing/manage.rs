@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::{Publishing, Visible};
 use crate::error::{Error, Result};
 use crate::policy::{Access, Scope, Scoped};
-use crate::query::{Budget, Collection, Query, asked, fill, walk, write};
+use crate::query::{Budget, Collection, Filter, Query, asked, fill, walk, write};
 use crate::record::{Actor, Json, Limits, Record, Source, parse};
-use crate::shape::{Difference, Field, Sighting, What, diff, type_of};
+use crate::shape::{Difference, Field, Sighting, Statistic, Statistics, What, diff, type_of};
 use crate::store::lineage::Lineage;
 
 /// The most records in one statement.
@@ -97,10 +97,16 @@ impl Publishing {
             false => None,
         };
         let seen = sightings.as_ref().map(|sightings| sightings.of(&collection.shape)).unwrap_or_default();
+        let statistics = self.statistics(actor, collection, scope, asked).await?;
         let mut fields = Vec::new();
         walk(&collection.shape, &mut |above, field| {
             if scope.access(field.id) != &Access::Hidden {
-                fields.push(described(above, field, seen.get(&field.id)));
+                let mut told = described(above, field, seen.get(&field.id));
+                let plain = statistics.as_ref().filter(|_| scope.comparable(field.id));
+                if let Some(statistic) = plain.and_then(|all| all.of(field.id)) {
+                    self.add_statistic(field, statistic, &mut told);
+                }
+                fields.push(told);
             }
         });
         let versions = match asked.versions {
@@ -120,11 +126,45 @@ impl Publishing {
             "shape": {
                 "version": collection.shape.version,
                 "counted": sightings.map(|sightings| sightings.documents()),
+                "sampled": statistics.map(|statistics| statistics.records()),
                 "fields": fields,
             },
             "versions": versions,
             "jsonSchema": json_schema,
         }))
+    }
+
+    /// Statistics of a collection's values, for stewards and admins who may see every row: of every row they tell.
+    async fn statistics(
+        &self,
+        actor: &Actor,
+        collection: &Collection,
+        scope: &Scope,
+        asked: Asked,
+    ) -> Result<Option<Statistics>> {
+        let may = actor.has_role("steward") && scope.rows() == &Filter::Const(true);
+        match asked.statistics && may {
+            true => self.0.store.statistics(collection.id).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Adds what is known of the values of a field that is shown plainly. Values of personal data are told to nobody.
+    fn add_statistic(&self, field: &Field, statistic: &Statistic, told: &mut Value) {
+        let (distinct, exact) = statistic.distinct();
+        let mut add = |name: &str, value: Value| told[name] = value;
+        add("lengthMin", json!(statistic.lengths().map(|(least, _)| least)));
+        add("lengthMax", json!(statistic.lengths().map(|(_, greatest)| greatest)));
+        add("itemsMin", json!(statistic.items().map(|(least, _)| least)));
+        add("itemsMax", json!(statistic.items().map(|(_, greatest)| greatest)));
+        add("distinct", json!(distinct));
+        add("distinctExact", json!(exact));
+        if !field.is_personal() {
+            add("minimum", json!(statistic.range().map(|(least, _)| least)));
+            add("maximum", json!(statistic.range().map(|(_, greatest)| greatest)));
+            add("values", json!(statistic.values()));
+            add("examples", json!(statistic.examples(self.0.statistics.examples_max)));
+        }
     }
 
     /// The last versions of a collection, newest first, each with what it says more than the one before.
@@ -174,6 +214,8 @@ fn may_see_raw(actor: &Actor) -> Result<()> {
 pub struct Asked {
     /// How often fields were seen.
     pub sightings: bool,
+    /// What their values are like.
+    pub statistics: bool,
     /// What was published when.
     pub versions: bool,
     /// The JSON Schema of documents.

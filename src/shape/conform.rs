@@ -2,6 +2,7 @@
 //! dropped. Members without a value that are not published are the one exception: a `null` says what their
 //! absence says.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::publish::pointer_token;
@@ -91,26 +92,26 @@ impl<'a> Rest<'a> {
 }
 
 /// Finds the published field of a key: by guess for members in published order, else by search.
-struct Fields<'a> {
-    fields: &'a [Field],
-    index: Option<HashMap<&'a str, usize>>,
+pub(super) struct Fields<'a> {
+    pub(super) fields: &'a [Field],
+    /// Made when a guess was wrong for the first time.
+    index: OnceCell<HashMap<&'a str, usize>>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(fields: &'a [Field]) -> Self {
-        let index = (fields.len() > FEW)
-            .then(|| fields.iter().enumerate().map(|(at, field)| (field.key.as_str(), at)).collect());
-        Fields { fields, index }
+    pub(super) fn of(fields: &'a [Field]) -> Self {
+        Fields { fields, index: OnceCell::new() }
     }
 
-    fn find(&self, key: &str, hint: usize) -> Option<usize> {
+    pub(super) fn find(&self, key: &str, hint: usize) -> Option<usize> {
         if self.fields.get(hint).is_some_and(|field| field.key == key) {
             return Some(hint);
         }
-        match &self.index {
-            Some(index) => index.get(key).copied(),
-            None => self.fields.iter().position(|field| field.key == key),
+        if self.fields.len() <= FEW {
+            return self.fields.iter().position(|field| field.key == key);
         }
+        let all = || self.fields.iter().enumerate().map(|(at, field)| (field.key.as_str(), at)).collect();
+        self.index.get_or_init(all).get(key).copied()
     }
 }
 

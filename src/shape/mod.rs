@@ -7,6 +7,7 @@
 
 mod classify;
 mod conform;
+mod decimal;
 mod diff;
 mod document;
 mod formats;
@@ -14,6 +15,8 @@ mod json_schema;
 mod names;
 mod publish;
 mod sightings;
+mod sketch;
+mod statistics;
 mod structure;
 mod values;
 #[cfg(test)]
@@ -24,6 +27,8 @@ pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
 pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, name_types, own_types};
 pub use sightings::{Sighting, Sightings};
+pub use sketch::ValueHasher;
+pub use statistics::{Statistic, Statistics};
 pub use structure::fingerprint;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,6 +264,11 @@ fn add_columns(fields: &[Field], columns: &mut Vec<Column>) {
 }
 
 impl Field {
+    /// Whether it is tagged as personal data.
+    pub fn is_personal(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "pii" || tag.starts_with("pii."))
+    }
+
     /// The fields nested in it, through lists; none for a scalar.
     pub fn children(&self) -> &[Field] {
         let mut kind = &self.kind;

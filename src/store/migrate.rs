@@ -24,6 +24,8 @@ mod m0006_plugin_past;
 mod m0007_record_meta;
 #[path = "../../migrations/m0008_decisions.rs"]
 mod m0008_decisions;
+#[path = "../../migrations/m0009_statistics.rs"]
+mod m0009_statistics;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -41,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_plugin_past::Migration),
             Box::new(m0007_record_meta::Migration),
             Box::new(m0008_decisions::Migration),
+            Box::new(m0009_statistics::Migration),
         ]
     }
 }

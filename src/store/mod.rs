@@ -9,6 +9,7 @@ pub mod lineage;
 pub mod log;
 mod migrate;
 pub mod rows;
+mod statistics;
 pub mod wake;
 
 use futures_util::future::BoxFuture;

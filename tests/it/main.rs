@@ -34,6 +34,7 @@ mod record;
 mod reload;
 mod shapes;
 mod stale;
+mod statistics;
 mod stream;
 mod way;
 

@@ -50,6 +50,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("jiter", &["record"]),
     ("deunicode", &["shape"]),
+    ("siphasher", &["shape"]),
     ("figment", &["config"]),
     ("jsonwebtoken", &["http", "cli"]),
     ("prometheus_client", &["telemetry"]),

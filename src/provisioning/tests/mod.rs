@@ -45,6 +45,7 @@ mod races;
     reason = "shared with the other tests"
 )]
 mod servers;
+mod statistics;
 mod steps;
 mod verify;
 

@@ -13,7 +13,8 @@
 #             there as `pii` too), `field.parents` (`address`), and what is known of it:
 #               `field.published`   it has a type; without one (`_rest`, `_record.rescued`) it can hold anything
 #               `field.classified`  it is published, and not kept back: with `shape.exposure` guarded, what is new is,
-#                                   until a rule, its tags or a steward classifies it; with open nothing is
+#                                   until a rule, its tags or a steward classifies it; with open nothing is, but what
+#                                   a steward has hidden (`decideField`)
 #             The record's envelope has fields, too (`_record.sourceUid`, `_record.author`), classified with the first
 #             field of their collection; a uid, name or author that looks like personal data is tagged so, and the key
 #             is shown at most as the uid is

@@ -377,6 +377,10 @@ section! {
         versions_max: usize = 100,
         /// The longest key that gets a field, in bytes, up to 4096.
         key_bytes_max: usize = 256,
+        /// The longest description that a steward may give a field, in bytes.
+        description_bytes_max: usize = 2_000,
+        /// The most tags that a steward may give a field.
+        tags_max: usize = 32,
         /// Who sees a new field: `open`, whoever may see the others; `guarded`, stewards only, until it is classified;
         /// `auto` is guarded with PostgreSQL and open with SQLite.
         exposure: Exposure = Exposure::Auto,

@@ -427,11 +427,12 @@ fn scalar_name(scalar: Scalar) -> &'static str {
 fn described(field: &Shaped, shown: Shown) -> String {
     let path = printable(&field.path);
     let masked = if shown == Shown::Masked { "; masked" } else { "" };
+    let text = field.decided.description.as_deref().map_or_else(String::new, |text| printable(text) + " ");
     if field.tags.is_empty() {
-        return format!("`{path}`{masked}");
+        return format!("{text}`{path}`{masked}");
     }
     let tags: Vec<&str> = field.tags.iter().map(String::as_str).collect();
-    format!("`{path}` ({}){masked}", tags.join(", "))
+    format!("{text}`{path}` ({}){masked}", tags.join(", "))
 }
 
 /// Which fields are shown how, in a form that two equal schemas share and two different ones do not.

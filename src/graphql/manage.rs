@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::provisioning::Which;
 use crate::publishing::{Asked, Classify, Publishing, Visible};
 use crate::record::{Actor, Envelope, Json, Receipt, Source, UsageAgreement};
+use crate::shape::Wish;
 use crate::sourcing::{Input, Retraction};
 
 /// Arguments of a field, or members of an input object.
@@ -107,6 +108,7 @@ async fn other(
         "collection" => collection(services, context, node, arguments).await,
         "decisions" => decisions(services, context, arguments).await,
         "classifyFields" => classify_fields(services, context, arguments.object("input")).await,
+        "decideField" => decide_field(services, context, arguments.object("input")).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,
@@ -228,6 +230,17 @@ async fn classify_fields(services: &Services, context: &Context, input: Argument
         version: input.whole("version"),
     };
     services.publishing.classify(&context.actor, &asked).await
+}
+
+async fn decide_field(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
+    let texts = |items: &[Json]| items.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    let wish = Wish {
+        description: input.text("description"),
+        tags: input.get("tags").map(|_| texts(input.list("tags"))),
+        hidden: input.get("hidden").map(|hidden| *hidden == Json::Bool(true)),
+    };
+    let (collection, path) = (input.required("collection")?, input.required("path")?);
+    services.publishing.decide_field(&context.actor, &collection, &path, &wish).await
 }
 
 async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

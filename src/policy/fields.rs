@@ -58,6 +58,8 @@ struct Above {
     parents: Vec<String>,
     tags: BTreeSet<String>,
     masks: Vec<Mask>,
+    /// A steward has hidden one of them.
+    hidden: bool,
 }
 
 /// The masks that rules name for a field, and whether all rules about it could be decided.
@@ -112,7 +114,8 @@ impl<'a> Walk<'a> {
         let mut here = above.clone();
         here.names.push(field.name.clone());
         here.tags.extend(field.tags.iter().cloned());
-        let facts = facts(&here, &field.path, field.is_classified(), true);
+        here.hidden |= field.decided.hidden;
+        let facts = facts(&here, &field.path, field.is_classified() && !here.hidden, true);
         let masks = self.masks(&facts)?;
         here.masks.extend(masks.named);
         let access = match children(&field.kind) {

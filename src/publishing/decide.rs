@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Publishing;
+use crate::config;
 use crate::error::{Error, Result};
 use crate::policy::Action;
 use crate::query::{Collection, write};
 use crate::record::Actor;
-use crate::store::rows::{Decided, Decision};
+use crate::shape::{Decided, Field, Published, Wish};
+use crate::store::rows::{self, Decision};
 
 /// Fields to classify, or to keep back again.
 #[derive(Clone, Debug)]
@@ -40,27 +42,61 @@ impl Publishing {
                 self.0.store.last_field_id(collection.id, version).await?.ok_or_else(unknown)?
             }
         };
-        let decision = Decision {
-            subject: actor.subject.clone(),
-            what: if asked.classified { "CLASSIFIED" } else { "UNCLASSIFIED" },
-            before: json!({ "classified": !asked.classified }),
-            after: json!({ "classified": asked.classified }),
+        let what = match asked.classified {
+            true => ("CLASSIFIED", "classified"),
+            false => ("UNCLASSIFIED", "unclassified"),
         };
         let paths = asked.paths.as_deref();
-        let (collection, changed) = self
-            .0
-            .store
-            .decide(&collection, decision, |shape| {
-                shape.classify(paths, asked.classified, last).map_err(|path| unknown_path(&path))
+        let change = |shape: &mut Published| {
+            Ok(Decision {
+                paths: shape.classify(paths, asked.classified, last).map_err(|path| unknown_path(&path))?,
+                before: json!({ "classified": !asked.classified }),
+                after: json!({ "classified": asked.classified }),
             })
-            .await?;
+        };
+        let (collection, decision) = self.0.store.decide(&collection, &actor.subject, what, change).await?;
         let fields = collection.shape.fields();
         let left = fields.filter(|field| field.children().is_empty() && !field.is_classified()).count();
         Ok(json!({
             "collection": collection.field_name,
             "version": collection.shape.version,
-            "changed": changed.len(),
+            "changed": decision.map_or(0, |decision| decision.paths.len()),
             "unclassified": left,
+        }))
+    }
+
+    /// Describes a field, tags, hides or shows it: the GraphQL type `DecideFieldPayload`.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, also when a tag of personal data is taken away without role `pii`; `NOT_FOUND`; `BAD_REQUEST` for
+    /// texts that are no tags or too long.
+    pub async fn decide_field(
+        &self,
+        actor: &Actor,
+        collection: &str,
+        path: &str,
+        wish: &Wish,
+    ) -> Result<Value> {
+        let collection = self.stewarded(actor, collection).await?;
+        check(wish, &self.0.shape)?;
+        let may_untag = actor.has_role("pii");
+        let change = |shape: &mut Published| {
+            let field = shape.at_path_mut(path).ok_or_else(|| unknown_path(path))?;
+            let (tags, before) = (field.tags.clone(), told(field));
+            field.decide(wish);
+            if !may_untag && tags.difference(&field.tags).any(|tag| tag == "pii" || tag.starts_with("pii.")) {
+                let text =
+                    "to take a tag of personal data from a field needs role `pii`, as it unmasks its values";
+                return Err(Error::forbidden(text));
+            }
+            Ok(Decision { paths: vec![path.to_owned()], before, after: told(field) })
+        };
+        let what = ("FIELD", "decided by a steward");
+        let (collection, decision) = self.0.store.decide(&collection, &actor.subject, what, change).await?;
+        Ok(json!({
+            "collection": collection.field_name,
+            "version": collection.shape.version,
+            "changed": decision.is_some(),
         }))
     }
 
@@ -100,6 +136,36 @@ impl Publishing {
     }
 }
 
+/// What can be decided about a field, as it is.
+fn told(field: &Field) -> Value {
+    let Decided { description, hidden, .. } = &field.decided;
+    json!({ "description": description, "tags": field.tags, "hidden": hidden })
+}
+
+fn check(wish: &Wish, limits: &config::Shape) -> Result<()> {
+    if wish.description.as_ref().is_some_and(|text| text.len() > limits.description_bytes_max) {
+        let bound = limits.description_bytes_max;
+        let text =
+            format!("`description` has more than {bound} bytes: `shape.description_bytes_max`; shorten it");
+        return Err(Error::bad_request(text));
+    }
+    let tags = wish.tags.iter().flatten();
+    if tags.clone().count() > limits.tags_max {
+        let bound = limits.tags_max;
+        return Err(Error::bad_request(format!("a field has at most {bound} tags: `shape.tags_max`")));
+    }
+    let word =
+        |part: &str| !part.is_empty() && part.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
+    let is_tag = |tag: &&String| tag.len() <= limits.key_bytes_max && tag.split('.').all(word);
+    match tags.clone().find(|tag| !is_tag(tag)) {
+        Some(wrong) => Err(Error::bad_request(format!(
+            "`{}` is no tag; a tag is words of `a` to `z`, `0` to `9` and `_` joined by dots, such as `pii.email`",
+            short(wrong)
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn short(text: &str) -> String {
     text.chars().take(100).collect()
 }
@@ -111,7 +177,7 @@ fn unknown_path(path: &str) -> Error {
     ))
 }
 
-fn decision(decided: Decided) -> Value {
+fn decision(decided: rows::Decided) -> Value {
     json!({
         "id": decided.id.to_string(),
         "version": decided.version,

@@ -230,6 +230,8 @@ fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
         "type": type_of(&field.kind),
         "tags": field.tags,
         "classified": field.is_classified(),
+        "description": field.decided.description,
+        "hidden": field.decided.hidden,
         "count": seen.map(|seen| seen.count),
         "presence": seen.map(|seen| share(seen.count, seen.of)),
         "formats": seen.map(|seen| &seen.formats),
@@ -249,6 +251,10 @@ fn change(difference: &Difference) -> Value {
         What::Widened(from, to) => ("WIDENED", Some(from), to.clone()),
         What::Tagged(tags) => ("TAGGED", None, tags.join(", ")),
         What::Classified(ty) => ("CLASSIFIED", None, ty.clone()),
+        What::Untagged(tags) => ("UNTAGGED", None, tags.join(", ")),
+        What::Described(text) => ("DESCRIBED", None, text.clone()),
+        What::Hidden(ty) => ("HIDDEN", None, ty.clone()),
+        What::Shown(ty) => ("SHOWN", None, ty.clone()),
         What::Unclassified(ty) => ("UNCLASSIFIED", None, ty.clone()),
     };
     json!({ "path": difference.path, "change": change, "from": from, "to": to })

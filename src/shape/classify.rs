@@ -77,12 +77,42 @@ impl Published {
         Ok(changed)
     }
 
+    /// The field at this path, to decide about it.
+    pub fn at_path_mut(&mut self, path: &str) -> Option<&mut Field> {
+        at_path(&mut self.fields, path)
+    }
+
     fn any_classified(&self) -> bool {
         self.fields().any(|field| field.children().is_empty() && !field.unclassified)
     }
 }
 
+/// What is to be decided about a field; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// What it is, for people; empty is no description.
+    pub description: Option<String>,
+    /// All its tags.
+    pub tags: Option<BTreeSet<String>>,
+    /// Whether it is for stewards only, with all that is in it.
+    pub hidden: Option<bool>,
+}
+
 impl Field {
+    /// Decides about the field, so that inference keeps to it.
+    pub fn decide(&mut self, wish: &Wish) {
+        if let Some(text) = &wish.description {
+            self.decided.description = Some(text.clone()).filter(|text| !text.is_empty());
+        }
+        if let Some(tags) = &wish.tags {
+            // What it had once may be inferred again.
+            self.decided.untagged.extend(std::mem::take(&mut self.tags));
+            self.decided.untagged.retain(|tag| !tags.contains(tag));
+            self.tags.clone_from(tags);
+        }
+        self.decided.hidden = wish.hidden.unwrap_or(self.decided.hidden);
+    }
+
     /// Whether it is classified; of one with fields below, whether all of these are.
     pub fn is_classified(&self) -> bool {
         match self.children() {
@@ -90,6 +120,19 @@ impl Field {
             children => children.iter().all(Field::is_classified),
         }
     }
+}
+
+fn at_path<'a>(fields: &'a mut [Field], path: &str) -> Option<&'a mut Field> {
+    for field in fields {
+        if field.path == path {
+            return Some(field);
+        }
+        let inside = path.strip_prefix(&*field.path).is_some_and(|rest| rest.starts_with('/'));
+        if inside {
+            return at_path(field.children_mut()?, path);
+        }
+    }
+    None
 }
 
 /// Visits the fields that have none below.

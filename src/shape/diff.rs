@@ -28,6 +28,14 @@ pub enum What {
     Classified(String),
     /// It is no longer classified, and of this type.
     Unclassified(String),
+    /// A steward has taken these tags from it.
+    Untagged(Vec<String>),
+    /// A steward has described it so.
+    Described(String),
+    /// A steward has hidden it; it is of this type.
+    Hidden(String),
+    /// It is no longer hidden, and of this type.
+    Shown(String),
 }
 
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
@@ -51,6 +59,18 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
         match (was.unclassified, field.unclassified) {
             (true, false) => add(What::Classified(type_of(&field.kind))),
             (false, true) => add(What::Unclassified(type_of(&field.kind))),
+            _ => {}
+        }
+        let untagged: Vec<String> = was.tags.difference(&field.tags).cloned().collect();
+        if !untagged.is_empty() {
+            add(What::Untagged(untagged));
+        }
+        if was.decided.description != field.decided.description {
+            add(What::Described(field.decided.description.clone().unwrap_or_default()));
+        }
+        match (was.decided.hidden, field.decided.hidden) {
+            (false, true) => add(What::Hidden(type_of(&field.kind))),
+            (true, false) => add(What::Shown(type_of(&field.kind))),
             _ => {}
         }
     }

@@ -22,6 +22,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use classify::Wish;
 pub use conform::conform;
 pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
@@ -92,6 +93,30 @@ pub struct Field {
     /// Of a field without fields below: nobody has classified it yet, so only stewards see it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unclassified: bool,
+    /// What a steward has decided about it: inference leaves it as it is.
+    #[serde(default, skip_serializing_if = "Decided::is_none")]
+    pub decided: Decided,
+}
+
+/// What a steward has decided about a field, beside its tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Decided {
+    /// What it is, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Tags that it has not, whatever is inferred.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub untagged: BTreeSet<String>,
+    /// It is for stewards only, with all that is in it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub hidden: bool,
+}
+
+impl Decided {
+    fn is_none(&self) -> bool {
+        *self == Decided::default()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

@@ -350,6 +350,7 @@ mod tests {
             kind: Kind::Object(children),
             tags: Default::default(),
             unclassified: false,
+            decided: Default::default(),
         };
         let fields = vec![
             object(5, "aB", vec![object(6, "c", Vec::new())]),

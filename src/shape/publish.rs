@@ -24,7 +24,7 @@ use super::names::Namer;
 use super::structure::{
     ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, NUMBERS, Node, OBJECT, SCALARS, STRING,
 };
-use super::{Field, Kind, Published, Scalar, Shape};
+use super::{Decided, Field, Kind, Published, Scalar, Shape};
 use crate::config;
 
 /// What a location that is not published yet would become.
@@ -189,7 +189,9 @@ impl Build<'_> {
 
     fn tag(&mut self, field: &mut Field, node: &Node) {
         // Meanings are given once with the field; what marks personal data may come at any time.
-        let fresh = |tag: &&str| tag.starts_with("pii.") && !field.tags.contains(*tag);
+        let fresh = |tag: &&str| {
+            tag.starts_with("pii.") && !field.tags.contains(*tag) && !field.decided.untagged.contains(*tag)
+        };
         let fresh: Vec<_> = tags(&field.kind, node).into_iter().filter(fresh).collect();
         self.changed |= !fresh.is_empty();
         field.tags.extend(fresh.into_iter().map(str::to_owned));
@@ -344,7 +346,7 @@ impl Build<'_> {
         self.locations += 1;
         let kind = Kind::Scalar(Scalar::Json);
         let (id, key, tags) = (self.last_field_id, key.to_owned(), BTreeSet::new());
-        Field { id, key, path, name, kind, tags, unclassified: false }
+        Field { id, key, path, name, kind, tags, unclassified: false, decided: Decided::default() }
     }
 
     /// An object that got no member is a JSON value: GraphQL has no type without fields.

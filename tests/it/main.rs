@@ -14,6 +14,7 @@
 mod access;
 mod cli;
 mod attacks;
+mod decisions;
 mod demo;
 mod envelope;
 mod examples;

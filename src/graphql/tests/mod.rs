@@ -23,7 +23,16 @@ use crate::shape::{Field, Kind, Published, Scalar, name_types, own_types};
 
 pub(super) fn field(id: u32, name: &str, kind: Kind) -> Field {
     let (key, path) = (name.to_owned(), format!("/{name}"));
-    Field { id, key, path, name: name.into(), kind, tags: BTreeSet::new(), unclassified: false }
+    Field {
+        id,
+        key,
+        path,
+        name: name.into(),
+        kind,
+        tags: BTreeSet::new(),
+        unclassified: false,
+        decided: Default::default(),
+    }
 }
 
 pub(super) fn orders() -> Collection {

@@ -40,7 +40,7 @@ pub(super) fn actor(subject: &str, roles: &[&str], claims: serde_json::Value) ->
 pub(super) fn field(id: u32, name: &str, kind: Kind, tags: &[&str]) -> Field {
     let tags: BTreeSet<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
     let (key, path, name) = (name.to_owned(), format!("/{name}"), name.to_owned());
-    Field { id, key, path, name, kind, tags, unclassified: false }
+    Field { id, key, path, name, kind, tags, unclassified: false, decided: Default::default() }
 }
 
 /// A collection with a field of every type.

@@ -1,5 +1,5 @@
 //! Which fields rules and hands classify, and which stay in quarantine.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 use super::*;
 use crate::record::Json;
@@ -123,4 +123,49 @@ fn a_collection_without_fields_is_opened_as_a_whole() {
     assert_eq!(empty.classify(None, true, 99), Ok(Vec::new()));
     assert!(!empty.unclassified);
     assert!(!guarded(&["{}"], &rules(&[("order*", "/**")], &[])).unclassified);
+}
+
+#[test]
+fn what_is_decided_survives_what_is_inferred() {
+    let none = rules(&[], &[]);
+    let mut shape = Shape::default();
+    let mut learn = |text: &str, previous: &Published| {
+        shape.merge(&Structure::derive(&Json::try_from(text).unwrap(), &none));
+        shape.publish(previous, &none)
+    };
+    let mut decided = learn(r#"{"o":{"mail":"ada@example.org","x":"a"}}"#, &Published::default()).unwrap();
+    let tags = |all: &[&str]| -> BTreeSet<String> { all.iter().map(|tag| (*tag).to_owned()).collect() };
+    let wish =
+        Wish { description: Some("Whom to ask.".into()), tags: Some(tags(&["contact"])), hidden: Some(true) };
+    decided.at_path_mut("/o/mail").unwrap().decide(&wish);
+    assert!(decided.at_path_mut("/o/mai").is_none() && decided.at_path_mut("/o/mail/x").is_none());
+    assert!(decided.at_path_mut("").is_none());
+    let mail = |published: &Published| published.find(&["o", "mail"]).unwrap().clone();
+    assert_eq!((mail(&decided).tags, mail(&decided).decided.hidden), (tags(&["contact"]), true));
+    // It is inferred again with the next version, and stays away.
+    let later = learn(r#"{"o":{"mail":"bob@example.org","x":"x@example.org","y":1}}"#, &decided).unwrap();
+    assert_eq!(mail(&later), mail(&decided));
+    assert_eq!(later.find(&["o", "x"]).unwrap().tags, tags(&["pii.email"]));
+    // What is not given stays; a tag that was taken away can be given again.
+    let mut again = later.clone();
+    let back = Wish { tags: Some(tags(&["pii.email"])), ..Wish::default() };
+    again.at_path_mut("/o/mail").unwrap().decide(&back);
+    let then = mail(&again);
+    assert_eq!((then.tags, then.decided.untagged), (tags(&["pii.email"]), tags(&["contact"])));
+    assert_eq!(then.decided.description.as_deref(), Some("Whom to ask."));
+    let bare = Wish { description: Some(String::new()), hidden: Some(false), tags: None };
+    again.at_path_mut("/o/mail").unwrap().decide(&bare);
+    assert_eq!(mail(&again).decided.description, None);
+    let told: Vec<_> =
+        crate::shape::diff(&decided, &again).into_iter().map(|one| (one.path, one.what)).collect();
+    use crate::shape::What;
+    assert_eq!(
+        told[..4],
+        [
+            ("/o/mail".into(), What::Tagged(vec!["pii.email".into()])),
+            ("/o/mail".into(), What::Untagged(vec!["contact".into()])),
+            ("/o/mail".into(), What::Described(String::new())),
+            ("/o/mail".into(), What::Shown("String".into())),
+        ]
+    );
 }

@@ -9,13 +9,11 @@ use crate::shape::Published;
 use crate::store::Store;
 use crate::store::db::{Row, Tx, Value};
 
-/// What somebody wants decided.
+/// What a decision has changed.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// Who decides.
-    pub subject: String,
-    /// What kind of decision it is, such as `CLASSIFY`.
-    pub what: &'static str,
+    /// The fields, by their paths.
+    pub paths: Vec<String>,
     /// How it was before, of each of the fields.
     pub before: serde_json::Value,
     /// How it is then.
@@ -44,33 +42,34 @@ pub struct Decided {
 }
 
 impl Store {
-    /// Publishes what `change` makes of a collection's shape and writes down who decided it, in one transaction;
-    /// `change` tells which fields it has changed, by their paths: none is no decision. Returns the collection as it is
-    /// then and these paths. All nodes notice it as they do every published version.
+    /// Publishes what `change` makes of a collection's shape, for this cause, and writes down who decided what, in one
+    /// transaction. Returns the collection as it is then, and the decision if it has changed anything. All nodes notice
+    /// it as they do every published version.
     ///
     /// # Errors
     /// Those of `change`, and `UNAVAILABLE` when another transaction stands in the way for too long.
     pub async fn decide(
         &self,
         collection: &Collection,
-        decision: Decision,
-        change: impl FnOnce(&mut Published) -> Result<Vec<String>>,
-    ) -> Result<(Collection, Vec<String>)> {
-        let cause = decision.what.to_lowercase();
+        subject: &str,
+        (what, cause): (&str, &str),
+        change: impl FnOnce(&mut Published) -> Result<Decision>,
+    ) -> Result<(Collection, Option<Decision>)> {
         let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
         let mut cover = Cover { store: self, tx: &mut tx, applied: &mut applied };
         let kind = (collection.category.as_str(), collection.subcategory.as_str());
-        let mut paths = Vec::new();
+        let mut decision = None;
         let change = |shape: &mut Published| {
-            paths = change(shape)?;
+            decision = Some(change(shape)?);
             Ok(())
         };
-        let revised = cover.revise(kind, &cause, change).await?;
-        if applied.published {
-            self.write_down(&mut tx, &revised, &decision, &paths).await?;
+        let revised = cover.revise(kind, cause, change).await?;
+        decision = decision.filter(|_| applied.published);
+        if let Some(decision) = &decision {
+            self.write_down(&mut tx, &revised, (subject, what), decision).await?;
         }
         self.publish_decided(tx, &applied).await?;
-        Ok((revised, paths))
+        Ok((revised, decision))
     }
 
     /// Classifies, in all collections, what the rules of this node's configuration say: they may be newer than the
@@ -107,16 +106,16 @@ impl Store {
         &self,
         tx: &mut Tx,
         collection: &Collection,
+        (subject, what): (&str, &str),
         decision: &Decision,
-        paths: &[String],
     ) -> Result<()> {
         let params = [
             collection.id.into(),
             collection.shape.version.into(),
             self.clock.now_us().into(),
-            decision.subject.as_str().into(),
-            decision.what.into(),
-            serde_json::to_string(paths).map_err(Error::internal)?.into(),
+            subject.into(),
+            what.into(),
+            serde_json::to_string(&decision.paths).map_err(Error::internal)?.into(),
             decision.before.to_string().into(),
             decision.after.to_string().into(),
         ];

@@ -82,6 +82,20 @@ on_both_databases! {
         assert_eq!((records, statistics.of(1).unwrap().range()), (10, Some(("0", "9"))));
     }
 
+    async fn what_turns_out_to_be_personal_is_forgotten_without_a_record_of_its_own(bench) {
+        let mut bench = bench;
+        (bench.config.statistics.records_max, bench.config.statistics.one_in) = (1, 0);
+        let node = bench.built_in();
+        bench.document("a", Some(r#"{"who":"Ada"}"#)).await;
+        bench.written_by(&node).await;
+        assert_eq!(bench.statistics().await.1.of(1).unwrap().values().unwrap(), ["Ada"]);
+        bench.document("b", Some(r#"{"who":"ada@example.org"}"#)).await;
+        bench.written_by(&node).await;
+        let (records, statistics) = bench.statistics().await;
+        assert_eq!((records, statistics.of(1).unwrap().values()), (1, None));
+        assert_eq!(bench.count("select count(*) from statistic where state like '%Ada%'").await, 0);
+    }
+
     async fn later_records_are_a_sample_and_so_are_those_beyond_what_is_held(bench) {
         let mut bench = bench;
         bench.config.statistics.records_max = 20;

@@ -141,6 +141,13 @@ struct Receipt {
 
 impl<'a> Load<'a> {
     fn new(options: &'a Options, remote: Remote) -> Result<Self> {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        if let Some(errors) = real(&options.errors)
+            && options.files.iter().any(|file| real(file).as_ref() == Some(&errors))
+        {
+            let text = "`--errors` names a file that is to be loaded and would be written over; name another";
+            return Err(Error::bad_request(text));
+        }
         let base = "http://localhost/source".parse::<url::Url>();
         let mut url = base.map_err(Error::internal)?;
         if let Ok(mut segments) = url.path_segments_mut() {

@@ -90,7 +90,7 @@ pub(super) async fn resolve(
     match &*node.name {
         // Raw documents are told exactly.
         "record" => record(services, context, arguments).await,
-        "records" => records(services, context, arguments).await,
+        "records" => records(services, context, node, arguments).await,
         _ => other(services, context, node, arguments).await.map(Json::from),
     }
 }
@@ -131,7 +131,12 @@ async fn record(services: &Services, context: &Context, arguments: Arguments<'_>
     services.publishing.record(&context.actor, id).await
 }
 
-async fn records(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Json> {
+async fn records(
+    services: &Services,
+    context: &Context,
+    node: &Node,
+    arguments: Arguments<'_>,
+) -> Result<Json> {
     let parts = ["category", "subcategory", "sourceName"].map(|part| arguments.get(part).is_some());
     let source = match parts {
         [false, false, false] => None,
@@ -143,7 +148,9 @@ async fn records(services: &Services, context: &Context, arguments: Arguments<'_
         }
     };
     let first = arguments.first(&services.config.graphql)?;
-    services.publishing.records(&context.actor, source, first, arguments.uuid("after")?).await
+    let page = (first, arguments.uuid("after")?);
+    let documents = node.children.iter().any(|child| &*child.name == "dataObj");
+    services.publishing.records(&context.actor, source, page, documents).await
 }
 
 async fn receipt(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

@@ -26,17 +26,30 @@ impl Publishing {
         Ok(self.told(&records).await?.pop().unwrap_or(Json::Null))
     }
 
-    /// Raw records, newest first; admin, or steward with role `pii`.
+    /// Raw records, newest first, with or without their documents; admin, or steward with role `pii`.
+    ///
+    /// # Errors
+    /// `TOO_COMPLEX` when the documents are together larger than an answer may be.
     pub async fn records(
         &self,
         actor: &Actor,
         source: Option<Source>,
-        first: usize,
-        after: Option<Uuid>,
+        (first, after): (usize, Option<Uuid>),
+        documents: bool,
     ) -> Result<Json> {
         may_see_raw(actor)?;
         let first = first.min(self.0.limits.page_max);
-        let records = self.0.store.recent(source.as_ref(), first, after).await?;
+        let recent = self.0.store.recent(source.as_ref(), first, after).await?;
+        let ids: Vec<Uuid> = recent.iter().map(|(id, _)| *id).collect();
+        let records = if documents {
+            let budget = Budget::new(self.0.limits.answer_bytes_max);
+            for (_, bytes) in recent {
+                budget.take(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            }
+            self.0.store.records(&ids).await?
+        } else {
+            self.0.store.envelopes(&ids).await?
+        };
         Ok(Json::Array(self.told(&records).await?))
     }
 

@@ -399,6 +399,17 @@ async fn what_the_server_cannot_take_now_is_sent_again_and_not_dumped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_never_writes_over_what_it_reads() {
+    let place = place();
+    fs::write(place.path().join("wellspring-rejected.ndjson"), "1\n").unwrap();
+    let (url, seen) = scripted(vec![outcome(0, 0, &[refused(0, "UNPROCESSABLE")], 1)]).await;
+    let said = load(place.path(), &url, "t", &["./wellspring-rejected.ndjson"]);
+    assert_eq!((said.code, seen.lock().unwrap().len()), (2, 0), "{said:?}");
+    assert!(said.err.contains("`--errors`"), "{said:?}");
+    assert_eq!(fs::read_to_string(place.path().join("wellspring-rejected.ndjson")).unwrap(), "1\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_gives_up_says_how_to_go_on() {
     let place = place();
     fs::write(place.path().join("a.ndjson"), "1\n2\n").unwrap();

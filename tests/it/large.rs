@@ -41,10 +41,14 @@ on_backends! { [embedded Embedded, postgres Postgres]
             format!("{{ aBByKey(sourceUid: \"1\") {{ {many} }} }}"),
             "{ aBAggregate(groupBy: [n]) { max { text } } }".to_owned(),
             format!("{{ {roots} }}"),
+            "{ records(first: 10) { dataObj } }".to_owned(),
         ] {
             let codes = app.codes(&admin, &query).await;
             assert!(!codes.is_empty() && codes.iter().all(|code| code == "TOO_COMPLEX"), "{query}: {codes:?}");
         }
+        let raw = app.data("{ records(first: 10) { id payloadHash } one: records(first: 1) { dataObj } }").await;
+        assert_eq!(raw["records"].as_array().unwrap().len(), 10);
+        assert_eq!(raw["one"][0]["dataObj"]["text"].as_str().unwrap().len(), 20_000);
         // An export gives all of it, in smaller pages.
         let url = format!("{}/data/aB.ndjson?fields=n,text", app.url);
         let rows = app.client.get(url).bearer_auth(&admin).send().await.unwrap().text().await.unwrap();

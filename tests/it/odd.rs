@@ -15,7 +15,7 @@ const REFUSED: &[(&str, &str, u16, &str, &str)] = &[
     ("application/json", "{\"a\": NaN}", 400, "BAD_REQUEST", "not valid JSON"),
     ("text/csv", "a\n1\n2\n", 400, "BAD_REQUEST", "send them to the batch route"),
     ("text/csv", "a\n", 400, "BAD_REQUEST", "the body holds no document; send one"),
-    ("application/xml", "<a>1</a>", 415, "BAD_REQUEST", "send one of `application/json`"),
+    ("application/xml", "<a>1</a>", 415, "BAD_REQUEST", "to one of `application/json`"),
     ("text/xml; charset=utf-8", "<a>1</a>", 415, "BAD_REQUEST", "`text/csv`"),
     ("application/octet-stream", "x", 415, "BAD_REQUEST", "`application/x-ndjson`"),
 ];

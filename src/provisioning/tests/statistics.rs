@@ -1,6 +1,8 @@
 //! Statistics of values: nodes gather apart and give what one alone would; what cannot be written is held; later
 //! records are a sample.
 
+use uuid::Uuid;
+
 use super::*;
 use crate::record::Record;
 use crate::shape::Statistics;
@@ -28,7 +30,9 @@ impl Bench {
 
     /// What every record has made of its row.
     async fn effects(&self) -> Vec<RowEffect> {
-        let records = self.store.recent(None, 1_000, None).await.unwrap();
+        let recent = self.store.recent(None, 1_000, None).await.unwrap();
+        let ids: Vec<Uuid> = recent.into_iter().map(|(id, _)| id).collect();
+        let records = self.store.records(&ids).await.unwrap();
         let effect = |record: Record| {
             let document = crate::record::parse(&record.draft.body, Default::default()).unwrap();
             RowEffect { record: Arc::new(record), document: Some(Arc::new(document)) }

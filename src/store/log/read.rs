@@ -113,13 +113,14 @@ impl Store {
         rows.into_iter().next().map(record).transpose()
     }
 
-    /// Records newest first, of one source or all, older than the record `before`.
+    /// The ids of records newest first, of one source or all, older than the record `before`, each with how many bytes
+    /// its document has.
     pub async fn recent(
         &self,
         source: Option<&Source>,
         first: usize,
         before: Option<Uuid>,
-    ) -> Result<Vec<Record>> {
+    ) -> Result<Vec<(Uuid, i64)>> {
         let (mut conditions, mut params) = (Vec::new(), Vec::new());
         if let Some(source) = source {
             conditions.push(
@@ -134,9 +135,10 @@ impl Store {
             params.push(before.into());
         }
         let filter = if conditions.is_empty() { "true".into() } else { conditions.join(" and ") };
-        let sql =
-            format!("select {COLUMNS} from record r {JOINS} where {filter} order by r.id desc limit {first}");
-        self.db.query(&sql, &params).await?.into_iter().map(record).collect()
+        let sql = format!(
+            "select r.id, octet_length(r.body) from record r where {filter} order by r.id desc limit {first}"
+        );
+        self.db.query(&sql, &params).await?.iter().map(|row| Ok((row.uuid(0)?, row.i64(1)?))).collect()
     }
 
     /// All sources, in order.

@@ -195,7 +195,7 @@ pub(super) async fn find(publishing: &Publishing, actor: &Actor, name: &str) -> 
 
 /// What a selection of `Collection` needs.
 fn asked(node: &Node) -> Asked {
-    const COUNTS: [&str; 5] = ["count", "presence", "formats", "firstSeen", "lastSeen"];
+    const COUNTS: [&str; 6] = ["count", "presence", "formats", "evidence", "firstSeen", "lastSeen"];
     const STATISTICS: [&str; 10] = [
         "minimum",
         "maximum",

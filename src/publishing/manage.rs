@@ -248,9 +248,14 @@ fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
         "count": seen.map(|seen| seen.count),
         "presence": seen.map(|seen| share(seen.count, seen.of)),
         "formats": seen.map(|seen| &seen.formats),
+        "evidence": seen.map(evidence),
         "firstSeen": seen.and_then(|seen| write::instant(seen.first_at)),
         "lastSeen": seen.and_then(|seen| write::instant(seen.last_at)),
     })
+}
+
+fn evidence(seen: &Sighting) -> Value {
+    seen.tags.iter().map(|(tag, count)| json!({ "tag": tag, "count": count, "of": seen.formed })).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of that many documents needs no more digits")]

@@ -1,11 +1,13 @@
-//! What a string looks like: one bit for each format that the whole string matches. Decided by form and
-//! checksum only; a key's name has no say. Runs on every string that is sourced, so each test first looks at
-//! what is cheap.
+//! What a value looks like: one bit for each format that the whole of it matches. Decided by form and checksum only; of
+//! the formats that need a hint from the key, `hints` decides. Runs on every string that is sourced, so each test first
+//! looks at what is cheap.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::codes;
+
 /// A set of formats. The bits are stored in canonical texts: never give one a new meaning.
-pub(super) type Formats = u16;
+pub(super) type Formats = u32;
 
 /// RFC 3339 with time and offset.
 pub(super) const DATE_TIME: Formats = 1;
@@ -25,22 +27,60 @@ pub(super) const IPV6: Formats = 64;
 pub(super) const PHONE: Formats = 128;
 /// A payment card number with its checksum.
 pub(super) const CARD: Formats = 256;
+/// An international bank account number with its checksum.
+pub(super) const IBAN: Formats = 512;
+/// 26 digits of Crockford's base 32 that begin with a time from 2000 to 2100.
+pub(super) const ULID: Formats = 1_024;
+/// A number of seconds since 1970, by its key too.
+pub(super) const EPOCH_SECONDS: Formats = 2_048;
+/// A number of milliseconds since 1970, by its key too.
+pub(super) const EPOCH_MILLIS: Formats = 4_096;
+/// ISO 4217, by its key too.
+pub(super) const CURRENCY: Formats = 8_192;
+/// ISO 3166-1, by its key too.
+pub(super) const COUNTRY: Formats = 16_384;
+/// BCP 47, by its key too.
+pub(super) const LANGUAGE: Formats = 32_768;
+/// Degrees beside a longitude.
+pub(super) const LATITUDE: Formats = 65_536;
+/// Degrees beside a latitude.
+pub(super) const LONGITUDE: Formats = 131_072;
+/// A number of a GeoJSON point.
+pub(super) const POSITION: Formats = 262_144;
 
 /// The semantic tag of each format that marks personal data, from a single match on.
-const PERSONAL: [(Formats, &str); 4] =
-    [(EMAIL, "pii.email"), (PHONE, "pii.phone"), (IPV4 | IPV6, "pii.ip"), (CARD, "pii.card")];
+const PERSONAL: [(Formats, &str); 5] = [
+    (EMAIL, "pii.email"),
+    (PHONE, "pii.phone"),
+    (IPV4 | IPV6, "pii.ip"),
+    (CARD, "pii.card"),
+    (IBAN, "pii.iban"),
+];
 
-/// The semantic tag of each format that says something about a field once all its strings match.
-const MEANING: [(Formats, &str); 3] = [(DATE_TIME, "time.instant"), (UUID, "id.uuid"), (URI, "url")];
+/// The semantic tag of each format that says something about a field when all its texts and numbers match.
+const MEANING: [(Formats, &str); 12] = [
+    (DATE_TIME, "time.instant"),
+    (EPOCH_SECONDS, "time.instant.seconds"),
+    (EPOCH_MILLIS, "time.instant.millis"),
+    (UUID, "id.uuid"),
+    (ULID, "id.ulid"),
+    (URI, "url"),
+    (CURRENCY, "code.currency"),
+    (COUNTRY, "code.country"),
+    (LANGUAGE, "code.language"),
+    (LATITUDE, "geo.latitude"),
+    (LONGITUDE, "geo.longitude"),
+    (POSITION, "geo.point"),
+];
 
-/// Tags of a location: `any` string matched, `all` strings matched.
+/// Tags of a location: `any` value matched, `all` texts and numbers matched.
 pub(super) fn tags(any: Formats, all: Formats) -> impl Iterator<Item = &'static str> {
     let personal = PERSONAL.into_iter().filter(move |(format, _)| any & format != 0);
     personal.chain(MEANING.into_iter().filter(move |(format, _)| all & format != 0)).map(|(_, tag)| tag)
 }
 
 /// The name of each format, as JSON Schema has it where it has one.
-const NAMES: [(Formats, &str); 9] = [
+const NAMES: [(Formats, &str); 19] = [
     (DATE_TIME, "date-time"),
     (DATE, "date"),
     (UUID, "uuid"),
@@ -50,6 +90,16 @@ const NAMES: [(Formats, &str); 9] = [
     (IPV6, "ipv6"),
     (PHONE, "phone"),
     (CARD, "card"),
+    (IBAN, "iban"),
+    (ULID, "ulid"),
+    (EPOCH_SECONDS, "unix-seconds"),
+    (EPOCH_MILLIS, "unix-milliseconds"),
+    (CURRENCY, "iso-4217"),
+    (COUNTRY, "iso-3166-1"),
+    (LANGUAGE, "bcp-47"),
+    (LATITUDE, "latitude"),
+    (LONGITUDE, "longitude"),
+    (POSITION, "geojson-point"),
 ];
 
 /// Names of these formats.
@@ -69,6 +119,7 @@ pub(super) fn of(text: &str) -> Formats {
     let digit = bytes.first().is_some_and(u8::is_ascii_digit);
     let mut formats = match bytes.len() {
         10 if digit && is_date(bytes) => DATE,
+        26 if is_ulid(bytes) => ULID,
         36 if is_uuid(bytes) => UUID,
         _ if digit && is_date_time(bytes) => DATE_TIME,
         _ => 0,
@@ -80,6 +131,9 @@ pub(super) fn of(text: &str) -> Formats {
         }
     } else if formats == 0 && trimmed.len() <= 45 {
         formats |= of_number_like(trimmed);
+        if codes::is_iban(trimmed) {
+            formats |= IBAN;
+        }
     }
     if formats & EMAIL == 0 && is_uri(text) {
         formats |= URI;
@@ -175,6 +229,16 @@ pub(super) fn is_uuid(bytes: &[u8]) -> bool {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
+}
+
+/// A ULID's first ten digits are milliseconds: those of this century begin with `00` to `03`.
+fn is_ulid(bytes: &[u8]) -> bool {
+    bytes.len() == 26
+        && matches!(bytes, [b'0', b'0'..=b'3', ..])
+        && bytes
+            .iter()
+            .all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'Z') && !matches!(b, b'I' | b'L' | b'O' | b'U'))
+        && !bytes.iter().all(u8::is_ascii_digit)
 }
 
 /// `local@domain.tld`: what mail systems take, without comments, quotes and address literals.
@@ -316,6 +380,8 @@ mod tests {
             ("4111 1111 1111 1111", CARD),
             ("4111-1111-1111-1111", CARD),
             ("378282246310005", CARD),
+            (" GB82 WEST 1234 5698 7654 32", IBAN),
+            ("01ARZ3NDEKTSV4RRFFQ69G5FAV", ULID),
         ] {
             assert_eq!(of(text), formats, "{text}");
         }
@@ -355,6 +421,10 @@ mod tests {
             "1517966773840",
             "-118.6671667",
             "123-45-6789",
+            "GB82 WEST 1234 5698 7654 33",
+            "01arz3ndektsv4rrffq69g5fav",
+            "71ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "00000000000000000000000001",
         ] {
             assert_eq!(of(text), 0, "{text}");
         }

@@ -6,11 +6,13 @@
 //! not fit is a [`Misfit`].
 
 mod classify;
+mod codes;
 mod conform;
 mod decimal;
 mod diff;
 mod document;
 mod formats;
+mod hints;
 mod json_schema;
 mod names;
 mod publish;

@@ -2,11 +2,11 @@
 //! it. As a document's structure says all about which locations it has, these counts are exact, and a document costs
 //! one count, whatever its size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::formats::{self, Formats};
-use super::structure::{Node, STRING};
-use super::{Field, Kind, Published, Structure};
+use super::structure::{FORMED, Node};
+use super::{Field, Kind, Published, Scalar, Structure};
 
 /// Structures summed up, as far as their locations are published.
 #[derive(Clone, Debug)]
@@ -25,8 +25,13 @@ pub struct Sighting {
     pub first_at: i64,
     /// When it was last seen, Unix microseconds.
     pub last_at: i64,
-    /// Formats that every text here has, by name; of a list, those of its items.
+    /// Formats that every text and number here has, by name; of a list, those of its items.
     pub formats: Vec<&'static str>,
+    /// The field's tags, each with the documents that bear it out: of personal data those where some value does, else
+    /// those where all texts and numbers do.
+    pub tags: Vec<(String, u64)>,
+    /// Documents that have a text or a number here, or below in what is `JSON`: those that could bear out a tag.
+    pub formed: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,8 +39,12 @@ struct Seen {
     count: u64,
     first_at: i64,
     last_at: i64,
-    /// Whether there was text, and the formats that all of it has.
+    /// Whether there was a text or a number, and the formats that all of them have.
     texts: Option<Formats>,
+    formed: u64,
+    tags: BTreeMap<Box<str>, u64>,
+    /// The field holds what is below in one value, and has the tags of all of it.
+    whole: bool,
     members: BTreeMap<Box<str>, Seen>,
     items: Option<Box<Seen>>,
 }
@@ -66,16 +75,21 @@ impl Sightings {
 
 impl Seen {
     fn members(fields: &[Field]) -> Self {
-        let members = fields.iter().map(|field| (field.key.as_str().into(), Seen::of(&field.kind)));
+        let members =
+            fields.iter().map(|field| (field.key.as_str().into(), Seen::of(&field.kind, &field.tags)));
         Seen { members: members.collect(), ..Seen::default() }
     }
 
-    fn of(kind: &Kind) -> Self {
-        match kind {
-            Kind::Scalar(_) => Seen::default(),
+    fn of(kind: &Kind, tags: &BTreeSet<String>) -> Self {
+        let mut seen = match kind {
+            Kind::Scalar(of) => Seen { whole: *of == Scalar::Json, ..Seen::default() },
             Kind::Object(fields) | Kind::Packed(fields) => Seen::members(fields),
-            Kind::List(item) => Seen { items: Some(Box::new(Seen::of(item))), ..Seen::default() },
-        }
+            Kind::List(item) => {
+                return Seen { items: Some(Box::new(Seen::of(item, tags))), ..Seen::default() };
+            }
+        };
+        seen.tags = tags.iter().map(|tag| (tag.as_str().into(), 0)).collect();
+        seen
     }
 
     fn add(&mut self, node: &Node, count: u64, first_at: i64, last_at: i64) {
@@ -85,8 +99,17 @@ impl Seen {
         self.first_at = self.first_at.min(first_at);
         self.last_at = self.last_at.max(last_at);
         self.count += count;
-        if node.kinds & STRING != 0 {
+        if node.kinds & FORMED != 0 {
             self.texts = Some(self.texts.map_or(node.all, |texts| texts & node.all));
+        }
+        if !self.tags.is_empty() {
+            let any = if self.whole { node.formats() } else { node.any };
+            self.formed += if self.whole || node.kinds & FORMED != 0 { count } else { 0 };
+            for tag in formats::tags(any, node.all) {
+                if let Some(documents) = self.tags.get_mut(tag) {
+                    *documents += count;
+                }
+            }
         }
         for (key, member) in &node.members {
             if let Some(seen) = self.members.get_mut(key) {
@@ -109,7 +132,9 @@ impl Seen {
             }
             let formats = inner.texts.map(|texts| formats::names(texts).collect()).unwrap_or_default();
             let Seen { count, first_at, last_at, .. } = *seen;
-            found.insert(field.id, Sighting { count, of: self.count, first_at, last_at, formats });
+            let tags = inner.tags.iter().map(|(tag, count)| (tag.to_string(), *count)).collect();
+            let (of, formed) = (self.count, inner.formed);
+            found.insert(field.id, Sighting { count, of, first_at, last_at, formats, tags, formed });
             inner.collect(field.children(), found);
         }
     }
@@ -157,6 +182,49 @@ mod tests {
                 ("/o/l", 8, 10, 10, 40, String::new()),
                 ("/o/l/*/u", 3, 3, 10, 30, "email".into()),
                 ("/o/x", 5, 10, 5, 30, "date".into()),
+            ]
+        );
+    }
+    #[test]
+    fn tags_are_borne_out_by_so_many_documents() {
+        let documents = [
+            (
+                r#"{"country":"DE","who":"ada@example.org","l":["x@example.org","y"],"any":{"m":["a@b.example"]}}"#,
+                5,
+            ),
+            (r#"{"country":"Utopia","who":"ada","l":["y"],"any":1}"#, 2),
+            (r#"{"country":null,"l":[],"any":null}"#, 4),
+        ];
+        let structure = |text: &str| {
+            let document = Json::try_from(text).unwrap_or(Json::Null);
+            Structure::derive(&document, &config::Shape::default())
+        };
+        let mut shape = Shape::default();
+        shape.merge(&structure(r#"{"country":"FR","any":1}"#));
+        let tagged = shape.publish(&Published::default(), &config::Shape::default()).unwrap_or_default();
+        documents.iter().for_each(|(text, _)| shape.merge(&structure(text)));
+        let mut published = shape.publish(&tagged, &config::Shape::default()).unwrap_or_default();
+        for field in published.fields.iter_mut().filter(|field| field.key == "any") {
+            field.kind = Kind::Scalar(Scalar::Json);
+            field.tags = ["pii.email".to_owned()].into();
+        }
+        let mut sightings = Sightings::new(&published);
+        for (text, count) in documents {
+            sightings.add(&structure(text), count, 0, 0);
+        }
+        let seen = sightings.of(&published);
+        let told = published.fields().filter_map(|field| {
+            let seen = seen.get(&field.id)?;
+            Some((&*field.name, seen.tags.iter().map(|(tag, n)| format!("{tag} {n}")).collect(), seen.formed))
+        });
+        let one = |tag: &str| vec![tag.to_owned()];
+        assert_eq!(
+            told.collect::<Vec<(_, Vec<String>, _)>>(),
+            [
+                ("any", one("pii.email 5"), 11),
+                ("country", one("code.country 5"), 7),
+                ("l", one("pii.email 5"), 7),
+                ("who", one("pii.email 5"), 7),
             ]
         );
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::formats::{self, Formats};
-use super::{Shape, Structure};
+use super::{Shape, Structure, hints};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::record::{Json, write_string};
@@ -34,6 +34,8 @@ pub(super) const FOLDED: Kinds = 512;
 
 pub(super) const NUMBERS: Kinds = INT32 | INT64 | INTEGER | FLOAT;
 pub(super) const SCALARS: Kinds = BOOL | NUMBERS | STRING;
+/// What can have a format.
+pub(super) const FORMED: Kinds = NUMBERS | STRING;
 
 /// A merged shape keeps this many locations, the least deep and then the first in key order: a choice that
 /// does not depend on the order of merging. Above `shape.locations_max`, so that it binds only a source of
@@ -44,7 +46,7 @@ pub(super) const LOCATIONS_CEILING: usize = 20_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Node {
     pub(super) kinds: Kinds,
-    /// Formats that every string here has; 0 without a string.
+    /// Formats that every string and number here has; 0 without any.
     pub(super) all: Formats,
     /// Formats that some string or number here has.
     pub(super) any: Formats,
@@ -58,30 +60,33 @@ pub(super) struct Node {
 }
 
 impl Node {
-    fn observe(&mut self, value: &Json, depth: usize, limits: &config::Shape) {
+    /// Takes in a value; `hinted` are formats that it has by what stands around it, `key` is that of the member that it
+    /// is or that it is in, through lists.
+    fn observe(
+        &mut self,
+        value: &Json,
+        (hinted, key): (Formats, &str),
+        depth: usize,
+        limits: &config::Shape,
+    ) {
         match value {
             Json::Null => self.kinds |= NULL,
             Json::Bool(_) => self.kinds |= BOOL,
-            Json::Number(text) => {
-                self.kinds |= number(text);
-                self.any |= formats::of_number(text);
-            }
-            Json::String(text) => {
-                let formats = formats::of(text);
-                self.all = if self.kinds & STRING == 0 { formats } else { self.all & formats };
-                self.any |= formats;
-                self.kinds |= STRING;
-            }
+            Json::Number(text) => self.form(number(text), formats::of_number(text) | hinted),
+            Json::String(text) => self.form(STRING, formats::of(text) | hinted),
             Json::Object(members) => {
                 self.kinds |= OBJECT;
                 for (key, value) in members {
                     if depth >= limits.depth_max || key.len() > limits.key_bytes_max {
                         self.fold(formats_below(value));
-                    } else if let Some(member) = self.members.get_mut(key.as_str()) {
-                        member.observe(value, depth + 1, limits);
+                        continue;
+                    }
+                    let around = (hints::of_member(key, value, members), key.as_str());
+                    if let Some(member) = self.members.get_mut(key.as_str()) {
+                        member.observe(value, around, depth + 1, limits);
                     } else {
                         let mut member = Node::default();
-                        member.observe(value, depth + 1, limits);
+                        member.observe(value, around, depth + 1, limits);
                         self.members.insert(key.as_str().into(), member);
                     }
                 }
@@ -92,11 +97,19 @@ impl Node {
                     if depth >= limits.depth_max {
                         self.fold(formats_below(value));
                     } else {
-                        self.items.get_or_insert_default().observe(value, depth + 1, limits);
+                        let around = (hints::of_item(key, value) | hinted, key);
+                        self.items.get_or_insert_default().observe(value, around, depth + 1, limits);
                     }
                 }
             }
         }
+    }
+
+    /// Takes in a string or a number of these formats.
+    fn form(&mut self, kind: Kinds, formats: Formats) {
+        self.all = if self.kinds & FORMED == 0 { formats } else { self.all & formats };
+        self.any |= formats;
+        self.kinds |= kind;
     }
 
     fn fold(&mut self, beneath: Formats) {
@@ -106,7 +119,7 @@ impl Node {
 
     /// Takes in what `other` has seen, marked with `seen`.
     pub(super) fn merge(&mut self, other: &Node, seen: u64) {
-        self.all = match (self.kinds & STRING != 0, other.kinds & STRING != 0) {
+        self.all = match (self.kinds & FORMED != 0, other.kinds & FORMED != 0) {
             (true, true) => self.all & other.all,
             (true, false) => self.all,
             (false, _) => other.all,
@@ -221,9 +234,9 @@ impl Node {
     fn read(value: &Value) -> Option<Node> {
         let parts = value.as_array()?;
         let wide = |index: usize| parts.get(index).map_or(Some(0), Value::as_u64);
-        let number = |index: usize| u16::try_from(wide(index)?).ok();
+        let number = |index: usize| u32::try_from(wide(index)?).ok();
         let mut node = Node {
-            kinds: number(0)?,
+            kinds: Kinds::try_from(wide(0)?).ok()?,
             all: number(1)?,
             any: number(2)?,
             beneath: number(3)?,
@@ -283,7 +296,7 @@ impl Structure {
     /// Derives it in one walk.
     pub fn derive(document: &Json, limits: &config::Shape) -> Self {
         let mut root = Node::default();
-        root.observe(document, 0, limits);
+        root.observe(document, (0, ""), 0, limits);
         root.truncate(limits.locations_max);
         Structure { root }
     }

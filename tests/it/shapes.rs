@@ -29,7 +29,7 @@ on_every_backend! {
         app.retract("s/t/u/2").await;
         app.settled().await;
         let query = r#"{ collection(name: "sT") { shape { counted fields {
-            path count presence formats firstSeen lastSeen } } } }"#;
+            path count presence formats evidence { tag count of } firstSeen lastSeen } } } }"#;
         let shape = app.data(query).await["collection"]["shape"].take();
         assert_eq!(shape["counted"], "41");
         let told = |path: &str| {
@@ -43,11 +43,14 @@ on_every_backend! {
         assert_eq!(told("/mail"), (json!("10"), json!(10.0 / 41.0), json!(["email"])));
         assert_eq!(told("/o/tags"), (json!("10"), json!(0.25), json!([])));
         assert_eq!(told("/o/tags/*/t"), (json!("10"), json!(1.0), json!([])));
+        let mail = shape["fields"].as_array().unwrap().iter().find(|field| field["path"] == "/mail").unwrap();
+        assert_eq!(mail["evidence"], json!([{"tag": "pii.email", "count": "10", "of": "10"}]));
         let as_others_see_it = app.data_as(&app.token("consumer", json!({})), query).await;
         let shape = &as_others_see_it["collection"]["shape"];
         assert_eq!(shape["counted"], Value::Null);
         assert!(shape["fields"].as_array().is_some_and(|fields| !fields.is_empty()));
-        assert!(shape["fields"].as_array().unwrap().iter().all(|field| field["count"].is_null()));
+        let nothing = |field: &Value| field["count"].is_null() && field["evidence"].is_null();
+        assert!(shape["fields"].as_array().unwrap().iter().all(nothing));
     }
 
     async fn what_was_published_when_is_told(backend) {

@@ -312,3 +312,43 @@ fn the_deepest_and_longest_shape_that_may_be_is_read_again() {
         assert_eq!(serde_json::from_str::<Published>(&stored).unwrap(), published);
     }
 }
+
+#[test]
+fn what_values_mean_is_tagged_when_value_and_key_say_so() {
+    let published = published(&[
+        r#"{"country":"DE","state":"DE","countries":["FR","USA"],"amount":{"currency":"EUR","code":"EUR"},
+            "locale":"pt-BR","language":"Go","time":1517966773840,"created_at":1557933591,"id":1557933591,
+            "place":{"lat":52.5,"lng":13.4},"lat":52.5,"geometry":{"type":"Point","coordinates":[13.4,52.5]},
+            "uid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","url":"https://example.org/","pay":"GB82 WEST 1234 5698 7654 32"}"#,
+        r#"{"countries":["FR",1]}"#,
+    ]);
+    let tagged = published.fields().filter(|field| !field.tags.is_empty());
+    let tagged = tagged.map(|field| (&*field.path, field.tags.iter().cloned().collect::<Vec<_>>().join(" ")));
+    assert_eq!(
+        tagged.collect::<Vec<_>>(),
+        [
+            ("/amount/currency", "code.currency"),
+            ("/countries", "code.country"),
+            ("/country", "code.country"),
+            ("/created_at", "time.instant.seconds"),
+            ("/geometry/coordinates", "geo.point"),
+            ("/locale", "code.language"),
+            ("/pay", "pii.iban"),
+            ("/place/lat", "geo.latitude"),
+            ("/place/lng", "geo.longitude"),
+            ("/time", "time.instant.millis"),
+            ("/uid", "id.ulid"),
+            ("/url", "url"),
+        ]
+        .map(|(path, tags)| (path, tags.to_owned()))
+    );
+    // One value that is none is enough for none; a number beside texts is one, too.
+    for (first, second) in [
+        (r#"{"country":"DE"}"#, r#"{"country":"Utopia"}"#),
+        (r#"{"url":"https://example.org/"}"#, r#"{"url":1}"#),
+        (r#"{"lat":1,"lon":1}"#, r#"{"lat":91,"lon":1}"#),
+    ] {
+        let both = at_once(&[first, second]);
+        assert!(both.fields().all(|field| field.tags.is_empty()), "{both:?}");
+    }
+}

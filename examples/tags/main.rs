@@ -1,0 +1,155 @@
+//! Counts how right the semantic tags are: derives, record by record, what is published of the data sets in a directory,
+//! and compares each field's tags with labels made by hand. Prints, for each tag, what is right, what is wrong and what
+//! is missing, and for each set the cost of deriving a structure beside that of parsing by serde_json.
+//!
+//! `cargo run --example tags -- DIRECTORY`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "an example ends with its figures or with the reason why not"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    hint::black_box,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use wellspring::{
+    config,
+    format::{self, Limits},
+    record::{self, Json},
+    shape::{Field, Published, Shape, Structure},
+};
+
+/// Set, path and tag, tab-separated; the first that matches holds. `**` stands for any beginning of a path, `*` in a
+/// name for any text, the tag `-` for none, which is what fields without a label have.
+const LABELS: &str = include_str!("labels.tsv");
+
+/// Right, wrong and missing fields of one tag.
+#[derive(Default)]
+struct Count {
+    right: usize,
+    wrong: Vec<String>,
+    missing: Vec<String>,
+}
+
+fn main() {
+    let directory = std::env::args().nth(1).unwrap_or_else(|| "../shared/data".to_owned());
+    let labels: Vec<[&str; 3]> = LABELS
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split('\t').collect::<Vec<_>>().try_into().unwrap())
+        .collect();
+    let sets: BTreeSet<&str> = labels.iter().map(|[set, ..]| *set).collect();
+    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+    for set in sets {
+        let documents = documents(&Path::new(&directory).join(set));
+        let published = published(&documents);
+        let mut fields = 0;
+        for field in published.fields().filter(|field| field.children().is_empty()) {
+            fields += 1;
+            let label = label(&labels, set, field);
+            let tags: BTreeSet<&str> = field.tags.iter().map(|tag| family(tag)).collect();
+            for tag in tags.iter().copied().chain(label).collect::<BTreeSet<_>>() {
+                let count = counts.entry(tag.to_owned()).or_default();
+                let place = format!("{set} {}", field.path);
+                match (tags.contains(tag), label == Some(tag)) {
+                    (true, true) => count.right += 1,
+                    (true, false) => count.wrong.push(place),
+                    _ => count.missing.push(place),
+                }
+            }
+        }
+        println!("{set}: {} records, {fields} leaves, {}", documents.len(), cost(&documents));
+    }
+    println!("\ntag\tright\twrong\tmissing");
+    for (tag, count) in &counts {
+        println!("{tag}\t{}\t{}\t{}", count.right, count.wrong.len(), count.missing.len());
+    }
+    for (tag, count) in &counts {
+        count.wrong.iter().for_each(|place| println!("wrong   {tag}\t{place}"));
+        count.missing.iter().for_each(|place| println!("missing {tag}\t{place}"));
+    }
+}
+
+/// Instants are one kind of thing, however they are written.
+fn family(tag: &str) -> &str {
+    if tag.starts_with("time.instant") { "time.instant" } else { tag }
+}
+
+fn documents(path: &Path) -> Vec<Bytes> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap();
+    let mut splitter =
+        format::by_name(extension).unwrap().splitter(Limits::from(&config::Sourcing::default()));
+    let text = std::fs::read(path).unwrap();
+    let mut rest = text.as_slice();
+    let mut documents = Vec::new();
+    while let Some(item) = splitter.next(&mut rest).or_else(|| splitter.end()) {
+        documents.push(item.unwrap());
+    }
+    documents
+}
+
+fn parse(document: &Bytes) -> Json {
+    record::parse(document, record::Limits::default()).unwrap()
+}
+
+/// As a collection that takes one record after the other.
+fn published(documents: &[Bytes]) -> Published {
+    let limits = config::Shape::default();
+    let (mut shape, mut published, mut known) = (Shape::default(), Published::default(), HashSet::new());
+    for document in documents {
+        let structure = Structure::derive(&parse(document), &limits);
+        if known.insert(structure.fingerprint()) {
+            shape.merge(&structure);
+            published = shape.publish(&published, &limits).unwrap_or(published);
+        }
+    }
+    println!("{} structures", known.len());
+    published
+}
+
+fn cost(documents: &[Bytes]) -> String {
+    let limits = config::Shape::default();
+    let (mut reading, mut deriving) = (Duration::MAX, Duration::MAX);
+    let parsed: Vec<Json> = documents.iter().map(parse).collect();
+    // The best of a few rounds: what else the machine does only ever adds.
+    for _ in 0..5 {
+        let from = Instant::now();
+        for document in documents {
+            black_box(serde_json::from_slice::<serde_json::Value>(document).unwrap());
+        }
+        reading = reading.min(from.elapsed());
+        let from = Instant::now();
+        for document in &parsed {
+            black_box(Structure::derive(document, &limits).to_text());
+        }
+        deriving = deriving.min(from.elapsed());
+    }
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / documents.len() as f64;
+    let ratio = deriving.as_secs_f64() / reading.as_secs_f64();
+    format!("structure {:.1} µs, serde_json {:.1} µs a record: {ratio:.2}", each(deriving), each(reading))
+}
+
+fn label<'a>(labels: &[[&'a str; 3]], set: &str, field: &Field) -> Option<&'a str> {
+    let path: Vec<&str> = field.path.split('/').skip(1).collect();
+    let fits = |[of, pattern, _]: &&[&str; 3]| *of == set && matches(pattern, &path);
+    labels.iter().find(fits).map(|[.., tag]| *tag).filter(|tag| *tag != "-")
+}
+
+fn matches(pattern: &str, path: &[&str]) -> bool {
+    let steps: Vec<&str> = pattern.split('/').skip(1).collect();
+    let (steps, path) = match pattern.strip_prefix("**/") {
+        Some(_) => (steps.as_slice(), path.get(path.len().saturating_sub(steps.len())..).unwrap_or_default()),
+        None => (steps.as_slice(), path),
+    };
+    let fits = |(step, name): (&&str, &&str)| match step.split_once('*') {
+        Some((head, tail)) => name.len() >= step.len() - 1 && name.starts_with(head) && name.ends_with(tail),
+        None => step == name,
+    };
+    steps.len() == path.len() && steps.iter().zip(path).all(fits)
+}

@@ -192,7 +192,7 @@ impl Inner {
         if let Err(error) = store.committed(&written.applied).await {
             tracing::warn!(%error, cause = ?error.cause(), "settled, but tails were not woken; they poll");
         }
-        self.gather(&plan.rows);
+        self.gather(&plan.rows, &written.applied.collections);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! not delay an effect, nor fail one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -117,19 +117,16 @@ impl Provisioning {
 }
 
 impl Inner {
-    /// Takes in the values of rows that are committed.
-    pub(super) fn gather(&self, rows: &[RowEffect]) {
-        let (catalog, limits) = (self.parts.store.catalog.load(), &self.parts.config.statistics);
+    /// Takes in the values of rows that are committed to these collections.
+    pub(super) fn gather(&self, rows: &[RowEffect], collections: &[Arc<Collection>]) {
+        let limits = &self.parts.config.statistics;
+        let by_kind: HashMap<_, _> =
+            collections.iter().map(|one| ((one.category.as_str(), one.subcategory.as_str()), one)).collect();
         let mut held = self.gathered.held();
-        let mut last: Option<&std::sync::Arc<Collection>> = None;
         for effect in rows {
             let source = &effect.record.draft.source;
-            let fed =
-                |one: &Collection| one.category == source.category && one.subcategory == source.subcategory;
-            if !last.is_some_and(|last| fed(last)) {
-                last = catalog.fed_by(&source.category, &source.subcategory);
-            }
-            if let Some(collection) = last {
+            let kind = (source.category.as_str(), source.subcategory.as_str());
+            if let Some(collection) = by_kind.get(&kind) {
                 held.take(collection, effect, &self.gathered.hasher, limits);
             }
         }
@@ -161,7 +158,11 @@ impl Inner {
 
     async fn write_part(&self, id: i64, part: &Part) -> Result<()> {
         let (store, limits) = (&self.parts.store, &self.parts.config.statistics);
-        let catalog = store.catalog.load();
+        let mut catalog = store.catalog.load();
+        if catalog.by_id(id).is_none() {
+            // Another partition or node may have made it just now.
+            catalog = store.catalog.refresh().await?;
+        }
         let Some(collection) = catalog.by_id(id) else { return Ok(()) };
         let covered = store.add_statistics(id, &part.statistics, &collection.shape, limits).await?;
         self.gathered.held().covered.insert(id, covered);

@@ -67,7 +67,8 @@ on_both_databases! {
         let alone = bench.built_in();
         let rows = bench.effects().await;
         assert_eq!(rows.len(), 200);
-        alone.inner.gather(&rows);
+        let catalog = bench.store.catalog.load();
+        alone.inner.gather(&rows, &[catalog.fed_by("t", "t").unwrap().clone()]);
         assert!(alone.inner.write_statistics().await);
         assert_eq!(bench.statistics().await.1, statistics);
     }

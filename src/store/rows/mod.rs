@@ -57,6 +57,8 @@ pub struct Applied {
     pub changed: Vec<i64>,
     /// Whether a shape was published or a collection made.
     pub published: bool,
+    /// The collections that rows were written to, as the transaction knew them: the catalog may not know them yet.
+    pub collections: Vec<Arc<Collection>>,
     /// Records that rows were written from.
     pub conformed: Vec<Conformed>,
     /// Merged shapes and the structures that they cover: true once committed.
@@ -110,6 +112,7 @@ impl crate::store::Store {
         if !batches.is_empty() {
             tx.go_by_indexes().await?;
         }
+        applied.collections = batches.iter().map(|batch| batch.collection.clone()).collect();
         sight::count(tx, &batches).await?;
         let mut works = Vec::with_capacity(batches.len());
         for batch in &batches {

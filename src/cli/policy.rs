@@ -49,7 +49,10 @@ pub(super) fn run(command: &Command) -> Result<Answer> {
 fn check(config: &Config) -> Result<Findings> {
     let engine = Engine::load(&config.policy, &config.store.data)?;
     if !config.key_file().is_file() {
-        // Nothing has been served here yet, so there are no collections to check against.
+        let directory = config.store.data.display();
+        let text =
+            format!("nothing has been served from `{directory}`, so no collections were checked against");
+        let _ = writeln!(io::stderr(), "warning: {text}");
         return Ok(Findings::default());
     }
     let keys = Keys::read(&config.key_file(), &config.auth)?;

@@ -47,6 +47,10 @@ impl Format for Json {
     }
 }
 
+/// What is often lines of documents under the wrong name; none of them was taken.
+const SEVERAL: &str = "there is text after the document's end: documents one a line are sent as \
+     `application/x-ndjson`, or as items of an array";
+
 /// An array of the rows, one a line.
 struct Array {
     first: bool,
@@ -76,6 +80,8 @@ enum Place {
     Start(usize),
     /// Within the only document: the body is not an array.
     Single,
+    /// After the only document.
+    AfterSingle,
     /// Before an item; `true` when the array may also end here.
     Before(bool),
     /// Within an item.
@@ -109,7 +115,7 @@ impl Splitter for Items {
         while !bytes.is_empty() {
             let item = match self.place {
                 Place::Single => {
-                    self.keep(std::mem::take(bytes));
+                    self.single(bytes);
                     None
                 }
                 Place::Within => self.within(bytes),
@@ -128,7 +134,7 @@ impl Splitter for Items {
 
     fn end(&mut self) -> Option<Item> {
         match std::mem::replace(&mut self.place, Place::Broken) {
-            Place::Single => Some(self.item()),
+            Place::Single | Place::AfterSingle => Some(self.item()),
             Place::End | Place::Broken => None,
             Place::Start(_) => Some(Err(Error::bad_request("the body is empty; send a JSON array"))),
             _ => Some(Err(Error::bad_request("the body ends within its array; send the rest again"))),
@@ -154,12 +160,28 @@ impl Items {
                 self.place = Place::Within;
                 return None;
             }
-            (Place::End, _) => return self.broken("there is text after the array's end"),
-            (Place::After, _) => return self.broken("a comma is missing between two items of the array"),
-            _ => return self.broken("an item of the array is missing"),
+            (Place::AfterSingle, _) => return self.broken(SEVERAL),
+            (Place::End, _) => {
+                return self.broken("there is text after the array's end; the items in it were taken");
+            }
+            (Place::After, _) => {
+                return self
+                    .broken("a comma is missing between two items of the array; those before it were taken");
+            }
+            _ => return self.broken("an item of the array is missing; those before it were taken"),
         };
         *bytes = after;
         None
+    }
+
+    /// The bytes up to the only document's end, or all.
+    fn single(&mut self, bytes: &mut &[u8]) {
+        let (item, rest, ended) = self.scan.item(bytes);
+        self.keep(item);
+        *bytes = rest;
+        if ended {
+            self.place = Place::AfterSingle;
+        }
     }
 
     /// The bytes up to the item's end, or all.
@@ -191,7 +213,7 @@ impl Items {
 
     fn broken(&mut self, what: &str) -> Option<Item> {
         self.place = Place::Broken;
-        Some(Err(Error::bad_request(format!("{what}; the items before it were taken"))))
+        Some(Err(Error::bad_request(what)))
     }
 }
 

@@ -108,6 +108,11 @@ fn a_syntax_error_ends_a_json_array_but_not_what_came_before() {
     check("json", "[1] 2", &["1", "BAD_REQUEST"]);
     check("json", "[1, {\"a\":", &["1", "BAD_REQUEST"]);
     check("json", "  ", &["BAD_REQUEST"]);
+    // Lines of documents are named for what they are, and none of them is taken.
+    check("json", "{\"a\":1}\n{\"a\":2}\n", &["BAD_REQUEST"]);
+    check("json", "1 \"b\"", &["BAD_REQUEST"]);
+    let told = items(by_name("json").unwrap(), LIMITS, b"{}\n{}", 2).pop().unwrap().unwrap_err();
+    assert!(told.message().contains("`application/x-ndjson`"), "{told}");
     check("json", "[nonsense, 2]", &["nonsense", "2"]);
 }
 

@@ -14,6 +14,9 @@ use crate::publishing::Visible;
 /// The longest text that is taken over from a rule; it quotes the document.
 const TEXT_MAX: usize = 300;
 
+/// The field of a connection that has its rows.
+const NODES: &str = "nodes";
+
 /// What the parser says, without the document's line, which can be a megabyte.
 pub(super) fn syntax(error: &parser::Error) -> Fault {
     let text = error.to_string();
@@ -96,6 +99,11 @@ fn hint(field: &str, ty: &str, model: &Model, visible: &[Visible]) -> String {
             "Subscription" => candidates.push(names.field.to_owned()),
             _ => {}
         }
+    }
+    if let Some(nodes) = model.field(ty, NODES)
+        && model.field(nodes.ty.name(), field).is_some()
+    {
+        return format!("; rows are in `{NODES}`: `{{ {NODES} {{ {} }} }}`", cut(field));
     }
     let nearest = nearest(field, candidates.iter().map(String::as_str));
     if nearest.is_empty() && visible.is_empty() && matches!(ty, "Query" | "Subscription") {

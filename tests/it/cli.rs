@@ -160,6 +160,8 @@ fn a_broken_policy_refuses_to_start_and_says_where() {
         .unwrap();
     let said = run(place.path(), &["policy", "check", "--policies", "rules", "--data", "d"]);
     assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+    let said = run(place.path(), &["policy", "check", "--policies", "rules", "--data", "elsewhere"]);
+    assert!(said.err.contains("warning: nothing has been served from `elsewhere`"), "{said:?}");
     let said = run(place.path(), &["policy", "check", "--policies", "nowhere", "--data", "d"]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("nowhere"), "{said:?}");

@@ -52,6 +52,11 @@ async fn only_the_collections_that_a_document_names_are_scoped() {
     let (asked, faults) = scoped("{ orderCoats { nodes { statos } } }").await;
     assert_eq!(asked, ["orderCoats"]);
     assert!(faults.iter().all(|fault| fault.contains("did you mean `status`?")), "{faults:?}");
+    let (_, faults) = scoped("{ orderCoats { status } }").await;
+    assert_eq!(
+        faults,
+        ["unknown field `status` on `OrderCoatsConnection`; rows are in `nodes`: `{ nodes { status } }`"]
+    );
 }
 
 #[tokio::test]

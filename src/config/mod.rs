@@ -381,6 +381,10 @@ section! {
         description_bytes_max: usize = 2_000,
         /// The most tags that a steward may give a field.
         tags_max: usize = 32,
+        /// The most values of an enum.
+        enum_values_max: usize = 100,
+        /// The longest value of an enum, in bytes.
+        enum_value_bytes_max: usize = 200,
         /// Who sees a new field: `open`, whoever may see the others; `guarded`, stewards only, until it is classified;
         /// `auto` is guarded with PostgreSQL and open with SQLite.
         exposure: Exposure = Exposure::Auto,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::enums;
 use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
 use crate::query::{Collection, ENVELOPE, TOLD, envelope, told_member};
@@ -45,7 +46,7 @@ fn origin(collection: &Collection) -> String {
 }
 
 /// Text from sources, made fit for a description.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() || matches!(c, '"' | '\\' | '`') {
@@ -57,10 +58,12 @@ fn printable(text: &str) -> String {
     out
 }
 
-struct Leaf {
+struct Leaf<'a> {
     /// Published names, joined by `_`.
     name: String,
     scalar: Scalar,
+    /// The type of its enum, if it is one.
+    own: Option<&'a str>,
     path: String,
 }
 
@@ -70,10 +73,10 @@ struct Build<'a> {
     shown: Visibility<'a>,
     /// Types of nested objects by their field's id.
     types: &'a BTreeMap<u32, String>,
-    groupable: Vec<Leaf>,
+    groupable: Vec<Leaf<'a>>,
 }
 
-impl Build<'_> {
+impl<'a> Build<'a> {
     fn shown(&self, field: &Shaped, parent: Shown) -> Shown {
         (self.shown)(field.id).max(parent)
     }
@@ -139,7 +142,7 @@ impl Build<'_> {
             if shown == Shown::Hidden {
                 continue;
             }
-            if let Some(ty) = self.output(field.id, &field.kind, shown) {
+            if let Some(ty) = self.output(field, &field.kind, shown) {
                 members.push(Field::new(field.name.as_str(), ty, described(field, shown)));
             }
         }
@@ -147,12 +150,15 @@ impl Build<'_> {
     }
 
     /// The type of a field; none when nothing of it is shown.
-    fn output(&mut self, id: u32, kind: &ShapedKind, shown: Shown) -> Option<TypeRef> {
+    fn output(&mut self, field: &Shaped, kind: &ShapedKind, shown: Shown) -> Option<TypeRef> {
         match kind {
-            ShapedKind::Scalar(scalar) => Some(TypeRef::named(scalar_name(*scalar))),
-            ShapedKind::List(item) => Some(self.output(id, item, shown)?.list()),
+            ShapedKind::Scalar(scalar) => {
+                let own = enums::add(self.model, self.types, field, shown);
+                Some(TypeRef::named(own.unwrap_or(scalar_name(*scalar))))
+            }
+            ShapedKind::List(item) => Some(self.output(field, item, shown)?.list()),
             ShapedKind::Object(fields) | ShapedKind::Packed(fields) => {
-                let name = self.types.get(&id)?.as_str();
+                let name = self.types.get(&field.id)?.as_str();
                 let members = self.members(fields, shown);
                 if members.is_empty() {
                     return None;
@@ -178,7 +184,8 @@ impl Build<'_> {
                     let name = above.join("_");
                     // `a_b` and `a { b }` would be one name: the first keeps it.
                     if self.groupable.iter().all(|leaf| leaf.name != name) {
-                        self.groupable.push(Leaf { name, scalar: *scalar, path: printable(&field.path) });
+                        let (own, path) = (enums::own(self.types, field, shown), printable(&field.path));
+                        self.groupable.push(Leaf { name, scalar: *scalar, own, path });
                     }
                 }
                 ShapedKind::Object(children) => self.collect(children, above, shown),
@@ -200,10 +207,14 @@ impl Build<'_> {
                 ShapedKind::Scalar(Scalar::Json) | ShapedKind::Packed(_) => {
                     Some(TypeRef::named("PresenceFilter"))
                 }
-                ShapedKind::Scalar(scalar) => Some(TypeRef::named(format!("{}Filter", scalar_name(*scalar)))),
+                ShapedKind::Scalar(scalar) => {
+                    let own = enums::add_filter(self.model, self.types, field, shown);
+                    Some(TypeRef::named(own.unwrap_or_else(|| format!("{}Filter", scalar_name(*scalar)))))
+                }
                 ShapedKind::List(item) => Some(TypeRef::named(match &**item {
                     ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
-                        format!("{}ListFilter", scalar_name(*scalar))
+                        let own = enums::add_filter(self.model, self.types, field, shown);
+                        own.unwrap_or_else(|| format!("{}ListFilter", scalar_name(*scalar)))
                     }
                     _ => "PresenceFilter".to_owned(),
                 })),
@@ -323,7 +334,8 @@ impl Build<'_> {
                 .groupable
                 .iter()
                 .filter_map(|leaf| {
-                    let ty = TypeRef::named(ty(leaf.scalar)?);
+                    let ty = ty(leaf.scalar)?;
+                    let ty = TypeRef::named(leaf.own.filter(|_| ty == "String").unwrap_or(ty));
                     Some(Field::new(leaf.name.as_str(), ty, format!("{what} `{}`.", leaf.path)))
                 })
                 .collect();

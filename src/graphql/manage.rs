@@ -229,7 +229,9 @@ async fn decisions(services: &Services, context: &Context, arguments: Arguments<
 }
 
 async fn classify_fields(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
-    let texts = |items: &[Json]| items.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    let texts = |items: &[Json]| -> Vec<String> {
+        items.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+    };
     let asked = Classify {
         collection: input.required("collection")?,
         paths: input.get("paths").map(|_| texts(input.list("paths"))),
@@ -240,11 +242,14 @@ async fn classify_fields(services: &Services, context: &Context, input: Argument
 }
 
 async fn decide_field(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
-    let texts = |items: &[Json]| items.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    let texts = |items: &[Json]| -> Vec<String> {
+        items.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+    };
     let wish = Wish {
         description: input.text("description"),
-        tags: input.get("tags").map(|_| texts(input.list("tags"))),
+        tags: input.get("tags").map(|_| texts(input.list("tags")).into_iter().collect()),
         hidden: input.get("hidden").map(|hidden| *hidden == Json::Bool(true)),
+        values: input.get("values").map(|_| texts(input.list("values"))),
     };
     let (collection, path) = (input.required("collection")?, input.required("path")?);
     services.publishing.decide_field(&context.actor, &collection, &path, &wish).await

@@ -4,6 +4,7 @@
 mod answer;
 mod coerce;
 mod collection;
+mod enums;
 mod execute;
 mod faults;
 mod guard;

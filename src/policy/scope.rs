@@ -84,6 +84,11 @@ impl Scope {
         Ok(Scoped { inner: query, scope: self.clone() })
     }
 
+    /// Whether it is of all rows.
+    pub fn is_whole(&self) -> bool {
+        self.rows() == &Filter::Const(true)
+    }
+
     /// Whether conditions, orders, groups and aggregates may name this field: shown as it is, in every row.
     pub fn comparable(&self, field_id: u32) -> bool {
         self.access(field_id) == &Access::Visible && self.condition(field_id).is_none()

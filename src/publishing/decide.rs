@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Publishing;
+use super::{Publishing, enums, short};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::policy::Action;
@@ -54,7 +54,8 @@ impl Publishing {
                 after: json!({ "classified": asked.classified }),
             })
         };
-        let (collection, decision) = self.0.store.decide(&collection, &actor.subject, what, change).await?;
+        let decided = self.0.store.decide(&collection, &actor.subject, what, None, change);
+        let (collection, decision) = decided.await?;
         let fields = collection.shape.fields();
         let left = fields.filter(|field| field.children().is_empty() && !field.is_classified()).count();
         Ok(json!({
@@ -65,11 +66,11 @@ impl Publishing {
         }))
     }
 
-    /// Describes a field, tags, hides or shows it: the GraphQL type `DecideFieldPayload`.
+    /// Describes a field, tags, hides or shows it, or accepts it as an enum: the GraphQL type `DecideFieldPayload`.
     ///
     /// # Errors
     /// `FORBIDDEN`, also when a tag of personal data is taken away without role `pii`; `NOT_FOUND`; `BAD_REQUEST` for
-    /// texts that are no tags or too long.
+    /// texts that are no tags or too long; `CONFLICT` when rows have other values than an enum would have.
     pub async fn decide_field(
         &self,
         actor: &Actor,
@@ -79,20 +80,24 @@ impl Publishing {
     ) -> Result<Value> {
         let collection = self.stewarded(actor, collection).await?;
         check(wish, &self.0.shape)?;
+        let looked = self.look(actor, &collection, path, wish).await?;
         let may_untag = actor.has_role("pii");
         let change = |shape: &mut Published| {
             let field = shape.at_path_mut(path).ok_or_else(|| unknown_path(path))?;
-            let (tags, before) = (field.tags.clone(), told(field));
+            let (tags, before) = (field.tags.clone(), told(field, wish));
             field.decide(wish);
             if !may_untag && tags.difference(&field.tags).any(|tag| tag == "pii" || tag.starts_with("pii.")) {
                 let text =
                     "to take a tag of personal data from a field needs role `pii`, as it unmasks its values";
                 return Err(Error::forbidden(text));
             }
-            Ok(Decision { paths: vec![path.to_owned()], before, after: told(field) })
+            if wish.values.as_ref().is_some_and(|values| !values.is_empty()) {
+                enums::may_be_enum(field)?;
+            }
+            Ok(Decision { paths: vec![path.to_owned()], before, after: told(field, wish) })
         };
-        let what = ("FIELD", "decided by a steward");
-        let (collection, decision) = self.0.store.decide(&collection, &actor.subject, what, change).await?;
+        let (what, subject) = (("FIELD", "decided by a steward"), &actor.subject);
+        let (collection, decision) = self.0.store.decide(&collection, subject, what, looked, change).await?;
         Ok(json!({
             "collection": collection.field_name,
             "version": collection.shape.version,
@@ -136,13 +141,19 @@ impl Publishing {
     }
 }
 
-/// What can be decided about a field, as it is.
-fn told(field: &Field) -> Value {
-    let Decided { description, hidden, .. } = &field.decided;
-    json!({ "description": description, "tags": field.tags, "hidden": hidden })
+/// What can be decided about a field, as it is; values of enums when the wish is about them.
+fn told(field: &Field, wish: &Wish) -> Value {
+    let Decided { description, hidden, values, .. } = &field.decided;
+    let told = json!({ "description": description, "tags": field.tags, "hidden": hidden });
+    if wish.values.is_none() {
+        return told;
+    }
+    let values: Vec<&str> = values.values().map(|named| named.value.as_str()).collect();
+    json!({ "description": description, "tags": field.tags, "hidden": hidden, "values": values })
 }
 
 fn check(wish: &Wish, limits: &config::Shape) -> Result<()> {
+    enums::check(wish.values.as_deref().unwrap_or_default(), limits)?;
     if wish.description.as_ref().is_some_and(|text| text.len() > limits.description_bytes_max) {
         let bound = limits.description_bytes_max;
         let text =
@@ -164,10 +175,6 @@ fn check(wish: &Wish, limits: &config::Shape) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(100).collect()
 }
 
 fn unknown_path(path: &str) -> Error {

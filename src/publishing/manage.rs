@@ -9,9 +9,11 @@ use uuid::Uuid;
 use super::{Publishing, Visible};
 use crate::error::{Error, Result};
 use crate::policy::{Access, Scope, Scoped};
-use crate::query::{Budget, Collection, Filter, Query, asked, fill, walk, write};
+use crate::query::{Budget, Collection, Query, asked, fill, walk, write};
 use crate::record::{Actor, Json, Limits, Record, Source, parse};
-use crate::shape::{Difference, Field, Sighting, Statistic, Statistics, What, diff, type_of};
+use crate::shape::{
+    Difference, Field, Published, Scalar, Seen, Sighting, Statistic, Statistics, What, diff, type_of,
+};
 use crate::store::lineage::Lineage;
 
 /// The most records in one statement.
@@ -115,6 +117,9 @@ impl Publishing {
         walk(&collection.shape, &mut |above, field| {
             if scope.access(field.id) != &Access::Hidden {
                 let mut told = described(above, field, seen.get(&field.id));
+                if scope.comparable(field.id) {
+                    add_enum(&collection.shape, field, &mut told);
+                }
                 let plain = statistics.as_ref().filter(|_| scope.comparable(field.id));
                 if let Some(statistic) = plain.and_then(|all| all.of(field.id)) {
                     self.add_statistic(field, statistic, &mut told);
@@ -127,7 +132,11 @@ impl Publishing {
             false => Value::Null,
         };
         let json_schema = asked.json_schema.then(|| {
-            let shown = |field: &Field| scope.access(field.id) != &Access::Hidden;
+            let shown = |field: &Field| match scope.access(field.id) {
+                Access::Hidden => Seen::Not,
+                _ if scope.comparable(field.id) => Seen::Plainly,
+                _ => Seen::Partly,
+            };
             collection.shape.json_schema(&collection.field_name, &shown)
         });
         Ok(json!({
@@ -155,7 +164,7 @@ impl Publishing {
         scope: &Scope,
         asked: Asked,
     ) -> Result<Option<Statistics>> {
-        let may = actor.has_role("steward") && scope.rows() == &Filter::Const(true);
+        let may = actor.has_role("steward") && scope.is_whole();
         match asked.statistics && may {
             true => self.0.store.statistics(collection.id).await.map(Some),
             false => Ok(None),
@@ -254,6 +263,16 @@ fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
     })
 }
 
+/// Adds what is accepted of an enum, for whom the schema shows it, too.
+fn add_enum(shape: &Published, field: &Field, told: &mut Value) {
+    let Some(values) = field.enumeration() else { return };
+    if let Some(name) = shape.type_names.get(&field.id) {
+        told["type"] = type_of(&field.kind).replace(Scalar::String.name(), name).into();
+    }
+    told["enumValues"] =
+        values.values().map(|named| json!({ "name": named.name, "value": named.value })).collect();
+}
+
 fn evidence(seen: &Sighting) -> Value {
     seen.tags.iter().map(|(tag, count)| json!({ "tag": tag, "count": count, "of": seen.formed })).collect()
 }
@@ -273,6 +292,7 @@ fn change(difference: &Difference) -> Value {
         What::Described(text) => ("DESCRIBED", None, text.clone()),
         What::Hidden(ty) => ("HIDDEN", None, ty.clone()),
         What::Shown(ty) => ("SHOWN", None, ty.clone()),
+        What::Enumerated(from, to) => ("ENUMERATED", Some(&from.to_string()), to.to_string()),
         What::Unclassified(ty) => ("UNCLASSIFIED", None, ty.clone()),
     };
     json!({ "path": difference.path, "change": change, "from": from, "to": to })

@@ -2,6 +2,7 @@
 //! Must not know HTTP or GraphQL documents.
 
 mod decide;
+mod enums;
 mod manage;
 mod subscribe;
 mod tail;
@@ -154,6 +155,11 @@ impl Publishing {
     ) -> Result<Scoped<Query>> {
         scope.apply(compile(collection, root, field, &self.0.limits, &self.0.signer)?)
     }
+}
+
+/// A user's text, cut for a message.
+fn short(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Opened, Scoped};
 use crate::query::{
-    Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, Extras, Node, Projector, Query, Root,
-    Selected, write,
+    Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, ColumnsUsed, Extras, Node, Projector, Query,
+    Root, Selected, write,
 };
 use crate::record::{Actor, Json};
 use crate::store::changes::Tailed;
@@ -200,6 +200,14 @@ impl Subscriber {
         let Some(collection) = catalog.by_id(self.collection.id).cloned() else {
             return Err(gone(&self.collection));
         };
+        let is_enum = |of: &Collection, id: &u32| {
+            of.shape.field(*id).is_some_and(|field| field.enumeration().is_some())
+        };
+        let compared = self.query.get().compared();
+        if compared.iter().any(|id| is_enum(&collection, id) != is_enum(self.query.get().collection(), id)) {
+            let text = "a field in `where` has become an enum, or is none any more; subscribe anew";
+            return Err(Error::bad_request(text));
+        }
         let rebuilt = collection.generation != self.collection.generation;
         self.collection = collection;
         // A cursor that was good at the start may be of the build before; it is not needed any more.

@@ -8,7 +8,7 @@ use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::query::{Collection, Comparison, FieldRef, Filter, RECORD};
 use crate::record::Json;
-use crate::shape::Scalar;
+use crate::shape::{Enumeration, Scalar};
 
 /// The filter that `where` says. The ids of the fields it looks at, and of those above them, are added to
 /// `ids`.
@@ -87,6 +87,14 @@ impl Reader<'_> {
             }
             self.count(1)?;
             let field = field.clone();
+            let named;
+            let constant = match self.collection.enumeration(&field) {
+                Some(values) => {
+                    named = texts(values, operator, constant, &name)?;
+                    &named
+                }
+                None => constant,
+            };
             let compare = |comparison| Filter::compare(field.clone(), comparison, constant);
             all.push(match operator.as_str() {
                 "eq" => compare(Comparison::Eq)?,
@@ -145,6 +153,21 @@ impl Reader<'_> {
             return Err(Error::new(Code::TooComplex, text));
         }
         Ok(pattern)
+    }
+}
+
+/// What a condition on an enum compares with: the texts instead of their names.
+fn texts(values: &Enumeration, operator: &str, constant: &Json, name: &str) -> Result<Json> {
+    match (operator, constant) {
+        ("isNull", _) => Ok(constant.clone()),
+        ("eq" | "ne" | "in" | "notIn" | "contains", Json::String(value)) => {
+            let unknown = || Error::bad_request(format!("`{name}` is an enum without a value `{value}`"));
+            Ok(Json::String(values.value(value).ok_or_else(unknown)?.to_owned()))
+        }
+        ("in" | "notIn", Json::Array(items)) => {
+            Ok(Json::Array(items.iter().map(|item| texts(values, "in", item, name)).collect::<Result<_>>()?))
+        }
+        _ => Err(Error::bad_request(format!("there is no condition `{operator}` for the enum `{name}`"))),
     }
 }
 

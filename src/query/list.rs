@@ -8,7 +8,7 @@ use memchr::{memchr, memchr2};
 
 use crate::query::{Mask, Plain, write};
 use crate::record::{Json, Limits, Signer, parse};
-use crate::shape::Scalar;
+use crate::shape::{Enumeration, Scalar};
 
 /// What is shown of each item of a list, or of a member of such an item.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) enum Item {
     BigInt,
     /// A `Float`, without quotes; rows from before it was widened may have some.
     Float,
+    /// A text by the name that its enum has for it.
+    Enum(Enumeration),
     /// A scalar, replaced.
     Masked(Scalar, Mask),
     /// An object's selected members.
@@ -197,6 +199,10 @@ impl Scan<'_> {
                 let text = std::str::from_utf8(bytes).ok()?;
                 let value = if text == "null" { Plain::Null } else { Plain::Text(text) };
                 mask.apply(value, Scalar::Json, self.around.signer, out);
+            }
+            Item::Enum(values) => {
+                let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;
+                Plain::of(Some(&value), Scalar::String).named(values).write(Scalar::String, out);
             }
             Item::Masked(scalar, mask) => {
                 let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;

@@ -3,7 +3,7 @@
 
 use crate::query::{Mask, Unit, write};
 use crate::record::{Json, Signer};
-use crate::shape::Scalar;
+use crate::shape::{Enumeration, Scalar};
 
 /// A scalar value on its way out.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +38,15 @@ impl<'a> Plain<'a> {
                 Plain::Text(text)
             }
             _ => Plain::Null,
+        }
+    }
+
+    /// The name that an enum has for the text; null when it has none, as that of a row which was written while the enum
+    /// was accepted may.
+    pub fn named(self, values: &'a Enumeration) -> Self {
+        match self {
+            Plain::Text(text) => values.name(text).map_or(Plain::Null, Plain::Text),
+            other => other,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::query::selection::{Part, record_type};
 use crate::query::told::{self, Told, WHOLE};
 use crate::query::{Budget, ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
 use crate::record::Signer;
-use crate::shape::Scalar;
+use crate::shape::{Enumeration, Scalar};
 
 /// A row that is being read.
 pub trait Columns {
@@ -52,6 +52,11 @@ enum Op {
         column: usize,
         scalar: Scalar,
         mask: Mask,
+    },
+    /// The name of a text, null when it has none.
+    Enum {
+        column: usize,
+        values: Enumeration,
     },
     Id {
         column: usize,
@@ -136,6 +141,9 @@ impl Plan {
                 Op::Value { column, scalar } => plain(row, *column, *scalar)?.write(*scalar, out),
                 Op::Masked { column, scalar, mask } => {
                     mask.apply(plain(row, *column, *scalar)?, *scalar, signer, out);
+                }
+                Op::Enum { column, values } => {
+                    plain(row, *column, Scalar::String)?.named(values).write(Scalar::String, out);
                 }
                 Op::Id { column, mask } => {
                     let mut buffer = Uuid::encode_buffer();
@@ -357,6 +365,15 @@ impl Builder<'_> {
                     Some(mask) => Op::Masked { column, scalar, mask },
                 });
             }
+            (Form::Enum(values), None) => {
+                let (column, values) = (self.column(ColumnRef::Field(id)), values.clone());
+                self.push(Op::Enum { column, values });
+            }
+            // Masks are of the text.
+            (Form::Enum(_), Some(mask)) => {
+                let (column, scalar) = (self.column(ColumnRef::Field(id)), Scalar::String);
+                self.push(Op::Masked { column, scalar, mask });
+            }
             // No mask can stand for an object.
             (Form::Object(_) | Form::Packed(_), Some(_)) => self.null(),
             (Form::Object(nodes), None) => {
@@ -378,6 +395,8 @@ impl Builder<'_> {
             (Form::Scalar(Scalar::Float), None) => Item::Float,
             (Form::Scalar(_), None) => Item::Copy,
             (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
+            (Form::Enum(values), None) => Item::Enum(values.clone()),
+            (Form::Enum(_), Some(mask)) => Item::Masked(Scalar::String, mask.clone()),
             (Form::Object(_) | Form::Packed(_), Some(_)) => Item::Null,
             (Form::Object(nodes) | Form::Packed(nodes), None) => {
                 Item::Object(nodes.iter().map(|node| self.member(node)).collect())

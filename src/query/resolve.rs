@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::query::{Collection, ColumnRef, FieldRef};
-use crate::shape::{Field, Kind, Published, Scalar};
+use crate::shape::{Enumeration, Field, Kind, Published, Scalar};
 
 /// The member of a row that holds its envelope.
 pub const RECORD: &str = "_record";
@@ -76,6 +76,13 @@ impl Collection {
         ids.insert(field.id);
         let (column, scalar, list) = column(field);
         Some(FieldRef { column, scalar, list, path: names() })
+    }
+
+    /// The texts that this field of the collection may have, if it is an enum.
+    pub fn enumeration(&self, field: &FieldRef) -> Option<&Enumeration> {
+        let ColumnRef::Field(_) = field.column else { return None };
+        let names: Vec<&str> = field.path.iter().map(String::as_str).collect();
+        self.shape.find(&names)?.enumeration()
     }
 }
 

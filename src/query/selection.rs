@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::query::told::{TOLD, Told, WHOLE};
 use crate::query::{ENVELOPE, Member, Rules, Selected, resolve, told_member};
-use crate::shape::{Field, Kind, Published, Scalar};
+use crate::shape::{Enumeration, Field, Kind, Published, Scalar};
 
 /// The GraphQL type of `_record`.
 const RECORD_TYPE: &str = "RecordMeta";
@@ -47,6 +47,8 @@ pub enum What {
 pub enum Form {
     /// A scalar.
     Scalar(Scalar),
+    /// A text by the name that its enum has for it, null when it has none.
+    Enum(Enumeration),
     /// An object's members.
     Object(Vec<Node>),
     /// The members of an object that one column holds as text.
@@ -120,7 +122,7 @@ impl Reader<'_> {
                 name => {
                     let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
                     self.shown.insert(field.id);
-                    let form = self.form(field.id, &field.kind, &member.children)?;
+                    let form = self.form(field, &field.kind, &member.children)?;
                     What::Field { id: field.id, name: field.name.clone(), form }
                 }
             };
@@ -129,12 +131,15 @@ impl Reader<'_> {
         Ok(nodes)
     }
 
-    fn form(&mut self, id: u32, kind: &Kind, children: &[Selected]) -> Result<Form> {
+    fn form(&mut self, field: &Field, kind: &Kind, children: &[Selected]) -> Result<Form> {
         Ok(match kind {
-            Kind::Scalar(scalar) => Form::Scalar(*scalar),
-            Kind::List(item) => Form::List(Box::new(self.form(id, item, children)?)),
-            Kind::Object(fields) => Form::Object(self.nested(id, fields, children)?),
-            Kind::Packed(fields) => Form::Packed(self.nested(id, fields, children)?),
+            Kind::Scalar(scalar) => match field.enumeration() {
+                Some(values) => Form::Enum(values.clone()),
+                None => Form::Scalar(*scalar),
+            },
+            Kind::List(item) => Form::List(Box::new(self.form(field, item, children)?)),
+            Kind::Object(fields) => Form::Object(self.nested(field.id, fields, children)?),
+            Kind::Packed(fields) => Form::Packed(self.nested(field.id, fields, children)?),
         })
     }
 

@@ -135,6 +135,12 @@ impl Projector<'_> {
             (Form::Scalar(scalar), Some(mask), value) => {
                 mask.apply(Plain::of(value, *scalar), *scalar, self.signer, out);
             }
+            (Form::Enum(values), None, value) => {
+                Plain::of(value, Scalar::String).named(values).write(Scalar::String, out);
+            }
+            (Form::Enum(_), Some(mask), value) => {
+                mask.apply(Plain::of(value, Scalar::String), Scalar::String, self.signer, out);
+            }
             (Form::Object(nodes) | Form::Packed(nodes), None, Some(object @ Json::Object(_))) => {
                 self.object(nodes, object, row, out)
             }

@@ -96,6 +96,8 @@ pub struct Wish {
     pub tags: Option<BTreeSet<String>>,
     /// Whether it is for stewards only, with all that is in it.
     pub hidden: Option<bool>,
+    /// The texts that it may have as an enum; none is no enum.
+    pub values: Option<Vec<String>>,
 }
 
 impl Field {
@@ -111,6 +113,9 @@ impl Field {
             self.tags.clone_from(tags);
         }
         self.decided.hidden = wish.hidden.unwrap_or(self.decided.hidden);
+        if let Some(values) = &wish.values {
+            self.decided.values = self.decided.values.accept(values);
+        }
     }
 
     /// Whether it is classified; of one with fields below, whether all of these are.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::publish::pointer_token;
 use super::values::{self, Fit};
-use super::{Cell, Conformed, Field, Kind, Misfit, Published, Scalar};
+use super::{Cell, Conformed, Enumeration, Field, Kind, Misfit, Published, Scalar};
 use crate::record::{Json, write_string};
 
 /// Objects of up to this many members are searched one by one.
@@ -15,7 +15,7 @@ const FEW: usize = 12;
 
 /// Turns a document into the cells of a row of this published shape.
 pub fn conform(published: &Published, document: &Json) -> Conformed {
-    let mut row = Row { cells: Vec::new(), rescued: Vec::new(), path: Vec::new() };
+    let mut row = Row { cells: Vec::new(), rescued: Vec::new(), path: Vec::new(), accepted: None };
     let mut rest = Rest::default();
     match document {
         Json::Object(members) => row.object(&published.fields, members, &mut rest),
@@ -125,6 +125,8 @@ struct Row<'a> {
     cells: Vec<Cell>,
     rescued: Vec<Misfit>,
     path: Vec<Step<'a>>,
+    /// The texts that the field at work may have, if it is an enum.
+    accepted: Option<&'a Enumeration>,
 }
 
 impl<'a> Row<'a> {
@@ -186,6 +188,7 @@ impl<'a> Row<'a> {
                 None | Some(Json::Null) => self.absent(std::slice::from_ref(field)),
                 Some(value) => {
                     self.path.push(Step::Key(&field.key));
+                    self.accepted = field.enumeration();
                     let mut part = Rest::default();
                     self.value(&field.kind, value, &mut part);
                     self.path.pop();
@@ -243,6 +246,10 @@ impl<'a> Row<'a> {
 
     fn scalar(&mut self, scalar: Scalar, value: &Json) -> Cell {
         match values::fit(value, scalar) {
+            Fit::Cell(Cell::Text(text)) if self.accepted.is_some_and(|all| all.name(&text).is_none()) => {
+                self.rescue(value, "none of the values that its enum has".to_owned());
+                Cell::Null
+            }
             Fit::Cell(cell) => cell,
             Fit::Nearly(cell, reason) => {
                 self.rescue(value, reason.to_owned());
@@ -320,6 +327,7 @@ impl<'a> Row<'a> {
             write_string(&field.name, out);
             out.push(b':');
             self.path.push(Step::Key(&field.key));
+            self.accepted = field.enumeration();
             let mut part = Rest::default();
             self.item(&field.kind, None, value, &mut part, out);
             self.path.pop();

@@ -36,6 +36,8 @@ pub enum What {
     Hidden(String),
     /// It is no longer hidden, and of this type.
     Shown(String),
+    /// A steward has accepted other values of it: so many before, so many now; without any it is no enum.
+    Enumerated(usize, usize),
 }
 
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
@@ -72,6 +74,10 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
             (false, true) => add(What::Hidden(type_of(&field.kind))),
             (true, false) => add(What::Shown(type_of(&field.kind))),
             _ => {}
+        }
+        if was.decided.values != field.decided.values {
+            let count = |field: &Field| field.decided.values.values().count();
+            add(What::Enumerated(count(was), count(field)));
         }
     }
     all

@@ -3,14 +3,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Field, Kind, Published, Scalar};
+use super::{Enumeration, Field, Kind, Published, Scalar};
 
 /// The dialect.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 impl Published {
-    /// The schema of the documents, of the fields that are `shown`. Titles are the published names.
-    pub fn json_schema(&self, title: &str, shown: &dyn Fn(&Field) -> bool) -> Value {
+    /// The schema of the documents, of the fields that are `shown`; values of enums of those that are shown plainly.
+    /// Titles are the published names.
+    pub fn json_schema(&self, title: &str, shown: &dyn Fn(&Field) -> Seen) -> Value {
         let mut schema = object(&self.fields, shown);
         schema.insert("$schema".into(), DRAFT.into());
         schema.insert("$comment".into(), format!("version {} of the published shape", self.version).into());
@@ -21,10 +22,22 @@ impl Published {
     }
 }
 
-fn object(fields: &[Field], shown: &dyn Fn(&Field) -> bool) -> Map<String, Value> {
-    let fields = fields.iter().filter(|field| shown(field));
-    let properties = fields.map(|field| {
-        let mut schema = kind(&field.kind, shown);
+/// How a field is seen by whom the schema is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Not at all.
+    Not,
+    /// Masked, or in some rows only.
+    Partly,
+    /// As it is.
+    Plainly,
+}
+
+fn object(fields: &[Field], shown: &dyn Fn(&Field) -> Seen) -> Map<String, Value> {
+    let fields = fields.iter().map(|field| (field, shown(field))).filter(|(_, seen)| *seen != Seen::Not);
+    let properties = fields.map(|(field, seen)| {
+        let values = field.enumeration().filter(|_| seen == Seen::Plainly);
+        let mut schema = kind(&field.kind, values, shown);
         schema.insert("title".into(), field.name.as_str().into());
         if !field.tags.is_empty() {
             schema.insert("x-tags".into(), json!(field.tags));
@@ -34,14 +47,24 @@ fn object(fields: &[Field], shown: &dyn Fn(&Field) -> bool) -> Map<String, Value
     keywords([("type", json!(["object", "null"])), ("properties", properties.collect())])
 }
 
-fn kind(of: &Kind, shown: &dyn Fn(&Field) -> bool) -> Map<String, Value> {
-    match of {
-        Kind::Scalar(of) => scalar(*of),
-        Kind::Object(fields) | Kind::Packed(fields) => object(fields, shown),
-        Kind::List(item) => {
-            keywords([("type", json!(["array", "null"])), ("items", Value::Object(kind(item, shown)))])
+fn kind(of: &Kind, values: Option<&Enumeration>, shown: &dyn Fn(&Field) -> Seen) -> Map<String, Value> {
+    match (of, values) {
+        (Kind::Scalar(_), Some(values)) => keywords([("enum", enumerated(values))]),
+        (Kind::Scalar(of), None) => scalar(*of),
+        (Kind::Object(fields) | Kind::Packed(fields), _) => object(fields, shown),
+        (Kind::List(item), values) => {
+            let items = Value::Object(kind(item, values, shown));
+            keywords([("type", json!(["array", "null"])), ("items", items)])
         }
     }
+}
+
+/// The texts that are accepted, the numbers and booleans that become them, and null.
+fn enumerated(values: &Enumeration) -> Value {
+    let texts = || values.values().map(|named| named.value.as_str());
+    let scalars = texts().filter_map(|text| serde_json::from_str::<Value>(text).ok());
+    let scalars = scalars.filter(|value| value.is_number() || value.is_boolean());
+    texts().map(Value::from).chain(scalars).chain([Value::Null]).collect()
 }
 
 /// What becomes a value of this type as it is.

@@ -11,6 +11,7 @@ mod conform;
 mod decimal;
 mod diff;
 mod document;
+mod enums;
 mod formats;
 mod hints;
 mod json_schema;
@@ -28,6 +29,8 @@ pub use classify::Wish;
 pub use conform::conform;
 pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
+pub use enums::{Enumeration, Named, TextsAt};
+pub use json_schema::Seen;
 pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, name_types, own_types};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
@@ -113,6 +116,9 @@ pub struct Decided {
     /// It is for stewards only, with all that is in it.
     #[serde(skip_serializing_if = "is_false")]
     pub hidden: bool,
+    /// The texts that it may have, if it is an enum: [`Field::enumeration`] tells.
+    #[serde(skip_serializing_if = "Enumeration::is_empty")]
+    pub values: Enumeration,
 }
 
 impl Decided {
@@ -135,7 +141,7 @@ pub struct Published {
     pub last_field_id: u32,
     /// The root's fields.
     pub fields: Vec<Field>,
-    /// The GraphQL type of every nested object, by its field's id, given once.
+    /// The GraphQL type of every nested object and enum, by its field's id, given once.
     #[serde(default)]
     pub type_names: BTreeMap<u32, String>,
     /// Tags of personal data of the envelope's members by their names, such as `sourceUid`: only grows.

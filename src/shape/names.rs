@@ -143,7 +143,7 @@ fn pascal(name: &str) -> String {
 }
 
 /// `name`, or `name` with the first number from 2 on that is free.
-fn numbered(name: String, from: &mut u64, taken: impl Fn(&str) -> bool) -> String {
+pub(super) fn numbered(name: String, from: &mut u64, taken: impl Fn(&str) -> bool) -> String {
     if !taken(&name) {
         return name;
     }
@@ -215,25 +215,31 @@ fn words(name: &str) -> String {
     if words.is_empty() { "Field".to_owned() } else { words }
 }
 
-/// The names of a type and of those that derive from it: all of them must be free for it to be given.
-fn with_derived(name: &str) -> [String; 3] {
-    [name.to_owned(), format!("{name}Filter"), format!("{name}Order")]
+/// What the inputs of an object are called after its type.
+const OBJECT_SUFFIXES: [&str; 2] = ["Filter", "Order"];
+/// What the inputs of an enum are called after its type.
+const ENUM_SUFFIXES: [&str; 2] = ["Filter", "ListFilter"];
+
+/// The names of a type and of those that derive from it by these suffixes: all of them must be free for it to be given.
+fn with_derived(name: &str, suffixes: &[&str; 2]) -> [String; 3] {
+    [name.to_owned(), format!("{name}{}", suffixes[0]), format!("{name}{}", suffixes[1])]
 }
 
-/// Names the types of nested objects that have none yet: the parent's type and the field's name in Pascal case,
-/// numbered when that or what derives from it is reserved, of the collection itself, or `taken`. Returns what has
+/// Names the types of nested objects and enums that have none yet: the parent's type and the field's name in Pascal
+/// case, numbered when that or what derives from it is reserved, of the collection itself, or `taken`. Returns what has
 /// been given, derived names included.
 pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&str) -> bool) -> Vec<String> {
-    let mut parents: BTreeMap<u32, (Option<u32>, &str)> = BTreeMap::new();
+    let mut parents: BTreeMap<u32, Parent<'_>> = BTreeMap::new();
     collect(&published.fields, None, &mut parents);
     let names = &mut published.type_names;
-    let mut given: BTreeSet<String> = names.values().flat_map(|name| with_derived(name)).collect();
+    let both = |name: &String| [OBJECT_SUFFIXES, ENUM_SUFFIXES].map(|suffixes| with_derived(name, &suffixes));
+    let mut given: BTreeSet<String> = names.values().flat_map(both).flatten().collect();
     given.extend(own_types(type_name));
     let reserved = reserved_types();
     let mut new = Vec::new();
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     // A parent has its id before its children, so its name is known when theirs is made.
-    for (id, (parent, name)) in parents {
+    for (id, (parent, name, suffixes)) in parents {
         if names.contains_key(&id) {
             continue;
         }
@@ -241,10 +247,10 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
         let mut wanted = format!("{parent}{}", words(name));
         wanted.truncate(NAME_BYTES_MAX);
         let refused = |name: &str| given.contains(name) || reserved.contains(name) || taken(name);
-        let refused = |name: &str| with_derived(name).iter().any(|name| refused(name));
+        let refused = |name: &str| with_derived(name, suffixes).iter().any(|name| refused(name));
         let name = numbered(wanted.clone(), next.entry(wanted).or_insert(2), refused);
-        new.extend(with_derived(&name));
-        given.extend(with_derived(&name));
+        new.extend(with_derived(&name, suffixes));
+        given.extend(with_derived(&name, suffixes));
         names.insert(id, name);
     }
     new
@@ -256,15 +262,20 @@ pub fn own_types(type_name: &str) -> impl Iterator<Item = String> {
         .chain(TYPE_SUFFIXES.iter().map(move |suffix| format!("{type_name}{suffix}")))
 }
 
-fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32, (Option<u32>, &'a str)>) {
+/// The field that a type's field stands in, the field's name, and what derives from the type.
+type Parent<'a> = (Option<u32>, &'a str, &'static [&'static str; 2]);
+
+fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32, Parent<'a>>) {
     for field in fields {
         let mut kind = &field.kind;
         while let Kind::List(item) = kind {
             kind = item;
         }
         if let Kind::Object(children) | Kind::Packed(children) = kind {
-            out.insert(field.id, (parent, field.name.as_str()));
+            out.insert(field.id, (parent, field.name.as_str(), &OBJECT_SUFFIXES));
             collect(children, Some(field.id), out);
+        } else if field.enumeration().is_some() {
+            out.insert(field.id, (parent, field.name.as_str(), &ENUM_SUFFIXES));
         }
     }
 }

@@ -37,6 +37,7 @@ mod shapes;
 mod stale;
 mod statistics;
 mod stream;
+mod variants;
 mod way;
 
 mod support;

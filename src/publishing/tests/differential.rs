@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::{World, effect, field, leaf, some, with_roles, worlds};
 use crate::policy::Opened;
 use crate::publishing::Root;
-use crate::query::{Ask, Budget, Extras, Projector, Selected, compile};
+use crate::query::{Ask, Budget, Collection, Extras, Projector, Selected, compile};
 use crate::record::{Json, Signer};
+use crate::shape::{Published, Wish};
 
 /// Small and repeatable; nothing secret hangs on it.
 pub(super) struct Dice(pub(super) u64);
@@ -201,13 +202,19 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
         let signer = Signer::new(b"secret");
         let extras = Extras { rest: true, rescued: true };
         let projector = Projector { rules: scope.as_ref(), extras, signer: &signer, bytes_max: usize::MAX };
-        for _ in 0..400 {
+        let named = with_enums(&collection);
+        for round in 0..500 {
+            let is_named = round >= 400;
+            let collection = if is_named { &named } else { &collection };
             let arguments = {
-                let filter = condition(&mut dice, 0);
+                let filter = match is_named {
+                    true => named_condition(collection, &mut dice),
+                    false => condition(&mut dice, 0),
+                };
                 json!({"first": 1000, "where": filter, "orderBy": [{"_record": {"key": "ASC"}}]})
             };
             let asked = field("shopOrder", arguments.clone(), vec![field("nodes", json!({}), everything())]);
-            let query = compile(&collection, Root::List, &asked, &world.config.graphql, &signer).unwrap();
+            let query = compile(collection, Root::List, &asked, &world.config.graphql, &signer).unwrap();
             let query = scope.apply(query).unwrap();
             let Ask::List(list) = query.get().ask() else { panic!("a list") };
             let crate::query::ConnectionField::Nodes(nodes) = &list.fields[0].what else { panic!("nodes") };
@@ -222,12 +229,39 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
             let mut found = Vec::new();
             world
                 .publishing
-                .read((&collection, &scope), Root::List, &asked, &Budget::new(1 << 30), &mut found)
+                .read((collection, &scope), Root::List, &asked, &Budget::new(1 << 30), &mut found)
                 .await
                 .unwrap();
             let (found, expected) = (String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
             assert_eq!(found, expected, "{arguments}");
         }
+    }
+}
+
+/// The collection as it is when a steward has accepted some of the texts: the others have no name.
+fn with_enums(collection: &Collection) -> Arc<Collection> {
+    let mut shape = Published::clone(&collection.shape);
+    let accepted: Vec<String> =
+        texts().iter().filter_map(Value::as_str).map(str::to_owned).take(10).collect();
+    for path in ["/s", "/ls", "/o/s", "/items/*/s"] {
+        let wish = Wish { values: Some(accepted.clone()), ..Wish::default() };
+        shape.at_path_mut(path).unwrap().decide(&wish);
+    }
+    Arc::new(Collection { shape: Arc::new(shape), ..collection.clone() })
+}
+
+/// A condition on a field that is an enum now.
+fn named_condition(collection: &Collection, dice: &mut Dice) -> Value {
+    let field = collection.shape.find(&["s"]).unwrap();
+    let names: Vec<Value> = field.enumeration().unwrap().values().map(|named| json!(named.name)).collect();
+    let some: Vec<Value> = (0..dice.roll(4)).map(|_| dice.pick(&names).clone()).collect();
+    match dice.roll(6) {
+        0 => json!({"s": {"ne": dice.pick(&names)}}),
+        1 => json!({"s": {"in": some}}),
+        2 => json!({"o": {"s": {"notIn": some}}}),
+        3 => json!({"ls": {"contains": dice.pick(&names)}}),
+        4 => json!({"s": {"isNull": dice.roll(2) == 0}}),
+        _ => json!({"s": {"eq": dice.pick(&names)}}),
     }
 }
 

@@ -135,8 +135,12 @@ fn what_is_decided_survives_what_is_inferred() {
     };
     let mut decided = learn(r#"{"o":{"mail":"ada@example.org","x":"a"}}"#, &Published::default()).unwrap();
     let tags = |all: &[&str]| -> BTreeSet<String> { all.iter().map(|tag| (*tag).to_owned()).collect() };
-    let wish =
-        Wish { description: Some("Whom to ask.".into()), tags: Some(tags(&["contact"])), hidden: Some(true) };
+    let wish = Wish {
+        description: Some("Whom to ask.".into()),
+        tags: Some(tags(&["contact"])),
+        hidden: Some(true),
+        ..Wish::default()
+    };
     decided.at_path_mut("/o/mail").unwrap().decide(&wish);
     assert!(decided.at_path_mut("/o/mai").is_none() && decided.at_path_mut("/o/mail/x").is_none());
     assert!(decided.at_path_mut("").is_none());
@@ -153,7 +157,7 @@ fn what_is_decided_survives_what_is_inferred() {
     let then = mail(&again);
     assert_eq!((then.tags, then.decided.untagged), (tags(&["pii.email"]), tags(&["contact"])));
     assert_eq!(then.decided.description.as_deref(), Some("Whom to ask."));
-    let bare = Wish { description: Some(String::new()), hidden: Some(false), tags: None };
+    let bare = Wish { description: Some(String::new()), hidden: Some(false), ..Wish::default() };
     again.at_path_mut("/o/mail").unwrap().decide(&bare);
     assert_eq!(mail(&again).decided.description, None);
     let told: Vec<_> =

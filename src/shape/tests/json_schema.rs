@@ -30,7 +30,7 @@ fn readable(document: &Json) -> Value {
 fn fits_or_is_rescued(published: &Published, source: &Json) {
     let rescued = conform(published, source).rescued;
     let rescued: HashSet<&str> = rescued.iter().map(|misfit| misfit.path.as_str()).collect();
-    let schema = published.json_schema("row", &|_| true);
+    let schema = published.json_schema("row", &|_| Seen::Plainly);
     for fault in faults(&schema, &readable(source)) {
         assert!(rescued.contains(&*fault), "{fault}: {schema:#} {source:?}");
     }
@@ -63,7 +63,7 @@ proptest! {
         let structures: Vec<_> = documents.iter().map(|d| Structure::derive(d, &limits())).collect();
         let schema = |shape: &Shape| {
             let published = shape.publish(&Published::default(), &limits()).unwrap_or_default();
-            published.json_schema("row", &|_| true)
+            published.json_schema("row", &|_| Seen::Plainly)
         };
         let (left, right) = structures.split_at(cut.index(structures.len()));
         let mut sharded = merged(right.iter().rev());
@@ -78,7 +78,8 @@ fn a_schema_says_what_fits_and_of_hidden_fields_nothing() {
     let mut shape = Shape::default();
     shape.merge(&Structure::derive(&Json::try_from(text).unwrap(), &limits()));
     let published = shape.publish(&Published::default(), &limits()).unwrap();
-    let schema = published.json_schema("rows", &|field| field.name != "at");
+    let schema =
+        published.json_schema("rows", &|field| if field.name == "at" { Seen::Not } else { Seen::Plainly });
     assert_eq!(
         schema,
         json!({
@@ -97,11 +98,42 @@ fn a_schema_says_what_fits_and_of_hidden_fields_nothing() {
             },
         })
     );
-    let all = published.json_schema("rows", &|_| true);
+    let all = published.json_schema("rows", &|_| Seen::Plainly);
     assert_eq!(all.pointer("/properties/at/format"), Some(&json!("date-time")));
     let odd = json!({"no": 1.5, "big": 1e19, "at": "soon", "a b": [], "l": [["x"], null], "more": true});
     let mut found = faults(&all, &odd);
     found.sort();
     assert_eq!(found, ["/a b", "/at", "/big", "/l/0/0", "/no"]);
     assert_eq!(faults(&all, &json!([])), [""]);
+}
+
+#[test]
+fn values_of_enums_are_told_to_whom_they_are_shown() {
+    let text = r#"{"state":"in-progress","codes":["5","true","x"],"n":1}"#;
+    let mut shape = Shape::default();
+    shape.merge(&Structure::derive(&Json::try_from(text).unwrap(), &limits()));
+    let mut published = shape.publish(&Published::default(), &limits()).unwrap();
+    for (path, values) in
+        [("/state", vec!["in-progress", "done"]), ("/codes", vec!["5", "true", "x"]), ("/n", vec!["1"])]
+    {
+        let values = values.into_iter().map(str::to_owned).collect();
+        published.at_path_mut(path).unwrap().decide(&Wish { values: Some(values), ..Wish::default() });
+    }
+    assert_eq!(published.find(&["n"]).unwrap().enumeration(), None, "only texts are enums");
+    let schema = published.json_schema("rows", &|_| Seen::Plainly);
+    assert_eq!(schema.pointer("/properties/state/enum"), Some(&json!(["done", "in-progress", null])));
+    for source in [r#"{"state":"done","codes":[5,true,"x",null]}"#, r#"{"state":null,"codes":null}"#] {
+        let source = Json::try_from(source).unwrap();
+        assert_eq!(faults(&schema, &readable(&source)), [""; 0]);
+        assert_eq!(conform(&published, &source).rescued, []);
+    }
+    let odd = Json::try_from(r#"{"state":"IN_PROGRESS","codes":["x",6,false]}"#).unwrap();
+    let found = faults(&schema, &readable(&odd));
+    assert_eq!(found.iter().collect::<HashSet<_>>().len(), 3, "{found:?}");
+    let Conformed { cells, rescued, .. } = conform(&published, &odd);
+    assert_eq!(rescued.len(), 3, "{rescued:?}");
+    assert!(cells.contains(&Cell::Text("[\"x\",null,null]".into())), "{cells:?}");
+    fits_or_is_rescued(&published, &odd);
+    let partly = published.json_schema("rows", &|_| Seen::Partly).to_string();
+    assert!(!partly.contains("in-progress"), "{partly}");
 }

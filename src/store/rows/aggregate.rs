@@ -6,17 +6,20 @@ use super::sql::{Sql, column};
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
-    Aggregate, Argument, Budget, Columns, FieldRef, Figure, Function, GroupField, Plain, Query, plain, write,
+    Aggregate, Argument, Budget, Collection, Columns, FieldRef, Figure, Function, GroupField, Plain, Query,
+    plain, write,
 };
-use crate::shape::Scalar;
+use crate::shape::{Enumeration, Scalar};
 use crate::store::Store;
 use crate::store::db::{Dialect, RowRef};
 
 /// How a figure is made of the columns of the statement that begin at its place.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum How {
     /// The column's value.
     Plain(Scalar),
+    /// The name of the column's text.
+    Enum(Enumeration),
     Count,
     /// A whole sum, as [`Writer::whole_sum`] has it.
     WholeSum(Dialect),
@@ -52,6 +55,7 @@ impl Store {
         let mut columns = groups.clone();
         let mut writer = Writer {
             dialect: sql.dialect,
+            collection: query.get().collection(),
             groups: &aggregate.group_by,
             columns: &mut columns,
             parts: Vec::new(),
@@ -88,7 +92,7 @@ impl Store {
             for part in &parts {
                 match part {
                     Part::Text(text) => out.extend_from_slice(text),
-                    Part::Figure(place, how) => figure(&cells, *place, *how, out)?,
+                    Part::Figure(place, how) => figure(&cells, *place, how, out)?,
                 }
             }
             budget.take(out.len() - from)
@@ -100,16 +104,17 @@ impl Store {
 }
 
 /// Appends a figure; one that its type cannot hold is null.
-fn figure(cells: &Cells<'_, '_>, place: usize, how: How, out: &mut Vec<u8>) -> Result<()> {
+fn figure(cells: &Cells<'_, '_>, place: usize, how: &How, out: &mut Vec<u8>) -> Result<()> {
     match how {
-        How::Plain(scalar) => plain(cells, place, scalar)?.write(scalar, out),
+        How::Plain(scalar) => plain(cells, place, *scalar)?.write(*scalar, out),
+        How::Enum(values) => plain(cells, place, Scalar::String)?.named(values).write(Scalar::String, out),
         How::Count => cells.int(place)?.map_or(Plain::Null, Plain::Int).write(Scalar::Int, out),
-        How::WholeSum(dialect) => match whole_sum(cells, place, dialect)? {
+        How::WholeSum(dialect) => match whole_sum(cells, place, *dialect)? {
             Some(sum) => write::text(&sum.to_string(), out),
             None => Plain::Null.write(Scalar::String, out),
         },
         How::WholeMean(dialect) => {
-            let (sum, count) = (whole_sum(cells, place, dialect)?, count(cells, place + 2)?);
+            let (sum, count) = (whole_sum(cells, place, *dialect)?, count(cells, place + 2)?);
             #[expect(clippy::cast_precision_loss, reason = "a mean is a float")]
             float(sum.map(|sum| sum as f64 / count), out);
         }
@@ -151,6 +156,7 @@ fn float_sum(cells: &Cells<'_, '_>, place: usize, by: f64) -> Result<Option<f64>
 
 struct Writer<'a> {
     dialect: Dialect,
+    collection: &'a Collection,
     groups: &'a [FieldRef],
     columns: &'a mut Vec<String>,
     parts: Vec<Part>,
@@ -190,8 +196,8 @@ impl Writer<'_> {
             match field {
                 GroupField::Typename(name) => self.text(|out| write::text(name, out)),
                 GroupField::Value(place) => {
-                    let scalar = self.groups.get(*place).map_or(Scalar::String, |field| field.scalar);
-                    self.parts.push(Part::Figure(*place, How::Plain(scalar)));
+                    let how = self.groups.get(*place).map_or(How::Plain(Scalar::String), |f| self.value(f));
+                    self.parts.push(Part::Figure(*place, how));
                 }
                 GroupField::Absent => self.text(|out| out.extend_from_slice(b"null")),
             }
@@ -226,8 +232,16 @@ impl Writer<'_> {
                 let [upper, lower] = self.whole_sum(&name);
                 self.figure(How::WholeMean(dialect), [upper, lower, count]);
             }
-            (Function::Min, scalar) => self.figure(How::Plain(scalar), [format!("min({name})")]),
-            (Function::Max, scalar) => self.figure(How::Plain(scalar), [format!("max({name})")]),
+            (Function::Min, _) => self.figure(self.value(field), [format!("min({name})")]),
+            (Function::Max, _) => self.figure(self.value(field), [format!("max({name})")]),
+        }
+    }
+
+    /// How a value of the field's own is written.
+    fn value(&self, field: &FieldRef) -> How {
+        match self.collection.enumeration(field) {
+            Some(values) => How::Enum(values.clone()),
+            None => How::Plain(field.scalar),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is published by decision, not because a record uncovered it: fields classified by hand or by rules. Must not
 //! judge who may decide.
 
-use super::Applied;
 use super::publish::Cover;
+use super::{Applied, Looked};
 use crate::error::{Error, Result};
 use crate::query::Collection;
 use crate::shape::Published;
@@ -44,7 +44,8 @@ pub struct Decided {
 impl Store {
     /// Publishes what `change` makes of a collection's shape, for this cause, and writes down who decided what, in one
     /// transaction. Returns the collection as it is then, and the decision if it has changed anything. All nodes notice
-    /// it as they do every published version.
+    /// it as they do every published version. `looked` is how far the rows have been looked through for what it
+    /// excludes.
     ///
     /// # Errors
     /// Those of `change`, and `UNAVAILABLE` when another transaction stands in the way for too long.
@@ -53,6 +54,7 @@ impl Store {
         collection: &Collection,
         subject: &str,
         (what, cause): (&str, &str),
+        looked: Option<Looked>,
         change: impl FnOnce(&mut Published) -> Result<Decision>,
     ) -> Result<(Collection, Option<Decision>)> {
         let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
@@ -63,7 +65,7 @@ impl Store {
             decision = Some(change(shape)?);
             Ok(())
         };
-        let revised = cover.revise(kind, cause, change).await?;
+        let revised = cover.revise(kind, cause, looked, change).await?;
         decision = decision.filter(|_| applied.published);
         if let Some(decision) = &decision {
             self.write_down(&mut tx, &revised, (subject, what), decision).await?;
@@ -90,7 +92,7 @@ impl Store {
                 released += shape.release(&collection.field_name, &rules).len();
                 Ok(())
             };
-            cover.revise(kind, "classified by the configuration", release).await?;
+            cover.revise(kind, "classified by the configuration", None, release).await?;
             self.publish_decided(tx, &applied).await?;
         }
         Ok(released)

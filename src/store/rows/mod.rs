@@ -14,9 +14,11 @@ mod publish;
 mod read;
 mod sight;
 mod sql;
+mod texts;
 
 pub use decide::{Decided, Decision};
 pub use read::{EachRow, SnapshotPage};
+pub use texts::Looked;
 
 use std::sync::Arc;
 

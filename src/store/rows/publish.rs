@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Applied, Learned, RowEffect, ddl};
+use super::{Applied, Learned, Looked, RowEffect, ddl, texts};
 use crate::error::{Code, Error, Result};
 use crate::query::Collection;
-use crate::shape::{FIELD_SUFFIXES, Published, Shape, Structure, collection_names, name_types, own_types};
+use crate::shape::{
+    FIELD_SUFFIXES, Field, Published, Shape, Structure, collection_names, name_types, own_types,
+};
 use crate::store::Store;
 use crate::store::catalog;
 use crate::store::db::{Dialect, Tx, Type};
@@ -345,12 +347,29 @@ impl Cover<'_> {
         Ok(next)
     }
 
+    /// Refuses enums that rows have other texts than; those that they had until now need no look.
+    async fn check_enums(
+        &mut self,
+        collection: &Collection,
+        next: &Published,
+        looked: Option<Looked>,
+    ) -> Result<()> {
+        for field in next.fields().filter(|field| field.enumeration().is_some()) {
+            let before = collection.shape.field(field.id).and_then(Field::enumeration);
+            if before != field.enumeration() {
+                texts::check(self.tx, collection, field, looked).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Publishes what `change` makes of the last version, if it makes anything else of it: the collection as it is
-    /// then.
+    /// then. `looked` is how far its rows have been looked through for what the change excludes.
     pub(super) async fn revise(
         &mut self,
         kind: (&str, &str),
         cause: &str,
+        looked: Option<Looked>,
         change: impl FnOnce(&mut Published) -> Result<()>,
     ) -> Result<Collection> {
         let state = self.load(kind, self.tx.dialect() == Dialect::Postgres).await?;
@@ -360,6 +379,8 @@ impl Cover<'_> {
         let mut next = Published::clone(&previous);
         change(&mut next)?;
         if next != *previous {
+            self.check_enums(&collection, &next, looked).await?;
+            self.name_types(&collection, &mut next).await?;
             collection.shape = Arc::new(self.follow(collection.id, &previous, next, &text, cause).await?);
         }
         Ok(collection)

@@ -1,0 +1,3 @@
+//! What stewards accept of what values say: enums and unions.
+
+mod enums;

@@ -1,9 +1,8 @@
 //! What parser and validation say, in our words and within bounds. Suggestions come only from what the caller
 //! may see anyway, and what is hidden reads exactly like what does not exist.
 
+use async_graphql::ServerError;
 use async_graphql::parser;
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
-use async_graphql::{Pos, ServerError};
 
 use super::answer::Fault;
 use super::coerce::nearest;
@@ -39,30 +38,6 @@ pub(super) fn is_worded_better(error: &ServerError) -> bool {
 /// Whether it is about a root field that is not there: the nearest name may be any collection's.
 pub(super) fn is_unknown_root(error: &ServerError) -> bool {
     unknown_field(&error.message).is_some_and(|(_, ty)| matches!(ty, "Query" | "Subscription"))
-}
-
-/// What is said when nothing of what is subscribed to is there: the library would not name it.
-pub(super) fn not_subscribable(
-    document: &ExecutableDocument,
-    set: &SelectionSet,
-    model: &Model,
-    visible: &[Visible],
-) -> Fault {
-    let (name, pos) = first_field(document, set).unwrap_or_default();
-    let hint = hint(name, "Subscription", model, visible);
-    Fault::invalid(format!("unknown field `{}` on `Subscription`{hint}", cut(name)), vec![pos])
-        .perhaps_stale()
-}
-
-fn first_field<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet) -> Option<(&'a str, Pos)> {
-    set.items.iter().find_map(|item| match &item.node {
-        Selection::Field(field) => Some((field.node.name.node.as_str(), field.pos)),
-        Selection::InlineFragment(inline) => first_field(document, &inline.node.selection_set.node),
-        Selection::FragmentSpread(spread) => {
-            let fragment = document.fragments.get(&spread.node.fragment_name.node)?;
-            first_field(document, &fragment.node.selection_set.node)
-        }
-    })
 }
 
 /// What a rule of validation says.

@@ -10,7 +10,7 @@ use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
 use crate::provisioning::Which;
-use crate::publishing::{Asked, Classify, Publishing, Visible};
+use crate::publishing::{Asked, Classify, Events, Publishing, Visible};
 use crate::record::{Actor, Envelope, Json, Receipt, Source, UsageAgreement};
 use crate::shape::Wish;
 use crate::sourcing::{Input, Retraction};
@@ -253,6 +253,18 @@ async fn decide_field(services: &Services, context: &Context, input: Arguments<'
     };
     let (collection, path) = (input.required("collection")?, input.required("path")?);
     services.publishing.decide_field(&context.actor, &collection, &path, &wish).await
+}
+
+/// Which events a subscription is about.
+pub(super) fn events(arguments: &[(String, Json)]) -> Events {
+    let arguments = Arguments(arguments);
+    let kinds = |items: &[Json]| items.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    Events {
+        collection: arguments.text("collection"),
+        kinds: arguments.get("kinds").map(|_| kinds(arguments.list("kinds"))),
+        after: arguments.text("after"),
+        changes: false,
+    }
 }
 
 async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

@@ -284,10 +284,6 @@ impl Preparer {
         let one = |error| vec![Fault::of(context, error)];
         let operation = choose(&document.parsed, name).map_err(one)?;
         known_types(&slice.model, &document.parsed)?;
-        if operation.ty == OperationType::Subscription && slice.model.get("Subscription").is_none() {
-            let (all, set) = (visible(Wanted::All).map_err(one)?, &operation.selection_set.node);
-            return Err(vec![faults::not_subscribable(&document.parsed, set, &slice.model, &all)]);
-        }
         let mut request = async_graphql::Request::new(String::new());
         request.set_parsed_query(document.parsed.clone());
         request.operation_name = name.map(str::to_owned);

@@ -7,9 +7,11 @@ use super::answer::{self, Fault};
 use super::execute::locate;
 use super::plan::{Misplaced, Node};
 use super::prepare::Prepared;
-use super::{Context, Response, Services};
+use super::project::project;
+use super::{Context, Response, Services, manage};
 use crate::error::{Error, Result};
-use crate::record::write_string;
+use crate::query::Budget;
+use crate::record::{Json, write_string};
 
 /// Opens the stream of a prepared subscription.
 pub(super) async fn open(
@@ -54,11 +56,35 @@ async fn changes(
     prepared: &Prepared,
     node: &Node,
 ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+    if &*node.name == "events" {
+        return events(services, context, prepared, node).await;
+    }
     let Some(((collection, _), _)) = locate(&prepared.collections, &node.name) else {
         return Err(Error::internal("a subscription field without a collection"));
     };
     let field = node.selected(&prepared.variables)?;
     services.publishing.subscribe(context.actor.clone(), collection, field).await
+}
+
+async fn events(
+    services: &Services,
+    context: &Context,
+    prepared: &Prepared,
+    node: &Node,
+) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+    let arguments = node.filled(&prepared.variables)?;
+    let mut asked = manage::events(&arguments);
+    asked.changes = node.children.iter().any(|child| &*child.name == "changes");
+    let events = services.publishing.events(context.actor.clone(), asked).await?;
+    let (slice, node) = (prepared.slice.clone(), node.clone());
+    let bytes_max = services.config.graphql.answer_bytes_max;
+    let written = events.map(move |event| {
+        let mut out = Vec::new();
+        project(&slice.model, &node.ty, &Json::from(event?), &node.children, &mut out)?;
+        Budget::new(bytes_max).take(out.len())?;
+        Ok(out)
+    });
+    Ok(written.boxed())
 }
 
 fn not_one(nodes: &[Node]) -> Misplaced {

@@ -127,7 +127,7 @@ impl Publishing {
     }
 
     /// The collection of this name, for whom may steward.
-    async fn stewarded(&self, actor: &Actor, name: &str) -> Result<Arc<Collection>> {
+    pub(super) async fn stewarded(&self, actor: &Actor, name: &str) -> Result<Arc<Collection>> {
         self.0.policy.allow(actor, Action::Steward)?;
         if let Some(known) = self.0.store.catalog.load().collections.get(name) {
             return Ok(known.clone());

@@ -282,7 +282,8 @@ fn share(count: u64, of: u64) -> f64 {
     count as f64 / of.max(1) as f64
 }
 
-fn change(difference: &Difference) -> Value {
+/// One difference between versions, as the GraphQL type `ShapeChange` has it.
+pub(super) fn change(difference: &Difference) -> Value {
     let (change, from, to) = match &difference.what {
         What::Added(to) => ("ADDED", None, to.clone()),
         What::Widened(from, to) => ("WIDENED", Some(from), to.clone()),

@@ -3,6 +3,7 @@
 
 mod decide;
 mod enums;
+mod events;
 mod manage;
 mod subscribe;
 mod tail;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 
 pub use crate::query::Root;
 pub use decide::Classify;
+pub use events::Events;
 pub use manage::Asked;
 
 use crate::config;

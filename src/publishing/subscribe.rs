@@ -28,6 +28,14 @@ const SNAPSHOT_ROWS: usize = 200;
 /// The position in cursors of a snapshot that is not complete: who resumes there gets it anew.
 const INCOMPLETE: i64 = -1;
 
+/// Leave to be open, as long as it is held.
+pub(super) fn permit(publishing: &Publishing) -> Result<OwnedSemaphorePermit> {
+    publishing.0.open.clone().try_acquire_owned().map_err(|_| {
+        Error::new(Code::Backpressure, "this node has as many subscriptions as it may; try again later")
+            .retry_after_ms(1_000)
+    })
+}
+
 /// Opens a subscription. It is scoped by what the collection is now: it was planned a moment ago, and a field may have
 /// become personal since.
 pub(super) async fn open(
@@ -36,10 +44,7 @@ pub(super) async fn open(
     planned: &Collection,
     field: Selected,
 ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
-    let permit = publishing.0.open.clone().try_acquire_owned().map_err(|_| {
-        Error::new(Code::Backpressure, "this node has as many subscriptions as it may; try again later")
-            .retry_after_ms(1_000)
-    })?;
+    let permit = permit(&publishing)?;
     let store = &publishing.0.store;
     let catalog = store.catalog.load();
     let versions = (catalog.version, publishing.0.policy.version());

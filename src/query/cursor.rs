@@ -11,6 +11,7 @@ use crate::record::Signer;
 const VERSION: u8 = 2;
 const PAGE: u8 = 1;
 const CHANGE: u8 = 2;
+const EVENT: u8 = 3;
 const MAC_BYTES: usize = 16;
 /// The longest cursor: it has to fit into a request with the rest of a query.
 const TEXT_BYTES_MAX: usize = 512 * 1024;
@@ -32,7 +33,7 @@ impl PageCursor {
     /// # Errors
     /// `TOO_COMPLEX` when the values of the order are too long for one that could be sent back.
     pub fn encode(&self, collection: &Collection, signer: &Signer) -> Result<String> {
-        let mut bytes = head(PAGE, collection);
+        let mut bytes = head(PAGE, of(collection));
         bytes.extend_from_slice(&self.order.to_le_bytes());
         bytes.extend_from_slice(&self.row_id.to_le_bytes());
         for value in &self.values {
@@ -71,7 +72,7 @@ impl PageCursor {
     /// `BAD_REQUEST` when it is not ours, of another collection or order; `CURSOR_TOO_OLD` when its build is
     /// gone.
     pub fn decode(text: &str, collection: &Collection, order: u64, signer: &Signer) -> Result<Self> {
-        let bytes = open(text, PAGE, collection, signer)?;
+        let bytes = open(text, PAGE, of(collection), signer)?;
         let mut bytes = bytes.as_slice();
         let found = u64::from_le_bytes(take(&mut bytes)?);
         if found != order {
@@ -113,7 +114,7 @@ pub struct ChangeCursor {
 impl ChangeCursor {
     /// The text that clients get.
     pub fn encode(self, collection: &Collection, signer: &Signer) -> String {
-        let mut bytes = head(CHANGE, collection);
+        let mut bytes = head(CHANGE, of(collection));
         bytes.extend_from_slice(&self.position.to_le_bytes());
         bytes.extend_from_slice(&self.rows.to_le_bytes());
         seal(bytes, signer)
@@ -124,18 +125,52 @@ impl ChangeCursor {
     /// # Errors
     /// `BAD_REQUEST` when it is not ours or of another collection; `CURSOR_TOO_OLD` when its build is gone.
     pub fn decode(text: &str, collection: &Collection, signer: &Signer) -> Result<Self> {
-        let bytes = open(text, CHANGE, collection, signer)?;
+        let bytes = open(text, CHANGE, of(collection), signer)?;
         let mut bytes = bytes.as_slice();
         let position = i64::from_le_bytes(take(&mut bytes)?);
         Ok(ChangeCursor { position, rows: u64::from_le_bytes(take(&mut bytes)?) })
     }
 }
 
-fn head(kind: u8, collection: &Collection) -> Vec<u8> {
+/// Where a subscription to events goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventCursor {
+    /// Behind the event at this position.
+    pub position: i64,
+}
+
+impl EventCursor {
+    /// The text that clients get.
+    pub fn encode(self, signer: &Signer) -> String {
+        let mut bytes = head(EVENT, NO_COLLECTION);
+        bytes.extend_from_slice(&self.position.to_le_bytes());
+        seal(bytes, signer)
+    }
+
+    /// Reads a client's cursor.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when it is not ours or of another kind.
+    pub fn decode(text: &str, signer: &Signer) -> Result<Self> {
+        let bytes = open(text, EVENT, NO_COLLECTION, signer)?;
+        Ok(EventCursor { position: i64::from_le_bytes(take(&mut bytes.as_slice())?) })
+    }
+}
+
+/// The number of a collection, and of its build.
+type Of = (i64, i64);
+
+const NO_COLLECTION: Of = (0, 0);
+
+fn of(collection: &Collection) -> Of {
+    (collection.id, collection.generation)
+}
+
+fn head(kind: u8, (id, generation): Of) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     bytes.extend_from_slice(&[VERSION, kind]);
-    bytes.extend_from_slice(&collection.id.to_le_bytes());
-    bytes.extend_from_slice(&collection.generation.to_le_bytes());
+    bytes.extend_from_slice(&id.to_le_bytes());
+    bytes.extend_from_slice(&generation.to_le_bytes());
     bytes
 }
 
@@ -161,7 +196,7 @@ fn seal(mut bytes: Vec<u8>, signer: &Signer) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn open(text: &str, kind: u8, collection: &Collection, signer: &Signer) -> Result<Vec<u8>> {
+fn open(text: &str, kind: u8, of: Of, signer: &Signer) -> Result<Vec<u8>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(foreign());
     }
@@ -178,13 +213,13 @@ fn open(text: &str, kind: u8, collection: &Collection, signer: &Signer) -> Resul
     let [version, found] = take(&mut rest)?;
     let id = i64::from_le_bytes(take(&mut rest)?);
     let generation = i64::from_le_bytes(take(&mut rest)?);
-    if version != VERSION || found != kind || id != collection.id {
+    if version != VERSION || found != kind || id != of.0 {
         return Err(Error::bad_request(
             "the cursor is of another kind or collection: pages go on by `startCursor` and `endCursor`, \
              subscriptions by `cursor`",
         ));
     }
-    if generation != collection.generation {
+    if generation != of.1 {
         return Err(Error::new(
             Code::CursorTooOld,
             "the cursor is of a build of the collection that is gone; start again without it",
@@ -247,6 +282,11 @@ mod tests {
         let position = change.encode(&here, &signer);
         assert_eq!(ChangeCursor::decode(&position, &here, &signer).unwrap(), change);
         assert!(ChangeCursor::decode(&text, &here, &signer).is_err());
+        let event = EventCursor { position: 42 }.encode(&signer);
+        assert_eq!(EventCursor::decode(&event, &signer).unwrap().position, 42);
+        assert!(EventCursor::decode(&position, &signer).is_err());
+        assert!(EventCursor::decode(&event, &Signer::new(b"other")).is_err());
+        assert!(ChangeCursor::decode(&event, &here, &signer).is_err());
     }
 
     #[test]

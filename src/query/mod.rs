@@ -25,7 +25,7 @@ pub use ask::{
 };
 pub use budget::Budget;
 pub use compile::compile;
-pub use cursor::{ChangeCursor, PageCursor};
+pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
 pub use mask::Plain;
 pub use plan::{Columns, Extras, Plan, Source, plain};

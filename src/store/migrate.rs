@@ -26,6 +26,8 @@ mod m0007_record_meta;
 mod m0008_decisions;
 #[path = "../../migrations/m0009_statistics.rs"]
 mod m0009_statistics;
+#[path = "../../migrations/m0010_events.rs"]
+mod m0010_events;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -44,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_record_meta::Migration),
             Box::new(m0008_decisions::Migration),
             Box::new(m0009_statistics::Migration),
+            Box::new(m0010_events::Migration),
         ]
     }
 }

@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod changes;
 pub mod db;
+pub mod events;
 pub mod ledger;
 pub mod lineage;
 pub mod log;

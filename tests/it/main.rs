@@ -17,6 +17,7 @@ mod attacks;
 mod decisions;
 mod demo;
 mod envelope;
+mod events;
 mod examples;
 mod faults;
 mod graphql;

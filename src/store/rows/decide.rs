@@ -8,6 +8,7 @@ use crate::query::Collection;
 use crate::shape::Published;
 use crate::store::Store;
 use crate::store::db::{Row, Tx, Value};
+use crate::store::events::EventKind;
 
 /// What a decision has changed.
 #[derive(Clone, Debug)]
@@ -69,6 +70,9 @@ impl Store {
         decision = decision.filter(|_| applied.published);
         if let Some(decision) = &decision {
             self.write_down(&mut tx, &revised, (subject, what), decision).await?;
+            for one in &mut applied.happened {
+                (one.kind, one.subject) = (EventKind::Decided, Some(subject.to_owned()));
+            }
         }
         self.publish_decided(tx, &applied).await?;
         Ok((revised, decision))

@@ -1,8 +1,8 @@
 //! Rows of collections: effects in (one transaction with ledger and changes), scoped queries out.
 //!
 //! Everything that may wait for others stands in one order, so that transactions cannot wait for each other
-//! in a circle: collections' rows and tables by their numbers, then positions by their collections' numbers,
-//! last.
+//! in a circle: collections' rows and tables by their numbers, then positions by their collections' numbers, and the
+//! position of events last.
 
 mod aggregate;
 mod ddl;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::db::Tx;
+use super::events::{self, Happened};
 use super::wake::{self, Topic};
 use crate::error::{Error, Result};
 use crate::query::Collection;
@@ -65,6 +66,8 @@ pub struct Applied {
     pub conformed: Vec<Conformed>,
     /// Merged shapes and the structures that they cover: true once committed.
     learned: Vec<Learned>,
+    /// What is to be told of it.
+    happened: Vec<Happened>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,8 +80,9 @@ struct Learned {
 }
 
 impl Applied {
-    /// Has other nodes look when the transaction is committed.
+    /// Gives what happened its place, and has other nodes look when the transaction is committed. Comes last.
     async fn announce(&self, tx: &mut Tx) -> Result<()> {
+        events::append(tx, &self.happened).await?;
         if self.published {
             wake::announce(tx, Topic::Catalog).await?;
         }

@@ -13,6 +13,7 @@ use crate::shape::{
 use crate::store::Store;
 use crate::store::catalog;
 use crate::store::db::{Dialect, Tx, Type};
+use crate::store::events::{EventKind, Happened};
 
 /// Effects on one collection, in the order of their partition.
 pub(super) struct Batch<'a> {
@@ -304,6 +305,7 @@ impl Cover<'_> {
             }
             self.name_types(&state.collection, &mut next).await?;
             state.collection.shape = Arc::new(self.follow(id, &previous, next, &text, "uncovered").await?);
+            self.happened(EventKind::ShapeChanged, &state.collection);
         } else if text != state.text {
             let sql = "update shape_version set shape = $3 where collection_id = $1 and version = $2";
             self.tx.execute(sql, &[id.into(), previous.version.into(), text.into()]).await?;
@@ -311,6 +313,9 @@ impl Cover<'_> {
         if state.fresh {
             ddl::create(self.tx, &state.collection).await?;
             self.applied.published = true;
+            // Whatever its first records have uncovered is part of that.
+            self.applied.happened.retain(|one| one.collection_id != id);
+            self.happened(EventKind::CollectionPublished, &state.collection);
         } else {
             let partition = effects.first().map_or(0, |effect| effect.record.partition);
             ddl::widen(self.tx, &state.collection, &previous, partition).await?;
@@ -382,8 +387,15 @@ impl Cover<'_> {
             self.check_enums(&collection, &next, looked).await?;
             self.name_types(&collection, &mut next).await?;
             collection.shape = Arc::new(self.follow(collection.id, &previous, next, &text, cause).await?);
+            self.happened(EventKind::ShapeChanged, &collection);
         }
         Ok(collection)
+    }
+
+    fn happened(&mut self, kind: EventKind, collection: &Collection) {
+        let (collection_id, version) = (collection.id, i64::from(collection.shape.version));
+        let at = self.store.clock.now_us();
+        self.applied.happened.push(Happened { at, kind, collection_id, version, subject: None });
     }
 
     async fn version(&mut self, id: i64, published: &Published, shape: &str, cause: &str) -> Result<()> {

@@ -1,0 +1,200 @@
+//! Subscriptions to what happens to shapes: every published version, who or what made it and what it says more than
+//! the one before, in the order of the commits. For whoever may `steward`, each event within its collection's scope.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::stream::{BoxStream, StreamExt as _, unfold};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{Publishing, manage, subscribe};
+use crate::error::{Code, Error, Result};
+use crate::policy::{Access, Action, Scope};
+use crate::query::{EventCursor, write};
+use crate::record::Actor;
+use crate::shape::diff;
+use crate::store::events::Event;
+use crate::store::wake::Topic;
+
+/// How long a lost wake-up can delay an event, and how long a database that is away is left alone.
+const POLL: Duration = Duration::from_secs(1);
+/// What is said once there is nothing more to tell of what has happened.
+const CAUGHT_UP: &str = "CAUGHT_UP";
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// Only those of the collection of this name.
+    pub collection: Option<String>,
+    /// Only those of these kinds, as the API names them.
+    pub kinds: Option<Vec<String>>,
+    /// Only those behind this cursor; without, those that are still to come.
+    pub after: Option<String>,
+    /// Whether they are to tell what changed.
+    pub changes: bool,
+}
+
+struct Listener {
+    publishing: Publishing,
+    actor: Actor,
+    asked: Events,
+    /// The collection that was named.
+    collection: Option<i64>,
+    /// Everything up to here has been told or was not for this listener.
+    position: i64,
+    pending: VecDeque<Event>,
+    /// It is still to be said that all has been told.
+    caught_up: bool,
+    heard: watch::Receiver<u64>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Publishing {
+    /// Opens a subscription to events; each item is one as the GraphQL type `Event` has it. The last item of one that
+    /// cannot go on is an error.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`; `NOT_FOUND` for a collection that there is not; `BAD_REQUEST` and `CURSOR_TOO_OLD` for a cursor;
+    /// `BACKPRESSURE` when this node has as many subscriptions as it may.
+    pub async fn events(&self, actor: Actor, asked: Events) -> Result<BoxStream<'static, Result<Value>>> {
+        self.0.policy.allow(&actor, Action::Steward)?;
+        let collection = match &asked.collection {
+            Some(name) => Some(self.stewarded(&actor, name).await?.id),
+            None => None,
+        };
+        let permit = subscribe::permit(self)?;
+        let head = self.0.store.events_head().await?;
+        let position = match &asked.after {
+            None => head,
+            Some(text) => EventCursor::decode(text, &self.0.signer)?.position,
+        };
+        if position > head {
+            let text =
+                "the cursor is of a history that this database does not have any more; start without it";
+            return Err(Error::new(Code::CursorTooOld, text));
+        }
+        let listener = Listener {
+            heard: self.0.store.wake.subscribe(Topic::Catalog),
+            publishing: self.clone(),
+            caught_up: asked.wants(CAUGHT_UP),
+            actor,
+            asked,
+            collection,
+            position,
+            pending: VecDeque::new(),
+            ended: false,
+            _permit: permit,
+        };
+        let told = unfold(listener, |mut listener| async move { Some((listener.next().await?, listener)) });
+        Ok(told.boxed())
+    }
+}
+
+impl Events {
+    fn wants(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|wanted| wanted == kind))
+    }
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Result<Value>> {
+        while !self.ended {
+            match self.step().await {
+                Ok(None) => {}
+                Ok(Some(told)) => return Some(Ok(told)),
+                // It goes on where it was when the database is back.
+                Err(error) if matches!(error.code(), Code::Unavailable | Code::Timeout) => {
+                    tracing::debug!(%error, "events cannot be read; trying again");
+                    if let Err(error) = self.wait().await {
+                        self.ended = true;
+                        return Some(Err(error));
+                    }
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+
+    async fn step(&mut self) -> Result<Option<Value>> {
+        // Policies may have changed meanwhile.
+        self.publishing.0.policy.allow(&self.actor, Action::Steward)?;
+        if let Some(event) = self.pending.front() {
+            let told = self.tell(event).await?;
+            self.position = event.pos;
+            self.pending.pop_front();
+            return Ok(told);
+        }
+        // What comes from here on wakes it again.
+        self.heard.mark_unchanged();
+        let max = self.publishing.0.subscriptions.tail_batch_max.max(1);
+        self.pending = self.publishing.0.store.events(self.position, max).await?.into();
+        if !self.pending.is_empty() {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.caught_up) {
+            return Ok(Some(
+                json!({ "cursor": self.cursor(self.position), "kind": CAUGHT_UP, "changes": [] }),
+            ));
+        }
+        self.wait().await.map(|()| None)
+    }
+
+    async fn wait(&mut self) -> Result<()> {
+        tokio::select! {
+            heard = self.heard.changed() => {
+                let stopping = "the node is stopping; resume elsewhere";
+                heard.map_err(|_| Error::new(Code::Unavailable, stopping))
+            }
+            () = tokio::time::sleep(POLL) => Ok(()),
+        }
+    }
+
+    /// The event as this listener may see it, if it may.
+    async fn tell(&self, event: &Event) -> Result<Option<Value>> {
+        let other = self.collection.is_some_and(|wanted| wanted != event.collection_id);
+        if other || !self.asked.wants(event.kind.as_str()) {
+            return Ok(None);
+        }
+        let store = &self.publishing.0.store;
+        // Its scope is that of the newest shape, which knows the fields that the event tells of.
+        let mut catalog = store.catalog.load();
+        let known = catalog.by_id(event.collection_id).map(|known| i64::from(known.shape.version));
+        if known.is_none_or(|version| version < event.version) {
+            catalog = store.catalog.refresh().await?;
+        }
+        let Some(collection) = catalog.by_id(event.collection_id) else { return Ok(None) };
+        let Some(scope) = self.publishing.0.policy.scope(&self.actor, collection)? else { return Ok(None) };
+        let changes = match self.asked.changes {
+            true => self.changes(event, &scope).await?,
+            false => Vec::new(),
+        };
+        Ok(Some(json!({
+            "cursor": self.cursor(event.pos),
+            "at": write::instant(event.at),
+            "kind": event.kind.as_str(),
+            "collection": collection.field_name,
+            "version": event.version,
+            "cause": event.cause,
+            "subject": event.subject,
+            "changes": changes,
+        })))
+    }
+
+    async fn changes(&self, event: &Event, scope: &Scope) -> Result<Vec<Value>> {
+        let store = &self.publishing.0.store;
+        let (previous, next) = store.version_pair(event.collection_id, event.version).await?;
+        let mut changes = diff(&previous, &next);
+        changes.retain(|change| scope.access(change.field_id) != &Access::Hidden);
+        Ok(changes.iter().map(manage::change).collect())
+    }
+
+    fn cursor(&self, position: i64) -> String {
+        EventCursor { position }.encode(&self.publishing.0.signer)
+    }
+}

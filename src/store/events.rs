@@ -1,0 +1,144 @@
+//! What happened to shapes, in the order in which it was committed: each at one dense position, given in the
+//! transaction that made it happen, and kept as long as the versions that it tells of. Must not decide who is told.
+
+use super::Store;
+use super::catalog::published;
+use super::db::{Row, Tx, Type, Value};
+use crate::error::{Code, Error, Result};
+use crate::shape::Published;
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A collection was made.
+    CollectionPublished,
+    /// A version of its shape was published by itself.
+    ShapeChanged,
+    /// Somebody decided a version of its shape.
+    Decided,
+}
+
+impl EventKind {
+    const ALL: [EventKind; 3] = [EventKind::CollectionPublished, EventKind::ShapeChanged, EventKind::Decided];
+
+    /// As the API and the database name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventKind::CollectionPublished => "COLLECTION_PUBLISHED",
+            EventKind::ShapeChanged => "SHAPE_CHANGED",
+            EventKind::Decided => "DECIDED",
+        }
+    }
+}
+
+/// Something that happens in a transaction.
+#[derive(Clone, Debug)]
+pub(super) struct Happened {
+    /// When, Unix microseconds.
+    pub(super) at: i64,
+    pub(super) kind: EventKind,
+    pub(super) collection_id: i64,
+    /// The version of the shape that it made.
+    pub(super) version: i64,
+    /// Who decided it.
+    pub(super) subject: Option<String>,
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place in the order of all events, from 1 without a gap.
+    pub pos: i64,
+    /// When, Unix microseconds.
+    pub at: i64,
+    /// What it is.
+    pub kind: EventKind,
+    /// To which collection.
+    pub collection_id: i64,
+    /// The version of the shape that it made.
+    pub version: i64,
+    /// Who decided it, if anybody did.
+    pub subject: Option<String>,
+    /// Why the version was published.
+    pub cause: String,
+}
+
+/// Gives each its place. The counter stays locked until the commit: it comes last in its transaction.
+pub(super) async fn append(tx: &mut Tx, happened: &[Happened]) -> Result<()> {
+    if happened.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(happened.len()).map_err(Error::internal)?;
+    let raised = tx.query("update event_pos set pos = pos + $1 returning pos", &[count.into()]).await?;
+    let last = raised.first().ok_or_else(|| Error::internal("the position of events is gone"))?.i64(0)?;
+    let columns = [
+        ("pos", Type::Int),
+        ("at", Type::Int),
+        ("kind", Type::Text),
+        ("collection_id", Type::Int),
+        ("version", Type::Int),
+        ("subject", Type::Text),
+    ];
+    let row = |(pos, one): (i64, &Happened)| {
+        vec![
+            pos.into(),
+            one.at.into(),
+            one.kind.as_str().into(),
+            one.collection_id.into(),
+            one.version.into(),
+            Value::opt_text(one.subject.as_deref()),
+        ]
+    };
+    let rows = (last - count + 1..).zip(happened).map(row).collect();
+    tx.insert_many("event", &columns, rows, "").await.map(drop)
+}
+
+impl Store {
+    /// The position of the last event; 0 is before the first.
+    pub async fn events_head(&self) -> Result<i64> {
+        let rows = self.db.query("select pos from event_pos", &[]).await?;
+        rows.first().map_or(Ok(0), |row| row.i64(0))
+    }
+
+    /// At most `max` events behind a position, in their order.
+    pub async fn events(&self, after: i64, max: usize) -> Result<Vec<Event>> {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        self.db.query(EVENTS, &[after.into(), max.into()]).await?.iter().map(event).collect()
+    }
+
+    /// What a version of a collection published, and what the one before it did.
+    pub async fn version_pair(&self, collection_id: i64, version: i64) -> Result<(Published, Published)> {
+        let rows = self.db.query(PAIR, &[collection_id.into(), version.into()]).await?;
+        let mut next = Published::default();
+        let mut previous = Published::default();
+        for row in &rows {
+            let slot = if row.i64(0)? == version { &mut next } else { &mut previous };
+            *slot = published(row.text(1)?)?;
+        }
+        Ok((previous, next))
+    }
+}
+
+const EVENTS: &str = "select e.pos, e.at, e.kind, e.collection_id, e.version, e.subject, v.cause from event e \
+     left join shape_version v on v.collection_id = e.collection_id and v.version = e.version \
+     where e.pos > $1 order by e.pos limit $2";
+
+const PAIR: &str = "select version, published from shape_version \
+     where collection_id = $1 and (version = $2 or version = $2 - 1)";
+
+fn event(row: &Row) -> Result<Event> {
+    let kind = row.text(2)?;
+    let unknown = || {
+        let text = format!("the database has events of the kind `{kind}`, which this version does not know");
+        Error::new(Code::Conflict, text)
+    };
+    Ok(Event {
+        pos: row.i64(0)?,
+        at: row.i64(1)?,
+        kind: EventKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(unknown)?,
+        collection_id: row.i64(3)?,
+        version: row.i64(4)?,
+        subject: row.opt_text(5)?.map(str::to_owned),
+        cause: row.opt_text(6)?.unwrap_or_default().to_owned(),
+    })
+}

@@ -174,6 +174,7 @@ fn ceilings(config: &Config) -> Result<()> {
         ("shape.columns_max", config.shape.columns_max, 300),
         ("shape.depth_max", config.shape.depth_max, 40),
         ("shape.key_bytes_max", config.shape.key_bytes_max, 4_096),
+        ("shape.map_keys_min", config.shape.map_keys_min, 1_024),
     ];
     if let Some((option, value, ceiling)) = ceilings.iter().find(|(_, value, ceiling)| value > ceiling) {
         return refuse(format!("`{option}` ({value}) must not be more than {ceiling}"));

@@ -371,6 +371,9 @@ section! {
         columns_max: usize = 300,
         /// How deep fields are published, up to 40; what is deeper is `JSON`.
         depth_max: usize = 12,
+        /// An object with more keys than this, up to 1024, whose values are alike is a map that is asked by key, not
+        /// one field a key; one whose keys are dates, UUIDs and the like is a map with any number of them.
+        map_keys_min: usize = 128,
         /// The most structures that are summed up to tell how often fields are seen; those of most records first.
         structures_max: usize = 2_000,
         /// The most versions of a collection that are told at once.

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use super::enums;
+use super::maps;
 use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
 use crate::query::{Collection, ENVELOPE, TOLD, envelope, told_member};
 use crate::record::Json;
-use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar};
+use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar, entry_type};
 
 /// The type of `_record`, and the suffix of the types that show less of it.
 const RECORD_META: &str = "RecordMeta";
@@ -142,21 +143,32 @@ impl<'a> Build<'a> {
             if shown == Shown::Hidden {
                 continue;
             }
-            if let Some(ty) = self.output(field, &field.kind, shown) {
-                members.push(Field::new(field.name.as_str(), ty, described(field, shown)));
+            if let Some(ty) = self.output((field, 0), &field.kind, shown) {
+                let member = Field::new(field.name.as_str(), ty, described(field, shown));
+                members.push(maps::with_keys(member, &field.kind));
             }
         }
         members
     }
 
-    /// The type of a field; none when nothing of it is shown.
-    fn output(&mut self, field: &Shaped, kind: &ShapedKind, shown: Shown) -> Option<TypeRef> {
+    /// The type of a field, or of what is in it below so many maps; none when nothing of it is shown.
+    fn output(
+        &mut self,
+        (field, maps): (&Shaped, usize),
+        kind: &ShapedKind,
+        shown: Shown,
+    ) -> Option<TypeRef> {
         match kind {
             ShapedKind::Scalar(scalar) => {
                 let own = enums::add(self.model, self.types, field, shown);
                 Some(TypeRef::named(own.unwrap_or(scalar_name(*scalar))))
             }
-            ShapedKind::List(item) => Some(self.output(field, item, shown)?.list()),
+            ShapedKind::List(item) => Some(self.output((field, maps), item, shown)?.list()),
+            ShapedKind::Map(value) => {
+                let name = entry_type(self.types.get(&field.id)?, maps + 1);
+                let ty = self.output((field, maps + 1), value, shown)?;
+                Some(maps::add(self.model, name, ty, value))
+            }
             ShapedKind::Object(fields) | ShapedKind::Packed(fields) => {
                 let name = self.types.get(&field.id)?.as_str();
                 let members = self.members(fields, shown);
@@ -179,7 +191,10 @@ impl<'a> Build<'a> {
             }
             above.push(field.name.clone());
             match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) | ShapedKind::Packed(_) => {}
+                ShapedKind::Scalar(Scalar::Json)
+                | ShapedKind::List(_)
+                | ShapedKind::Packed(_)
+                | ShapedKind::Map(_) => {}
                 ShapedKind::Scalar(scalar) => {
                     let name = above.join("_");
                     // `a_b` and `a { b }` would be one name: the first keeps it.
@@ -207,6 +222,7 @@ impl<'a> Build<'a> {
                 ShapedKind::Scalar(Scalar::Json) | ShapedKind::Packed(_) => {
                     Some(TypeRef::named("PresenceFilter"))
                 }
+                ShapedKind::Map(_) => Some(TypeRef::named("MapFilter")),
                 ShapedKind::Scalar(scalar) => {
                     let own = enums::add_filter(self.model, self.types, field, shown);
                     Some(TypeRef::named(own.unwrap_or_else(|| format!("{}Filter", scalar_name(*scalar)))))
@@ -252,7 +268,10 @@ impl<'a> Build<'a> {
                 continue;
             }
             let ty = match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) | ShapedKind::List(_) | ShapedKind::Packed(_) => None,
+                ShapedKind::Scalar(Scalar::Json)
+                | ShapedKind::List(_)
+                | ShapedKind::Packed(_)
+                | ShapedKind::Map(_) => None,
                 ShapedKind::Scalar(_) => Some(TypeRef::named("SortOrder")),
                 ShapedKind::Object(children) => {
                     self.types.get(&field.id).and_then(|ty| self.order(children, ty, shown, false))

@@ -11,6 +11,7 @@ mod guard;
 mod introspect;
 mod literals;
 mod manage;
+mod maps;
 mod model;
 mod names;
 mod plan;

@@ -1,7 +1,8 @@
 //! From rules to a [`Scope`]: the row filter, and access, mask and condition of every field.
 //!
 //! `allow_field` is asked for the leaves; an object is visible when anything in it is. A mask on an object or list
-//! masks all that is in it, and the tags of an object are tags of its fields too. The members of `_record` are fields.
+//! masks all that is in it, and the tags of an object are tags of its fields too. A map holds values itself, its keys,
+//! so it is asked for like a leaf, and a mask hides it whole. The members of `_record` are fields.
 //! Of several masks the strictest holds; a mask that depends on the row masks every row. What cannot be decided is
 //! hidden. One budget of steps is for the whole scope, and fields of which the rules see the same are decided once.
 
@@ -115,11 +116,20 @@ impl<'a> Walk<'a> {
         here.names.push(field.name.clone());
         here.tags.extend(field.tags.iter().cloned());
         here.hidden |= field.decided.hidden;
-        let facts = facts(&here, &field.path, field.is_classified() && !here.hidden, true);
+        let keys = field.kind.maps() > 0;
+        let classified = if keys { !field.unclassified } else { field.is_classified() };
+        let facts = facts(&here, &field.path, classified && !here.hidden, true);
         let masks = self.masks(&facts)?;
         here.masks.extend(masks.named);
         let access = match children(&field.kind) {
             _ if !masks.decided => Access::Hidden,
+            // Its keys are shown where it is, whatever is shown of what is in it.
+            Some(children) if keys => {
+                let own = self.access(field.id, &facts, strictest(here.masks.clone(), Scalar::Json))?;
+                here.hidden |= own == Access::Hidden;
+                here.parents.push(facts.name);
+                if self.level(children, &here)? { own } else { Access::Hidden }
+            }
             Some(children) => {
                 here.parents.push(facts.name);
                 if self.level(children, &here)? { Access::Visible } else { Access::Hidden }
@@ -270,18 +280,18 @@ fn scalar(kind: &Kind) -> Scalar {
     match kind {
         Kind::Scalar(scalar) => *scalar,
         Kind::List(items) => scalar(items),
-        Kind::Object(_) | Kind::Packed(_) => Scalar::Json,
+        Kind::Object(_) | Kind::Packed(_) | Kind::Map(_) => Scalar::Json,
     }
 }
 
-/// The fields below; `None` for a leaf: a scalar, a list of scalars, or an object without fields.
+/// The fields below; `None` for a leaf: a scalar, a list or map of scalars, or an object without fields.
 fn children(kind: &Kind) -> Option<&[Field]> {
     match kind {
         Kind::Scalar(_) => None,
         Kind::Object(fields) | Kind::Packed(fields) => {
             Some(fields).filter(|fields| !fields.is_empty()).map(Vec::as_slice)
         }
-        Kind::List(items) => children(items),
+        Kind::List(inner) | Kind::Map(inner) => children(inner),
     }
 }
 

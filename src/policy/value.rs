@@ -158,7 +158,7 @@ pub(super) fn column(field: &Field, parent: &[String]) -> Column {
     let (column, scalar, list, opaque) = match &field.kind {
         Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, false, false),
         Kind::Object(_) => (ColumnRef::Presence(field.id), Scalar::Boolean, false, false),
-        Kind::Packed(_) => (ColumnRef::Field(field.id), Scalar::Json, false, true),
+        Kind::Packed(_) | Kind::Map(_) => (ColumnRef::Field(field.id), Scalar::Json, false, true),
         Kind::List(items) => match items.as_ref() {
             Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, true, *scalar == Scalar::Json),
             _ => (ColumnRef::Field(field.id), Scalar::Json, true, true),

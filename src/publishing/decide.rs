@@ -57,7 +57,7 @@ impl Publishing {
         let decided = self.0.store.decide(&collection, &actor.subject, what, None, change);
         let (collection, decision) = decided.await?;
         let fields = collection.shape.fields();
-        let left = fields.filter(|field| field.children().is_empty() && !field.is_classified()).count();
+        let left = fields.filter(|field| field.holds_values() && field.unclassified).count();
         Ok(json!({
             "collection": collection.field_name,
             "version": collection.shape.version,

@@ -111,6 +111,7 @@ impl Reader<'_> {
                 "like" => Filter::matches(field, self.pattern(constant)?)?,
                 "startsWith" => Filter::begins(field, text(constant, "startsWith")?)?,
                 "contains" => Filter::has(field, constant)?,
+                "hasKey" => Filter::has_key(field, text(constant, "hasKey")?)?,
                 "isNull" => match constant {
                     Json::Bool(true) => Filter::IsNull(field),
                     Json::Bool(false) => Filter::IsNull(field).opposite(),

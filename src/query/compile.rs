@@ -311,7 +311,7 @@ fn find_leaf<'a>(fields: &'a [Field], name: &str, path: &mut Vec<&'a str>) -> bo
     for field in fields {
         path.push(&field.name);
         let found = match &field.kind {
-            Kind::Scalar(Scalar::Json) | Kind::List(_) | Kind::Packed(_) => false,
+            Kind::Scalar(Scalar::Json) | Kind::List(_) | Kind::Packed(_) | Kind::Map(_) => false,
             Kind::Scalar(_) => field.name == name,
             Kind::Object(children) => name
                 .strip_prefix(field.name.as_str())

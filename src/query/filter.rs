@@ -159,6 +159,18 @@ impl Filter {
         Ok(Filter::Contains(field, literal))
     }
 
+    /// A map has this key.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the field is no map, or the key has what no key of a row has.
+    pub fn has_key(field: FieldRef, key: &str) -> Result<Self> {
+        if field.list || class(field.scalar) != Class::Opaque {
+            return Err(Error::bad_request(format!("`{}` is not a map; use `eq`", field.name())));
+        }
+        no_nul(key)?;
+        Ok(Filter::HasKey(field, key.to_owned()))
+    }
+
     /// The plain opposite, without needless nesting.
     pub fn opposite(self) -> Self {
         match self {
@@ -226,7 +238,8 @@ impl Filter {
             | Filter::IsNull(field)
             | Filter::Like(field, _)
             | Filter::StartsWith(field, _)
-            | Filter::Contains(field, _) => add(field),
+            | Filter::Contains(field, _)
+            | Filter::HasKey(field, _) => add(field),
         }
     }
 
@@ -260,6 +273,10 @@ impl Filter {
                 Some(Json::Array(items)) => items
                     .iter()
                     .any(|item| holds(Comparison::Eq, &scalar(field.scalar, item), &constant(literal))),
+                _ => false,
+            },
+            Filter::HasKey(field, key) => match find(field, row) {
+                Some(Json::Object(members)) => members.iter().any(|(known, _)| known == key),
                 _ => false,
             },
         }

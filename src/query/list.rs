@@ -1,13 +1,16 @@
-//! Projecting the text of list columns and packed objects: a scanner that copies what is selected and skips the
-//! rest.
+//! Projecting the text of list and map columns and of packed objects: a scanner that copies what is selected and skips
+//! the rest.
 //!
-//! It relies on what we write ourselves: compact text, keys that are GraphQL names. It must never see a raw
+//! It relies on what we write ourselves: compact text, keys that are GraphQL names but for those of maps, which are
+//! escaped in one way. It must never see a raw
 //! record; whatever it does not expect ends in `None`.
+
+use std::collections::{BTreeSet, HashSet};
 
 use memchr::{memchr, memchr2};
 
 use crate::query::{Mask, Plain, write};
-use crate::record::{Json, Limits, Signer, parse};
+use crate::record::{Json, Limits, Signer, parse, write_string};
 use crate::shape::{Enumeration, Scalar};
 
 /// What is shown of each item of a list, or of a member of such an item.
@@ -29,6 +32,8 @@ pub(super) enum Item {
     Object(Vec<Member>),
     /// Each item of a list in the list.
     List(Box<Item>),
+    /// The entries of a map.
+    Map(Entries),
     /// Nothing of it.
     Null,
     /// Not the value, but this JSON text.
@@ -53,6 +58,64 @@ impl Member {
         write::text(key, &mut head);
         head.push(b':');
         Member { name: name.as_bytes().to_vec(), head, item, condition }
+    }
+}
+
+/// What is shown of a map.
+#[derive(Debug)]
+pub(super) struct Entries {
+    /// Only those with these keys, as they stand in the text.
+    keys: Option<HashSet<Vec<u8>>>,
+    first: usize,
+    parts: Vec<Part>,
+}
+
+/// One selected member of an entry.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// `"key":`, or all of it
+    head: Vec<u8>,
+    what: PartOf,
+}
+
+#[derive(Debug)]
+enum PartOf {
+    Nothing,
+    Key,
+    Value(Item),
+}
+
+impl Part {
+    fn new(name: &str, what: PartOf) -> Self {
+        let mut head = Vec::with_capacity(name.len() + 3);
+        write::text(name, &mut head);
+        head.push(b':');
+        Part { head, what }
+    }
+
+    pub(super) fn typename(name: &str, own: &str) -> Self {
+        let mut part = Part::new(name, PartOf::Nothing);
+        write::text(own, &mut part.head);
+        part
+    }
+
+    pub(super) fn key(name: &str) -> Self {
+        Part::new(name, PartOf::Key)
+    }
+
+    pub(super) fn value(name: &str, item: Item) -> Self {
+        Part::new(name, PartOf::Value(item))
+    }
+}
+
+impl Item {
+    pub(super) fn map(keys: Option<&BTreeSet<String>>, first: usize, parts: Vec<Part>) -> Self {
+        let written = |key: &String| {
+            let mut out = Vec::new();
+            write_string(key, &mut out);
+            out
+        };
+        Item::Map(Entries { keys: keys.map(|keys| keys.iter().map(written).collect()), first, parts })
     }
 }
 
@@ -163,6 +226,7 @@ impl Scan<'_> {
         match item {
             Item::Object(members) => self.object(place, members, out),
             Item::List(item) => self.list(place, item, out),
+            Item::Map(entries) => self.map(place, entries, out),
             item => {
                 let end = self.value_end(place)?;
                 self.scalar(place, end, item, out)?;
@@ -210,6 +274,56 @@ impl Scan<'_> {
             }
             _ => out.extend_from_slice(b"null"),
         }
+        Some(())
+    }
+
+    /// Appends the entries of the map that begins at `place`; returns the place behind it.
+    fn map(&self, place: usize, entries: &Entries, out: &mut Vec<u8>) -> Option<usize> {
+        if self.at(place)? != b'{' {
+            out.extend_from_slice(b"null");
+            return self.value_end(place);
+        }
+        out.push(b'[');
+        let (mut place, mut left, mut separator) = (place + 1, entries.first, None);
+        if self.at(place)? == b'}' {
+            out.push(b']');
+            return Some(place + 1);
+        }
+        loop {
+            if out.len() > self.around.end {
+                return None;
+            }
+            let from = self.string_end(place + 1)?;
+            let key = self.bytes.get(place..from)?;
+            let end = self.value_end(from + 1)?;
+            if left > 0 && entries.keys.as_ref().is_none_or(|keys| keys.contains(key)) {
+                out.extend(separator.replace(b','));
+                left -= 1;
+                self.entry(key, from + 1, &entries.parts, out)?;
+            }
+            place = end + 1;
+            match self.at(end)? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        out.push(b']');
+        Some(place)
+    }
+
+    /// Appends the selected members of the entry with this key, whose value begins at `place`.
+    fn entry(&self, key: &[u8], place: usize, parts: &[Part], out: &mut Vec<u8>) -> Option<()> {
+        for (index, part) in parts.iter().enumerate() {
+            out.push(if index == 0 { b'{' } else { b',' });
+            out.extend_from_slice(&part.head);
+            match &part.what {
+                PartOf::Nothing => {}
+                PartOf::Key => out.extend_from_slice(key),
+                PartOf::Value(item) => drop(self.item(place, item, out)?),
+            }
+        }
+        out.push(b'}');
         Some(())
     }
 
@@ -266,6 +380,7 @@ impl Scan<'_> {
                 _ if hidden || *to == 0 => out.extend_from_slice(b"null"),
                 Item::Object(members) => drop(self.object(*from, members, out)?),
                 Item::List(item) => drop(self.list(*from, item, out)?),
+                Item::Map(entries) => drop(self.map(*from, entries, out)?),
                 item => self.scalar(*from, *to, item, out)?,
             }
         }

@@ -30,7 +30,7 @@ pub use filter::like;
 pub use mask::Plain;
 pub use plan::{Columns, Extras, Plan, Source, plain};
 pub use resolve::{ENVELOPE, Member, RECORD, envelope, walk};
-pub use selection::{Form, Meta, MetaField, Node, What};
+pub use selection::{Entries, EntryPart, Form, Meta, MetaField, Node, What};
 pub use told::{TOLD, Told, asked, fill, is_marked, told_member};
 pub use tree::Projector;
 
@@ -74,7 +74,7 @@ pub struct Selected {
 /// A column that filters and orders can name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnRef {
-    /// A published scalar or list, column `f<id>`.
+    /// A published scalar, list or map, column `f<id>`.
     Field(u32),
     /// Whether a nested object is there, column `p<id>`.
     Presence(u32),
@@ -171,6 +171,8 @@ pub enum Filter {
     StartsWith(FieldRef, String),
     /// A list column of scalars has this item.
     Contains(FieldRef, Literal),
+    /// A map has this key.
+    HasKey(FieldRef, String),
 }
 
 /// How a value is replaced. On a type that cannot hold the result, null.

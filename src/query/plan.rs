@@ -7,10 +7,12 @@
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::query::list::{Around, Item, Member, project};
+use crate::query::list::{Around, Item, Member, Part as ItemPart, project};
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{self, Told, WHOLE};
-use crate::query::{Budget, ColumnRef, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write};
+use crate::query::{
+    Budget, ColumnRef, EntryPart, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write,
+};
 use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
 
@@ -68,7 +70,7 @@ enum Op {
         member: &'static Told,
         part: u8,
     },
-    /// What is selected of the JSON text in a column: of a list, or of a packed object.
+    /// What is selected of the JSON text in a column: of a list, a map or a packed object.
     Text {
         column: usize,
         item: Item,
@@ -375,12 +377,12 @@ impl Builder<'_> {
                 self.push(Op::Masked { column, scalar, mask });
             }
             // No mask can stand for an object.
-            (Form::Object(_) | Form::Packed(_), Some(_)) => self.null(),
+            (Form::Object(_) | Form::Packed(_) | Form::Map(_), Some(_)) => self.null(),
             (Form::Object(nodes), None) => {
                 let presence = self.column(ColumnRef::Presence(id));
                 self.skippable(|skip| Op::Object { presence, skip }, |builder| builder.object(nodes));
             }
-            (form @ (Form::List(_) | Form::Packed(_)), mask) => {
+            (form @ (Form::List(_) | Form::Packed(_) | Form::Map(_)), mask) => {
                 let column = self.column(ColumnRef::Field(id));
                 let item = self.item(form, mask.as_ref());
                 self.push(Op::Text { column, item });
@@ -397,11 +399,19 @@ impl Builder<'_> {
             (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
             (Form::Enum(values), None) => Item::Enum(values.clone()),
             (Form::Enum(_), Some(mask)) => Item::Masked(Scalar::String, mask.clone()),
-            (Form::Object(_) | Form::Packed(_), Some(_)) => Item::Null,
+            (Form::Object(_) | Form::Packed(_) | Form::Map(_), Some(_)) => Item::Null,
             (Form::Object(nodes) | Form::Packed(nodes), None) => {
                 Item::Object(nodes.iter().map(|node| self.member(node)).collect())
             }
             (Form::List(inner), mask) => Item::List(Box::new(self.item(inner, mask))),
+            (Form::Map(entries), None) => {
+                let parts = entries.parts.iter().map(|(name, part)| match part {
+                    EntryPart::Typename(own) => ItemPart::typename(name, own),
+                    EntryPart::Key => ItemPart::key(name),
+                    EntryPart::Value(form) => ItemPart::value(name, self.item(form, None)),
+                });
+                Item::map(entries.keys.as_ref(), entries.first, parts.collect())
+            }
         }
     }
 

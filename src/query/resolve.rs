@@ -96,7 +96,7 @@ pub(super) fn column(field: &Field) -> (ColumnRef, Scalar, bool) {
     match &field.kind {
         Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, false),
         Kind::Object(_) => (ColumnRef::Presence(field.id), Scalar::Boolean, false),
-        Kind::Packed(_) => (ColumnRef::Field(field.id), Scalar::Json, false),
+        Kind::Packed(_) | Kind::Map(_) => (ColumnRef::Field(field.id), Scalar::Json, false),
         Kind::List(item) => {
             let scalar = if let Kind::Scalar(scalar) = **item { scalar } else { Scalar::Json };
             (ColumnRef::Field(field.id), scalar, true)

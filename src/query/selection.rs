@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::query::told::{TOLD, Told, WHOLE};
 use crate::query::{ENVELOPE, Member, Rules, Selected, resolve, told_member};
-use crate::shape::{Enumeration, Field, Kind, Published, Scalar};
+use crate::record::Json;
+use crate::shape::{Enumeration, Field, Kind, Published, Scalar, entry_type};
 
 /// The GraphQL type of `_record`.
 const RECORD_TYPE: &str = "RecordMeta";
@@ -55,6 +56,37 @@ pub enum Form {
     Packed(Vec<Node>),
     /// Each item of a list.
     List(Box<Form>),
+    /// The entries of a map.
+    Map(Box<Entries>),
+}
+
+/// What is shown of a map: its entries, in the order of the document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entries {
+    /// Only those with these keys.
+    pub keys: Option<BTreeSet<String>>,
+    /// At most so many.
+    pub first: usize,
+    /// The selected members of each by their keys in the response.
+    pub parts: Vec<(String, EntryPart)>,
+}
+
+/// A selected member of an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EntryPart {
+    /// The type's name.
+    Typename(String),
+    /// The key.
+    Key,
+    /// The value.
+    Value(Form),
+}
+
+impl Entries {
+    /// Whether the entry with this key may be shown.
+    pub fn has(&self, key: &str) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
 }
 
 /// One selected member of `_record`.
@@ -122,7 +154,7 @@ impl Reader<'_> {
                 name => {
                     let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
                     self.shown.insert(field.id);
-                    let form = self.form(field, &field.kind, &member.children)?;
+                    let form = self.form((field, 0), &field.kind, member)?;
                     What::Field { id: field.id, name: field.name.clone(), form }
                 }
             };
@@ -131,22 +163,67 @@ impl Reader<'_> {
         Ok(nodes)
     }
 
-    fn form(&mut self, field: &Field, kind: &Kind, children: &[Selected]) -> Result<Form> {
+    /// What `selected` asks of a value of this kind; `maps` stand around it within the field.
+    fn form(&mut self, (field, maps): (&Field, usize), kind: &Kind, selected: &Selected) -> Result<Form> {
         Ok(match kind {
             Kind::Scalar(scalar) => match field.enumeration() {
                 Some(values) => Form::Enum(values.clone()),
                 None => Form::Scalar(*scalar),
             },
-            Kind::List(item) => Form::List(Box::new(self.form(field, item, children)?)),
-            Kind::Object(fields) => Form::Object(self.nested(field.id, fields, children)?),
-            Kind::Packed(fields) => Form::Packed(self.nested(field.id, fields, children)?),
+            Kind::List(item) => Form::List(Box::new(self.form((field, maps), item, selected)?)),
+            Kind::Object(fields) => Form::Object(self.nested(field.id, fields, &selected.children)?),
+            Kind::Packed(fields) => Form::Packed(self.nested(field.id, fields, &selected.children)?),
+            Kind::Map(value) => Form::Map(Box::new(self.entries((field, maps + 1), value, selected)?)),
         })
+    }
+
+    fn entries(
+        &mut self,
+        (field, depth): (&Field, usize),
+        value: &Kind,
+        selected: &Selected,
+    ) -> Result<Entries> {
+        let mut entries = Entries { keys: None, first: usize::MAX, parts: Vec::new() };
+        for (name, argument) in &selected.arguments {
+            match (name.as_str(), argument) {
+                (_, Json::Null) => {}
+                ("keys", keys) => entries.keys = Some(texts(keys)?),
+                ("first", Json::Number(first)) if first.parse::<usize>().is_ok() => {
+                    entries.first = first.parse().unwrap_or(usize::MAX);
+                }
+                ("first", _) => return Err(Error::bad_request("`first` is a number from 0 on")),
+                (name, _) => return Err(Error::bad_request(format!("a map has no argument `{name}`"))),
+            }
+        }
+        for member in &selected.children {
+            let part = match member.name.as_str() {
+                "__typename" => EntryPart::Typename(entry_type(
+                    self.types.get(&field.id).map_or("", String::as_str),
+                    depth,
+                )),
+                "key" => EntryPart::Key,
+                "value" => EntryPart::Value(self.form((field, depth), value, member)?),
+                name => return Err(unknown(name)),
+            };
+            entries.parts.push((member.response_key.clone(), part));
+        }
+        Ok(entries)
     }
 
     fn nested(&mut self, id: u32, fields: &[Field], children: &[Selected]) -> Result<Vec<Node>> {
         let type_name = self.types.get(&id).map_or("", String::as_str);
         self.nodes(fields, type_name, children, false)
     }
+}
+
+fn texts(keys: &Json) -> Result<BTreeSet<String>> {
+    let keys = match keys {
+        Json::Array(keys) => keys.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let text = |key: &Json| key.as_str().map(str::to_owned);
+    let texts: Option<BTreeSet<String>> = keys.iter().map(text).collect();
+    texts.ok_or_else(|| Error::bad_request("`keys` takes texts"))
 }
 
 fn record(type_name: &str, selected: &[Selected], shown: &mut BTreeSet<u32>) -> Result<Vec<Meta>> {

@@ -3,7 +3,9 @@
 
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{self, Told, WHOLE};
-use crate::query::{Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write};
+use crate::query::{
+    EntryPart, Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write,
+};
 use crate::record::{Json, Signer};
 use crate::shape::Scalar;
 
@@ -154,8 +156,34 @@ impl Projector<'_> {
                 }
                 out.push(b']');
             }
+            // No mask can stand for keys.
+            (Form::Map(entries), None, Some(Json::Object(members))) => {
+                out.push(b'[');
+                let shown = members.iter().filter(|(key, _)| entries.has(key)).take(entries.first);
+                for (index, (key, value)) in shown.enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    self.entry(&entries.parts, key, value, row, out);
+                }
+                out.push(b']');
+            }
             _ => out.extend_from_slice(b"null"),
         }
+    }
+
+    fn entry(&self, parts: &[(String, EntryPart)], key: &str, value: &Json, row: &Json, out: &mut Vec<u8>) {
+        for (index, (name, part)) in parts.iter().enumerate() {
+            out.push(if index == 0 { b'{' } else { b',' });
+            write::text(name, out);
+            out.push(b':');
+            match part {
+                EntryPart::Typename(name) => write::text(name, out),
+                EntryPart::Key => write::text(key, out),
+                EntryPart::Value(form) => self.value(form, None, Some(value), row, out),
+            }
+        }
+        out.push(b'}');
     }
 }
 

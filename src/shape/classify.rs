@@ -83,7 +83,7 @@ impl Published {
     }
 
     fn any_classified(&self) -> bool {
-        self.fields().any(|field| field.children().is_empty() && !field.unclassified)
+        self.fields().any(|field| field.holds_values() && !field.unclassified)
     }
 }
 
@@ -120,10 +120,7 @@ impl Field {
 
     /// Whether it is classified; of one with fields below, whether all of these are.
     pub fn is_classified(&self) -> bool {
-        match self.children() {
-            [] => !self.unclassified,
-            children => children.iter().all(Field::is_classified),
-        }
+        !(self.holds_values() && self.unclassified) && self.children().iter().all(Field::is_classified)
     }
 }
 
@@ -140,12 +137,12 @@ fn at_path<'a>(fields: &'a mut [Field], path: &str) -> Option<&'a mut Field> {
     None
 }
 
-/// Visits the fields that have none below.
+/// Visits the fields that hold values.
 fn leaves(fields: &mut [Field], each: &mut impl FnMut(&mut Field)) {
     below(fields, true, None, each);
 }
 
-/// Visits the fields that have none below: all, or those at or below the chosen paths.
+/// Visits the fields that hold values: all, or those at or below the chosen paths.
 fn below(
     fields: &mut [Field],
     whole: bool,
@@ -154,10 +151,11 @@ fn below(
 ) {
     for field in fields {
         let whole = whole || chosen.is_some_and(|paths| paths.contains(&field.path));
-        match field.children_mut() {
-            Some(children) => below(children, whole, chosen, each),
-            None if whole => each(field),
-            None => {}
+        if whole && field.holds_values() {
+            each(field);
+        }
+        if let Some(children) = field.children_mut() {
+            below(children, whole, chosen, each);
         }
     }
 }

@@ -115,6 +115,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What people call a value of this kind, which is no scalar.
+fn wanted(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::List(_) => "a list",
+        Kind::Map(_) => "a map",
+        _ => "an object",
+    }
+}
+
 /// What was written from `str`s only.
 fn text(out: Vec<u8>) -> Cell {
     Cell::Text(String::from_utf8(out).unwrap_or_default())
@@ -237,8 +246,16 @@ impl<'a> Row<'a> {
                 self.list(item, items, rest, &mut out);
                 self.cells.push(text(out));
             }
-            (Kind::List(_), value) => {
-                self.rescue(value, format!("published as a list, this is {}", values::called(value)));
+            (Kind::Map(kind), Json::Object(members)) => {
+                let mut out = Vec::new();
+                self.map(kind, members, rest, &mut out);
+                self.cells.push(text(out));
+            }
+            (kind @ (Kind::List(_) | Kind::Map(_)), value) => {
+                self.rescue(
+                    value,
+                    format!("published as {}, this is {}", wanted(kind), values::called(value)),
+                );
                 self.cells.push(Cell::Null);
             }
         }
@@ -281,7 +298,39 @@ impl<'a> Row<'a> {
         out.push(b']');
     }
 
-    /// Writes one value within a list; `fields` are those of `kind`, when it is an object.
+    /// Writes an object whose keys are data.
+    fn map(&mut self, kind: &'a Kind, members: &'a [(String, Json)], rest: &mut Rest<'a>, out: &mut Vec<u8>) {
+        let fields = match kind {
+            Kind::Object(fields) => Some(Fields::of(fields)),
+            _ => None,
+        };
+        let last: HashMap<&str, usize> =
+            members.iter().enumerate().map(|(at, (key, _))| (key.as_str(), at)).collect();
+        out.push(b'{');
+        for (at, (key, value)) in members.iter().enumerate() {
+            if last.get(key.as_str()) != Some(&at) {
+                self.shadowed(key, value);
+                continue;
+            }
+            self.path.push(Step::Key(key));
+            if memchr::memchr(0, key.as_bytes()).is_some() {
+                self.rescue(value, "a key with U+0000, which databases cannot hold".into());
+            } else {
+                if out.last() != Some(&b'{') {
+                    out.push(b',');
+                }
+                write_string(key, out);
+                out.push(b':');
+                let mut part = Rest::default();
+                self.item(kind, fields.as_ref(), value, &mut part, out);
+                rest.add(Step::Key(key), part);
+            }
+            self.path.pop();
+        }
+        out.push(b'}');
+    }
+
+    /// Writes one value within a list or a map; `fields` are those of `kind`, when it is an object.
     fn item(
         &mut self,
         kind: &'a Kind,
@@ -294,13 +343,16 @@ impl<'a> Row<'a> {
             (_, Json::Null) => out.extend_from_slice(b"null"),
             (Kind::Scalar(scalar), value) => values::write(&self.scalar(*scalar, value), *scalar, out),
             (Kind::List(item), Json::Array(items)) => self.list(item, items, rest, out),
+            (Kind::Map(value), Json::Object(members)) => self.map(value, members, rest, out),
             (Kind::Object(children), Json::Object(members)) => match fields {
                 Some(fields) => self.item_object(fields, members, rest, out),
                 None => self.item_object(&Fields::of(children), members, rest, out),
             },
             (kind, value) => {
-                let wanted = if matches!(kind, Kind::List(_)) { "a list" } else { "an object" };
-                self.rescue(value, format!("published as {wanted}, this is {}", values::called(value)));
+                self.rescue(
+                    value,
+                    format!("published as {}, this is {}", wanted(kind), values::called(value)),
+                );
                 out.extend_from_slice(b"null");
             }
         }

@@ -9,7 +9,7 @@ use super::{Field, Kind, Published, Scalar};
 pub struct Difference {
     /// The field's id.
     pub field_id: u32,
-    /// JSON pointer from the document's root; list items are `/*`.
+    /// JSON pointer from the document's root; list items are `/*`, values of maps `/~*`.
     pub path: String,
     /// What became of it.
     pub what: What,
@@ -83,12 +83,14 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
     all
 }
 
-/// The type of a field as people call it: the GraphQL scalar, `Object`, or the same in brackets for a list.
+/// The type of a field as people call it: the GraphQL scalar, `Object`, or the same in brackets for a list, in braces
+/// for a map.
 pub fn type_of(kind: &Kind) -> String {
     match kind {
         Kind::Scalar(scalar) => Scalar::name(*scalar).to_owned(),
         Kind::Object(_) | Kind::Packed(_) => "Object".to_owned(),
         Kind::List(item) => format!("[{}]", type_of(item)),
+        Kind::Map(value) => format!("{{{}}}", type_of(value)),
     }
 }
 

@@ -31,7 +31,7 @@ fn object(fields: &[Field], cells: &mut std::slice::Iter<'_, Cell>, out: &mut Ve
             }
             (Kind::Scalar(scalar), cell) => values::write(cell, *scalar, out),
             // Their text is JSON already.
-            (Kind::List(_) | Kind::Packed(_), cell) => values::write(cell, Scalar::Json, out),
+            (Kind::List(_) | Kind::Packed(_) | Kind::Map(_), cell) => values::write(cell, Scalar::Json, out),
         }
     }
     out.push(b'}');

@@ -122,8 +122,8 @@ pub struct TextsAt {
     pub column: u32,
     /// Whether the column holds JSON.
     pub json: bool,
-    /// The names of objects' members, lists passed through.
-    pub names: Vec<String>,
+    /// The names of objects' members, lists passed through; `None` for all values of a map.
+    pub names: Vec<Option<String>>,
 }
 
 impl TextsAt {
@@ -133,11 +133,14 @@ impl TextsAt {
     }
 }
 
-fn below<'a>(names: &[String], value: &'a Json, each: &mut dyn FnMut(&'a str)) {
+fn below<'a>(names: &[Option<String>], value: &'a Json, each: &mut dyn FnMut(&'a str)) {
     match (value, names) {
         (Json::Array(items), names) => items.iter().for_each(|item| below(names, item, each)),
         (Json::String(text), []) => each(text),
-        (object, [name, names @ ..]) => {
+        (Json::Object(members), [None, names @ ..]) => {
+            members.iter().for_each(|(_, value)| below(names, value, each));
+        }
+        (object, [Some(name), names @ ..]) => {
             if let Some(member) = object.get(name) {
                 below(names, member, each);
             }
@@ -175,7 +178,7 @@ fn find(fields: &[Field], id: u32, within: Option<&TextsAt>) -> Option<TextsAt> 
     for field in fields {
         let here = match within {
             Some(above) => {
-                let names = above.names.iter().cloned().chain([field.name.clone()]).collect();
+                let names = above.names.iter().cloned().chain([Some(field.name.clone())]).collect();
                 TextsAt { names, ..above.clone() }
             }
             None => {
@@ -186,6 +189,8 @@ fn find(fields: &[Field], id: u32, within: Option<&TextsAt>) -> Option<TextsAt> 
         if field.id == id {
             return Some(here);
         }
+        let mut here = here;
+        here.names.extend(std::iter::repeat_n(None, field.kind.maps()));
         let within = match field.kind {
             Kind::Object(_) if within.is_none() => None,
             _ => Some(&here),
@@ -228,6 +233,30 @@ mod tests {
             assert_eq!(named(text), name, "{text}");
             assert!(is_name(&named(text)), "{text}");
         }
+    }
+
+    #[test]
+    fn texts_are_found_in_lists_and_maps() {
+        let texts = Field {
+            id: 2,
+            key: "t".into(),
+            path: "/m/~*/*/t".into(),
+            name: "t".into(),
+            kind: Kind::Scalar(Scalar::String),
+            tags: Default::default(),
+            unclassified: false,
+            decided: Default::default(),
+        };
+        let list = Kind::List(Box::new(Kind::Object(vec![texts.clone()])));
+        let map = Field { id: 1, name: "m".into(), kind: Kind::Map(Box::new(list)), ..texts };
+        let published = Published { fields: vec![map], ..Published::default() };
+        let column = Json::try_from(r#"{"a":[{"t":"x"},{"t":"y"}],"t":[{"t":"z"},{}],"n":null}"#);
+        let mut found = Vec::new();
+        let at = published.texts_at(2);
+        if let (Some(at), Ok(column)) = (&at, &column) {
+            at.each(column, &mut |text| found.push(text));
+        }
+        assert_eq!(found, ["x", "y", "z"]);
     }
 
     #[test]

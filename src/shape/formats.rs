@@ -57,6 +57,9 @@ const PERSONAL: [(Formats, &str); 5] = [
     (IBAN, "pii.iban"),
 ];
 
+/// All formats that mark personal data.
+pub(super) const PERSONAL_ANY: Formats = EMAIL | PHONE | IPV4 | IPV6 | CARD | IBAN;
+
 /// The semantic tag of each format that says something about a field when all its texts and numbers match.
 const MEANING: [(Formats, &str); 12] = [
     (DATE_TIME, "time.instant"),

@@ -56,6 +56,10 @@ fn kind(of: &Kind, values: Option<&Enumeration>, shown: &dyn Fn(&Field) -> Seen)
             let items = Value::Object(kind(item, values, shown));
             keywords([("type", json!(["array", "null"])), ("items", items)])
         }
+        (Kind::Map(value), values) => {
+            let values = Value::Object(kind(value, values, shown));
+            keywords([("type", json!(["object", "null"])), ("additionalProperties", values)])
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod enums;
 mod formats;
 mod hints;
 mod json_schema;
+pub(crate) mod maps;
 mod names;
 mod publish;
 mod sightings;
@@ -31,7 +32,7 @@ pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
 pub use enums::{Enumeration, Named, TextsAt};
 pub use json_schema::Seen;
-pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, name_types, own_types};
+pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, entry_type, name_types, own_types};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
 pub use statistics::{Statistic, Statistics};
@@ -78,6 +79,9 @@ pub enum Kind {
     Packed(Vec<Field>),
     /// A list: column `f<id>`, compact JSON text with published names and output values.
     List(Box<Kind>),
+    /// An object whose keys are data: column `f<id>`, compact JSON text of an object with the source's keys and values
+    /// of this kind in output form.
+    Map(Box<Kind>),
 }
 
 /// One published field; never renamed, never retyped but by widening.
@@ -87,7 +91,7 @@ pub struct Field {
     pub id: u32,
     /// The key in the source's document.
     pub key: String,
-    /// JSON pointer from the document's root; list items are `/*`.
+    /// JSON pointer from the document's root; list items are `/*`, values of maps `/~*`, which no key is written as.
     pub path: String,
     /// The GraphQL name, given once.
     pub name: String,
@@ -95,7 +99,7 @@ pub struct Field {
     pub kind: Kind,
     /// Semantic tags, such as `pii.email`.
     pub tags: BTreeSet<String>,
-    /// Of a field without fields below: nobody has classified it yet, so only stewards see it.
+    /// Of a field that holds values itself: nobody has classified it yet, so only stewards see it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unclassified: bool,
     /// What a steward has decided about it: inference leaves it as it is.
@@ -287,7 +291,7 @@ fn add_columns(fields: &[Field], columns: &mut Vec<Column>) {
         };
         match &field.kind {
             Kind::Scalar(scalar) => add('f', scalar.sql()),
-            Kind::List(_) | Kind::Packed(_) => add('f', SqlType::Text),
+            Kind::List(_) | Kind::Packed(_) | Kind::Map(_) => add('f', SqlType::Text),
             Kind::Object(children) => {
                 add('p', SqlType::Bool);
                 add_columns(children, columns);
@@ -302,11 +306,16 @@ impl Field {
         self.tags.iter().any(|tag| tag == "pii" || tag.starts_with("pii."))
     }
 
-    /// The fields nested in it, through lists; none for a scalar.
+    /// Whether it holds values itself: it has no fields below, or is a map, whose keys are values, too.
+    pub fn holds_values(&self) -> bool {
+        self.kind.maps() > 0 || self.children().is_empty()
+    }
+
+    /// The fields nested in it, through lists and maps; none for a scalar.
     pub fn children(&self) -> &[Field] {
         let mut kind = &self.kind;
-        while let Kind::List(item) = kind {
-            kind = item;
+        while let Kind::List(inner) | Kind::Map(inner) = kind {
+            kind = inner;
         }
         match kind {
             Kind::Object(children) | Kind::Packed(children) => children,
@@ -317,12 +326,23 @@ impl Field {
     /// The same, to be changed; `None` when there are none.
     fn children_mut(&mut self) -> Option<&mut [Field]> {
         let mut kind = &mut self.kind;
-        while let Kind::List(item) = kind {
-            kind = item;
+        while let Kind::List(inner) | Kind::Map(inner) = kind {
+            kind = inner;
         }
         match kind {
             Kind::Object(children) | Kind::Packed(children) if !children.is_empty() => Some(children),
             _ => None,
+        }
+    }
+}
+
+impl Kind {
+    /// How many maps stand in each other here, lists passed through, until there is a scalar or an object.
+    pub fn maps(&self) -> usize {
+        match self {
+            Kind::Map(value) => value.maps() + 1,
+            Kind::List(item) => item.maps(),
+            Kind::Scalar(_) | Kind::Object(_) | Kind::Packed(_) => 0,
         }
     }
 }

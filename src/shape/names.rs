@@ -221,25 +221,40 @@ const OBJECT_SUFFIXES: [&str; 2] = ["Filter", "Order"];
 const ENUM_SUFFIXES: [&str; 2] = ["Filter", "ListFilter"];
 
 /// The names of a type and of those that derive from it by these suffixes: all of them must be free for it to be given.
-fn with_derived(name: &str, suffixes: &[&str; 2]) -> [String; 3] {
-    [name.to_owned(), format!("{name}{}", suffixes[0]), format!("{name}{}", suffixes[1])]
+/// `maps` stand in each other there, each with a type for its entries.
+fn with_derived(
+    name: &str,
+    suffixes: &'static [&'static str; 2],
+    maps: usize,
+) -> impl Iterator<Item = String> {
+    let inputs = suffixes.iter().map(move |suffix| format!("{name}{suffix}"));
+    let entries = (1..=maps).map(move |depth| entry_type(name, depth));
+    std::iter::once(name.to_owned()).chain(inputs).chain(entries)
 }
 
-/// Names the types of nested objects and enums that have none yet: the parent's type and the field's name in Pascal
-/// case, numbered when that or what derives from it is reserved, of the collection itself, or `taken`. Returns what has
-/// been given, derived names included.
+/// The type of the entries of the map that is the `depth`th in a field whose type is called `name`.
+pub fn entry_type(name: &str, depth: usize) -> String {
+    format!("{name}{}", "Entry".repeat(depth))
+}
+
+/// Names the types of nested objects, enums and maps that have none yet: the parent's type and the field's name in
+/// Pascal case, numbered when that or what derives from it is reserved, of the collection itself, or `taken`. Returns
+/// what has been given, derived names included.
 pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut parents: BTreeMap<u32, Parent<'_>> = BTreeMap::new();
     collect(&published.fields, None, &mut parents);
     let names = &mut published.type_names;
-    let both = |name: &String| [OBJECT_SUFFIXES, ENUM_SUFFIXES].map(|suffixes| with_derived(name, &suffixes));
-    let mut given: BTreeSet<String> = names.values().flat_map(both).flatten().collect();
-    given.extend(own_types(type_name));
+    let maps = |id: &u32| parents.get(id).map_or(0, |of| of.maps);
+    let mut given: BTreeSet<String> = own_types(type_name).collect();
+    for (id, name) in names.iter() {
+        given.extend(with_derived(name, &OBJECT_SUFFIXES, maps(id)));
+        given.extend(with_derived(name, &ENUM_SUFFIXES, 0));
+    }
     let reserved = reserved_types();
     let mut new = Vec::new();
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     // A parent has its id before its children, so its name is known when theirs is made.
-    for (id, (parent, name, suffixes)) in parents {
+    for (id, Parent { parent, name, suffixes, maps }) in parents {
         if names.contains_key(&id) {
             continue;
         }
@@ -247,10 +262,10 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
         let mut wanted = format!("{parent}{}", words(name));
         wanted.truncate(NAME_BYTES_MAX);
         let refused = |name: &str| given.contains(name) || reserved.contains(name) || taken(name);
-        let refused = |name: &str| with_derived(name, suffixes).iter().any(|name| refused(name));
+        let refused = |name: &str| with_derived(name, suffixes, maps).any(|name| refused(&name));
         let name = numbered(wanted.clone(), next.entry(wanted).or_insert(2), refused);
-        new.extend(with_derived(&name, suffixes));
-        given.extend(with_derived(&name, suffixes));
+        new.extend(with_derived(&name, suffixes, maps));
+        given.extend(with_derived(&name, suffixes, maps));
         names.insert(id, name);
     }
     new
@@ -262,20 +277,22 @@ pub fn own_types(type_name: &str) -> impl Iterator<Item = String> {
         .chain(TYPE_SUFFIXES.iter().map(move |suffix| format!("{type_name}{suffix}")))
 }
 
-/// The field that a type's field stands in, the field's name, and what derives from the type.
-type Parent<'a> = (Option<u32>, &'a str, &'static [&'static str; 2]);
+/// What a field that needs a type's name is called, where it stands, and what derives from the type.
+struct Parent<'a> {
+    parent: Option<u32>,
+    name: &'a str,
+    suffixes: &'static [&'static str; 2],
+    maps: usize,
+}
 
 fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32, Parent<'a>>) {
     for field in fields {
-        let mut kind = &field.kind;
-        while let Kind::List(item) = kind {
-            kind = item;
-        }
-        if let Kind::Object(children) | Kind::Packed(children) = kind {
-            out.insert(field.id, (parent, field.name.as_str(), &OBJECT_SUFFIXES));
+        let (name, children, maps) = (field.name.as_str(), field.children(), field.kind.maps());
+        if maps > 0 || !children.is_empty() || matches!(field.kind, Kind::Object(_)) {
+            out.insert(field.id, Parent { parent, name, suffixes: &OBJECT_SUFFIXES, maps });
             collect(children, Some(field.id), out);
         } else if field.enumeration().is_some() {
-            out.insert(field.id, (parent, field.name.as_str(), &ENUM_SUFFIXES));
+            out.insert(field.id, Parent { parent, name, suffixes: &ENUM_SUFFIXES, maps });
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | strings that all are date-times, dates or UUIDs | `DateTime`, `Date`, `UUID` |
 //! | other strings, or scalars of several kinds | `String` |
 //! | objects | an object, flattened into columns; packed into one column when there is no room for that |
+//! | objects whose keys are data, see [`maps`](super::maps) | a map of what its values give |
 //! | arrays | a list of what its items give |
 //! | objects and arrays, or either and scalars; what is too deep or over a bound | `JSON` |
 //!
@@ -35,21 +36,25 @@ enum Choice {
     /// An object without columns for its members; only [`Build::fitting`] makes one of an `Object`.
     Packed,
     List,
+    Map,
 }
 
-fn choose(node: &Node) -> Option<Choice> {
+fn choose(node: &Node, limits: &config::Shape) -> Option<Choice> {
     let folded = node.kinds & FOLDED != 0;
     let scalar = node.kinds & SCALARS != 0;
-    let object = node.members.values().any(|member| choose(member).is_some());
-    let array = node.items.as_deref().is_some_and(|items| choose(items).is_some());
+    let some = |node: &Node| choose(node, limits).is_some();
+    let members = node.members.values().any(some);
+    let object = members || node.keyed.as_ref().is_some_and(|keyed| some(&keyed.values));
+    let array = node.items.as_deref().is_some_and(some);
     // What is folded without a location below has its values nowhere but in itself.
     let opaque = folded
-        && (node.members.is_empty() && node.items.is_none()
+        && (node.members.is_empty() && node.items.is_none() && node.keyed.is_none()
             || node.kinds & (OBJECT | ARRAY) == OBJECT | ARRAY
             || !object && !array);
     match (scalar, object, array) {
         _ if opaque => Some(Choice::Scalar(Scalar::Json)),
         (true, false, false) => Some(Choice::Scalar(scalar_of(node))),
+        (false, true, false) if node.is_map(limits) || !members => Some(Choice::Map),
         (false, true, false) => Some(Choice::Object),
         (false, false, true) => Some(Choice::List),
         (false, false, false) => None,
@@ -103,10 +108,14 @@ fn widened(scalar: Scalar, node: &Node, at: At) -> Scalar {
 }
 
 /// Tags of a field of this kind. A kind that holds what is below in one value has the tags of all of it.
-fn tags<'a>(kind: &Kind, node: &'a Node) -> BTreeSet<&'static str> {
-    let whole = |node: &'a Node| formats::tags(node.formats(), node.all);
+fn tags(kind: &Kind, node: &Node) -> BTreeSet<&'static str> {
+    let whole = |node: &Node| formats::tags(node.formats(), node.all);
     match kind {
         Kind::Scalar(Scalar::Json) => whole(node).collect(),
+        Kind::Map(value) => {
+            let own = formats::tags(node.any | node.beneath | node.key_formats(), 0);
+            own.chain(tags(value, &node.values())).collect()
+        }
         Kind::Scalar(_) | Kind::Object(_) | Kind::Packed(_) => formats::tags(node.any, node.all).collect(),
         Kind::List(item) => {
             let own = formats::tags(node.any, 0);
@@ -180,10 +189,10 @@ impl Build<'_> {
     /// Widens kinds, adds tags, and adds fields to objects within text, for everything that is published already.
     fn grow(&mut self, fields: &mut [Field], node: &Node, at: At) {
         for field in fields {
-            let Some(member) = node.members.get(field.key.as_str()) else { continue };
+            let Some(member) = node.member(&field.key) else { continue };
             let path = field.path.clone();
-            self.grow_kind(&mut field.kind, member, &path, at);
-            self.tag(field, member);
+            self.grow_kind(&mut field.kind, &member, &path, at);
+            self.tag(field, &member);
         }
     }
 
@@ -215,6 +224,7 @@ impl Build<'_> {
                     self.grow_kind(item, items, &format!("{path}/*"), At::Item);
                 }
             }
+            Kind::Map(value) => self.grow_kind(value, &node.values(), &format!("{path}/~*"), At::Text),
         }
     }
 
@@ -236,7 +246,7 @@ impl Build<'_> {
     fn add(&mut self, fields: &mut Vec<Field>, node: &Node, place: Place<'_>) {
         if fields.is_empty() {
             // An object that was published a level above now takes the columns that were kept for it.
-            self.reserved = self.reserved.saturating_sub(publishable(node));
+            self.reserved = self.reserved.saturating_sub(publishable(node, self.limits));
         }
         let mut new = Vec::new();
         for (key, member, choice) in self.new_members(fields, node) {
@@ -256,7 +266,7 @@ impl Build<'_> {
             let mut field = self.field(key, path, name);
             field.kind = match choice {
                 Choice::Scalar(scalar) => Kind::Scalar(scalar),
-                Choice::List => self.list(member, &field.path),
+                Choice::List | Choice::Map => self.within(choice, member, &field.path),
                 Choice::Object => Kind::Object(Vec::new()),
                 Choice::Packed => {
                     let mut children = Vec::new();
@@ -265,7 +275,7 @@ impl Build<'_> {
                 }
             };
             field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
-            if matches!(choice, Choice::Scalar(_) | Choice::List) {
+            if matches!(choice, Choice::Scalar(_) | Choice::List | Choice::Map) {
                 self.flat.insert(flat);
             }
             fields.push(field);
@@ -278,7 +288,7 @@ impl Build<'_> {
         let known: HashSet<&str> = fields.iter().map(|field| field.key.as_str()).collect();
         let new = node.members.iter().filter(|(key, _)| !known.contains(&***key));
         let mut new: Vec<_> =
-            new.filter_map(|(key, member)| Some((&**key, member, choose(member)?))).collect();
+            new.filter_map(|(key, member)| Some((&**key, member, choose(member, self.limits)?))).collect();
         new.sort_by_key(|(_, member, _)| std::cmp::Reverse(member.seen.count_ones()));
         new
     }
@@ -289,7 +299,7 @@ impl Build<'_> {
         if choice != Choice::Object {
             return choice;
         }
-        let members = publishable(node);
+        let members = publishable(node, self.limits);
         if self.columns + self.reserved + members > self.limits.columns_max * 3 / 4 {
             return Choice::Packed;
         }
@@ -297,21 +307,32 @@ impl Build<'_> {
         choice
     }
 
-    fn list(&mut self, node: &Node, path: &str) -> Kind {
-        let path = format!("{path}/*");
-        let items = node.items.as_deref();
-        let item = match items.and_then(|items| Some((items, choose(items)?))) {
-            None => Kind::Scalar(Scalar::Json),
-            Some((_, Choice::Scalar(scalar))) => Kind::Scalar(scalar),
-            Some((items, Choice::List)) => self.list(items, &path),
-            Some((items, Choice::Object)) => {
+    /// The kind of what stands within the text of a column.
+    fn within(&mut self, choice: Choice, node: &Node, path: &str) -> Kind {
+        match choice {
+            Choice::Scalar(scalar) => Kind::Scalar(scalar),
+            Choice::List => {
+                let path = format!("{path}/*");
+                Kind::List(Box::new(self.inner(node.items.as_deref(), &path)))
+            }
+            Choice::Map => {
+                let path = format!("{path}/~*");
+                Kind::Map(Box::new(self.inner(Some(&node.values()), &path)))
+            }
+            Choice::Object | Choice::Packed => {
                 let mut fields = Vec::new();
-                self.add_in_text(&mut fields, items, &path);
+                self.add_in_text(&mut fields, node, path);
                 if fields.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Object(fields) }
             }
-            Some((_, Choice::Packed)) => Kind::Scalar(Scalar::Json),
-        };
-        Kind::List(Box::new(item))
+        }
+    }
+
+    /// The kind of what stands in a list or a map.
+    fn inner(&mut self, node: Option<&Node>, path: &str) -> Kind {
+        match node.and_then(|node| Some((node, choose(node, self.limits)?))) {
+            None => Kind::Scalar(Scalar::Json),
+            Some((node, choice)) => self.within(choice, node, path),
+        }
     }
 
     /// Adds what is new to an object within the text of a column, with all that is below it: it takes locations,
@@ -325,15 +346,7 @@ impl Build<'_> {
             let path = format!("{path}/{}", pointer_token(key));
             let name = namer.name(key, |_| false);
             let mut field = self.field(key, path.clone(), name);
-            field.kind = match choice {
-                Choice::Scalar(scalar) => Kind::Scalar(scalar),
-                Choice::List => self.list(member, &path),
-                Choice::Object | Choice::Packed => {
-                    let mut children = Vec::new();
-                    self.add_in_text(&mut children, member, &path);
-                    if children.is_empty() { Kind::Scalar(Scalar::Json) } else { Kind::Object(children) }
-                }
-            };
+            field.kind = self.within(choice, member, &path);
             field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
             fields.push(field);
         }
@@ -366,8 +379,8 @@ impl Build<'_> {
 }
 
 /// How many members have something to publish.
-fn publishable(node: &Node) -> usize {
-    node.members.values().filter(|member| choose(member).is_some()).count()
+fn publishable(node: &Node, limits: &config::Shape) -> usize {
+    node.members.values().filter(|member| choose(member, limits).is_some()).count()
 }
 
 /// A key as a token of a JSON pointer.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::formats::{self, Formats};
-use super::structure::{FORMED, Node};
+use super::structure::{FORMED, Node, OBJECT};
 use super::{Field, Kind, Published, Scalar, Structure};
 
 /// Structures summed up, as far as their locations are published.
@@ -25,7 +25,7 @@ pub struct Sighting {
     pub first_at: i64,
     /// When it was last seen, Unix microseconds.
     pub last_at: i64,
-    /// Formats that every text and number here has, by name; of a list, those of its items.
+    /// Formats that every text and number here has, by name; of a list or a map, those of what is in it.
     pub formats: Vec<&'static str>,
     /// The field's tags, each with the documents that bear it out: of personal data those where some value does, else
     /// those where all texts and numbers do.
@@ -47,6 +47,10 @@ struct Seen {
     whole: bool,
     members: BTreeMap<Box<str>, Seen>,
     items: Option<Box<Seen>>,
+    /// Of a map: what stands under any key.
+    values: Option<Box<Seen>>,
+    /// A structure did not tell which of these keys it has.
+    unsure: bool,
 }
 
 impl Sightings {
@@ -57,7 +61,7 @@ impl Sightings {
 
     /// Takes in that `count` documents had this structure, the first at `first_at`, the last at `last_at`.
     pub fn add(&mut self, structure: &Structure, count: u64, first_at: i64, last_at: i64) {
-        self.root.add(&structure.root, count, first_at, last_at);
+        self.root.add(&structure.root, 0, count, (first_at, last_at));
     }
 
     /// Documents that were counted.
@@ -65,7 +69,8 @@ impl Sightings {
         self.root.count
     }
 
-    /// What was seen of every published field, by its id; a field of which nothing was counted is not there.
+    /// What was seen of every published field, by its id; a field of which nothing was counted, or of which structures
+    /// do not tell any more, is not there.
     pub fn of(&self, published: &Published) -> BTreeMap<u32, Sighting> {
         let mut found = BTreeMap::new();
         self.root.collect(&published.fields, &mut found);
@@ -87,12 +92,16 @@ impl Seen {
             Kind::List(item) => {
                 return Seen { items: Some(Box::new(Seen::of(item, tags))), ..Seen::default() };
             }
+            Kind::Map(value) => {
+                return Seen { values: Some(Box::new(Seen::of(value, tags))), ..Seen::default() };
+            }
         };
         seen.tags = tags.iter().map(|tag| (tag.as_str().into(), 0)).collect();
         seen
     }
 
-    fn add(&mut self, node: &Node, count: u64, first_at: i64, last_at: i64) {
+    /// Takes in what `count` documents had here; of the values of a map, `keys` are formats of its keys.
+    fn add(&mut self, node: &Node, keys: Formats, count: u64, (first_at, last_at): (i64, i64)) {
         if self.count == 0 {
             (self.first_at, self.last_at) = (first_at, last_at);
         }
@@ -103,8 +112,8 @@ impl Seen {
             self.texts = Some(self.texts.map_or(node.all, |texts| texts & node.all));
         }
         if !self.tags.is_empty() {
-            let any = if self.whole { node.formats() } else { node.any };
-            self.formed += if self.whole || node.kinds & FORMED != 0 { count } else { 0 };
+            let any = keys | if self.whole { node.formats() } else { node.any };
+            self.formed += if self.whole || keys != 0 || node.kinds & FORMED != 0 { count } else { 0 };
             for tag in formats::tags(any, node.all) {
                 if let Some(documents) = self.tags.get_mut(tag) {
                     *documents += count;
@@ -113,22 +122,30 @@ impl Seen {
         }
         for (key, member) in &node.members {
             if let Some(seen) = self.members.get_mut(key) {
-                seen.add(member, count, first_at, last_at);
+                seen.add(member, 0, count, (first_at, last_at));
             }
         }
+        for (_, seen) in self.members.iter_mut().filter(|(key, _)| node.conceals(key)) {
+            seen.unsure = true;
+        }
         if let (Some(seen), Some(items)) = (&mut self.items, &node.items) {
-            seen.add(items, count, first_at, last_at);
+            seen.add(items, 0, count, (first_at, last_at));
+        }
+        if let Some(seen) = self.values.as_mut().filter(|_| node.kinds & OBJECT != 0) {
+            seen.add(&node.values(), node.key_formats(), count, (first_at, last_at));
         }
     }
 
     fn collect(&self, fields: &[Field], found: &mut BTreeMap<u32, Sighting>) {
         for field in fields {
-            let seen = self.members.get(field.key.as_str()).filter(|seen| seen.count > 0);
+            let seen = self.members.get(field.key.as_str()).filter(|seen| seen.count > 0 && !seen.unsure);
             let Some(seen) = seen else { continue };
-            // What is in a list, and what its formats are, is told of its items.
+            // What is in a list or a map, and what its formats are, is told of its items or values.
             let (mut inner, mut kind) = (seen, &field.kind);
-            while let (Kind::List(item), Some(items)) = (kind, inner.items.as_deref()) {
-                (inner, kind) = (items, item);
+            while let (Kind::List(below), Some(next), _) | (Kind::Map(below), _, Some(next)) =
+                (kind, inner.items.as_deref(), inner.values.as_deref())
+            {
+                (inner, kind) = (next, below);
             }
             let formats = inner.texts.map(|texts| formats::names(texts).collect()).unwrap_or_default();
             let Seen { count, first_at, last_at, .. } = *seen;

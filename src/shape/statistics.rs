@@ -29,7 +29,7 @@ pub struct Statistics {
     fields: BTreeMap<u32, Statistic>,
 }
 
-/// Statistics of the values of one field; of a list, those of its items.
+/// Statistics of the values of one field; of a list, those of its items, of a map, those of its values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Statistic {
@@ -303,6 +303,9 @@ impl Gathering<'_> {
                     Range::observe(range, |end| count.cmp(end), || count);
                 }
                 items.iter().for_each(|value| self.value(field, item, value, personal));
+            }
+            (Kind::Map(kind), Json::Object(members)) => {
+                members.iter().for_each(|(_, value)| self.value(field, kind, value, personal));
             }
             (Kind::Scalar(scalar), value) if is_told(*scalar, value) => {
                 let statistic = self.fields.entry(field.id).or_default();

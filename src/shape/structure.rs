@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::formats::{self, Formats};
+use super::maps::{Keyed, Taken};
 use super::{Shape, Structure, hints};
 use crate::config;
 use crate::error::{Error, Result};
@@ -57,6 +58,8 @@ pub(super) struct Node {
     pub(super) seen: u64,
     pub(super) members: BTreeMap<Box<str>, Node>,
     pub(super) items: Option<Box<Node>>,
+    /// What stands under keys that are data.
+    pub(super) keyed: Option<Box<Keyed>>,
 }
 
 impl Node {
@@ -76,19 +79,32 @@ impl Node {
             Json::String(text) => self.form(STRING, formats::of(text) | hinted),
             Json::Object(members) => {
                 self.kinds |= OBJECT;
-                for (key, value) in members {
-                    if depth >= limits.depth_max || key.len() > limits.key_bytes_max {
+                let taken = match depth {
+                    0 => Taken::default(),
+                    _ => Taken::of(members, limits),
+                };
+                for (name, value) in members {
+                    let data = taken.has(name);
+                    if depth >= limits.depth_max || !data && name.len() > limits.key_bytes_max {
                         self.fold(formats_below(value));
                         continue;
                     }
-                    let around = (hints::of_member(key, value, members), key.as_str());
-                    if let Some(member) = self.members.get_mut(key.as_str()) {
+                    if data {
+                        let around = (hints::of_item(key, value), key);
+                        self.under(name, taken).observe(value, around, depth + 1, limits);
+                        continue;
+                    }
+                    let around = (hints::of_member(name, value, members), name.as_str());
+                    if let Some(member) = self.members.get_mut(name.as_str()) {
                         member.observe(value, around, depth + 1, limits);
                     } else {
                         let mut member = Node::default();
                         member.observe(value, around, depth + 1, limits);
-                        self.members.insert(key.as_str().into(), member);
+                        self.members.insert(name.as_str().into(), member);
                     }
+                }
+                if depth > 0 {
+                    self.settle();
                 }
             }
             Json::Array(items) => {
@@ -129,24 +145,33 @@ impl Node {
         self.beneath |= other.beneath;
         self.seen |= other.seen | seen;
         for (key, theirs) in &other.members {
-            match self.members.get_mut(key) {
-                Some(ours) => ours.merge(theirs, seen),
-                None => self.members.entry(key.clone()).or_default().merge(theirs, seen),
-            }
+            let ours = match self.members.get_mut(key) {
+                Some(ours) => ours,
+                None => self.members.entry(key.clone()).or_default(),
+            };
+            ours.merge(theirs, seen);
+            ours.settle();
         }
         if let Some(theirs) = &other.items {
-            self.items.get_or_insert_default().merge(theirs, seen);
+            let ours = self.items.get_or_insert_default();
+            ours.merge(theirs, seen);
+            ours.settle();
+        }
+        if let Some(theirs) = &other.keyed {
+            self.keyed.get_or_insert_default().merge(theirs, seen);
         }
     }
 
     /// The locations right below.
     pub(super) fn children(&self) -> impl Iterator<Item = &Node> {
-        self.members.values().chain(self.items.as_deref())
+        let keyed = self.keyed.as_deref().map(|keyed| &keyed.values);
+        self.members.values().chain(self.items.as_deref()).chain(keyed)
     }
 
-    /// Formats that some string has, here or below.
+    /// Formats that some string has, here or below, or some key that is data.
     pub(super) fn formats(&self) -> Formats {
-        self.children().fold(self.any | self.beneath, |formats, child| formats | child.formats())
+        let keys = self.keyed.as_ref().map_or(0, |keyed| keyed.formats);
+        self.children().fold(self.any | self.beneath | keys, |formats, child| formats | child.formats())
     }
 
     fn count(&self, depth: usize, counts: &mut Vec<usize>) {
@@ -194,12 +219,20 @@ impl Node {
         if self.items.as_deref_mut().is_some_and(|items| !kept(items)) {
             self.items = None;
         }
+        if let Some(keyed) = self.keyed.as_deref_mut()
+            && !kept(&mut keyed.values)
+        {
+            let keys = keyed.formats;
+            self.keyed = None;
+            self.fold(keys);
+        }
         if let Some(beneath) = beneath {
             self.fold(beneath);
         }
     }
 
-    /// `[kinds,all,any,beneath,seen,{members},items]`, with what is empty at the end left out.
+    /// `[kinds,all,any,beneath,seen,{members},items,[flags,formats,values]]`, with what is empty at the end left out.
+    /// Items that are not there are `0` before what stands under keys that are data.
     fn write(&self, out: &mut Vec<u8>) {
         let number = |number: u64, out: &mut Vec<u8>| {
             out.push(b',');
@@ -207,7 +240,7 @@ impl Node {
         };
         out.push(b'[');
         out.extend_from_slice(itoa::Buffer::new().format(self.kinds).as_bytes());
-        let (members, items) = (!self.members.is_empty(), self.items.is_some());
+        let (members, items) = (!self.members.is_empty(), self.items.is_some() || self.keyed.is_some());
         if members || items || self.seen != 0 || self.all | self.any | self.beneath != 0 {
             [self.all, self.any, self.beneath].into_iter().for_each(|formats| number(formats.into(), out));
             number(self.seen, out);
@@ -224,9 +257,21 @@ impl Node {
             }
             out.push(b'}');
         }
-        if let Some(items) = &self.items {
+        match (&self.items, &self.keyed) {
+            (Some(items), _) => {
+                out.push(b',');
+                items.write(out);
+            }
+            (None, Some(_)) => number(0, out),
+            (None, None) => {}
+        }
+        if let Some(keyed) = &self.keyed {
+            out.extend_from_slice(b",[");
+            out.push(b'0' + u8::from(keyed.all) + 2 * u8::from(keyed.numbers));
+            number(keyed.formats.into(), out);
             out.push(b',');
-            items.write(out);
+            keyed.values.write(out);
+            out.push(b']');
         }
         out.push(b']');
     }
@@ -248,8 +293,17 @@ impl Node {
                 node.members.insert(key.as_str().into(), Node::read(value)?);
             }
         }
-        if let Some(items) = parts.get(6) {
+        if let Some(items) = parts.get(6).filter(|items| items.is_array()) {
             node.items = Some(Box::new(Node::read(items)?));
+        }
+        if let Some(keyed) = parts.get(7) {
+            let flags = keyed.get(0)?.as_u64()?;
+            node.keyed = Some(Box::new(Keyed {
+                all: flags & 1 != 0,
+                numbers: flags & 2 != 0,
+                formats: Formats::try_from(keyed.get(1)?.as_u64()?).ok()?,
+                values: Node::read(keyed.get(2)?)?,
+            }));
         }
         Some(node)
     }

@@ -27,6 +27,7 @@ mod leak;
 mod live;
 mod log;
 mod management;
+mod maps;
 mod odd;
 mod parked;
 mod policy;

@@ -15,6 +15,8 @@ async fn guarded(backend: Backend) -> TestApp {
         config.shape.exposure = Exposure::Guarded;
         // Room for what is flat and nested, not for the last object, which is packed.
         config.shape.columns_max = 800;
+        // What is injected is wide and alike, and not to be a map.
+        config.shape.map_keys_min = 1_000;
         config.graphql.fields_max = 10_000;
         config.graphql.cost_max = u64::MAX;
     })

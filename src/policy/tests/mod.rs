@@ -148,5 +148,6 @@ pub(super) fn short(filter: &crate::query::Filter) -> String {
         Filter::Like(f, p) => format!("{} like '{p}'", f.path.join(".")),
         Filter::StartsWith(f, p) => format!("{} starts '{p}'", f.path.join(".")),
         Filter::Contains(f, l) => format!("{} has {}", f.path.join("."), literal(l)),
+        Filter::HasKey(f, key) => format!("{} has key '{key}'", f.path.join(".")),
     }
 }

@@ -55,6 +55,9 @@ fn value_for(name: &str, dice: &mut Dice) -> Value {
     }
 }
 
+/// Data, but for some that would not make a map alone.
+const KEYS: [&str; 5] = ["2026-01-01", "2026-01-02", "ada@example.org", "z\"q\\é", "12345"];
+
 const SCALARS: [&str; 7] = ["i", "big", "x", "b", "t", "d", "s"];
 
 fn document(dice: &mut Dice) -> Value {
@@ -79,6 +82,8 @@ fn document(dice: &mut Dice) -> Value {
             members.insert("o".into(), inner.into());
         }
     }
+    let map = (0..dice.roll(4)).map(|_| (dice.pick(&KEYS).to_string(), json!({"s": value_for("s", dice)})));
+    members.insert("map".into(), map.collect::<Map<_, _>>().into());
     let items: Vec<Value> = (0..dice.roll(3))
         .map(|n| if n == 0 { json!({"s": value_for("s", dice)}) } else { json!({"n": n, "s": null}) })
         .collect();
@@ -95,6 +100,7 @@ pub(super) fn condition(dice: &mut Dice, depth: u64) -> Value {
         7 => json!({"not": condition(dice, depth + 1)}),
         0 if dice.roll(2) == 0 => json!({"_record": envelope_condition(dice)}),
         0 => json!({"o": {*dice.pick(&["i", "s"]): {"isNull": dice.roll(2) == 0}}}),
+        1 if dice.roll(3) == 0 => json!({"map": {"hasKey": *dice.pick(&KEYS)}}),
         1 if dice.roll(2) == 0 => json!({"ls": {"contains": value_for("s", dice)}}),
         1 => json!({"li": {"contains": dice.roll(3)}}),
         2 => {
@@ -147,6 +153,14 @@ fn everything() -> Vec<Selected> {
     all.push(again);
     all.push(some("o", &["s", "i", "__typename"]));
     all.push(some("items", &["s", "n", "__typename"]));
+    let value = || some("value", &["s", "__typename"]);
+    all.push(field("map", json!({}), vec![leaf("key"), value(), leaf("__typename")]));
+    for (name, arguments) in
+        [("one", json!({"keys": ["2026-01-01", "z\"q\\é"]})), ("first", json!({"first": 1}))]
+    {
+        let again = field("map", arguments, vec![value(), leaf("key")]);
+        all.push(Selected { response_key: name.into(), ..again });
+    }
     let columns = ["id", "key", "revision", "sourceName", "author", "occurredAt", "purposes", "rescued"];
     all.push(some("_record", &columns));
     all.push(leaf("_rest"));

@@ -42,6 +42,7 @@ fn fields(fields: &[Field]) -> String {
         match of {
             Kind::Scalar(scalar) => scalar.name().to_owned(),
             Kind::List(item) => format!("[{}]", kind(item)),
+            Kind::Map(value) => format!("{{*: {}}}", kind(value)),
             Kind::Object(children) => format!("{{{}}}", self::fields(children)),
             Kind::Packed(children) => format!("<{}>", self::fields(children)),
         }
@@ -241,7 +242,9 @@ fn what_finds_no_column_is_packed_or_rest() {
     let wide = |prefix: &str, from: usize, to: usize| {
         (from..to).map(|n| format!("\"{prefix}{n:03}\":{n}")).collect::<Vec<_>>().join(",")
     };
-    let source = format!("{{{},\"o\":{{{}}},\"p\":{{\"x\":1}}}}", wide("a", 0, 200), wide("b", 0, 200));
+    // One value is unlike the others: else it would be a map.
+    let inner = format!("{},\"b199\":\"x\"", wide("b", 0, 199));
+    let source = format!("{{{},\"o\":{{{inner}}},\"p\":{{\"x\":1}}}}", wide("a", 0, 200));
     let first = published(&[&source]);
     let Kind::Packed(members) = &first.find(&["o"]).unwrap().kind else { panic!("it has no columns") };
     assert_eq!(
@@ -351,4 +354,98 @@ fn what_values_mean_is_tagged_when_value_and_key_say_so() {
         let both = at_once(&[first, second]);
         assert!(both.fields().all(|field| field.tags.is_empty()), "{both:?}");
     }
+}
+
+#[test]
+fn keys_that_are_data_make_a_map() {
+    for (documents, wanted) in [
+        // At the first record already.
+        (&[r#"{"o":{"2026-11-22":1,"2026-11-23":2.5}}"#][..], "o: {*: Float}"),
+        (&[r#"{"o":{"0C6E2B9A-7B1D-4A7F-9C57-0f4e5a6b7c8d":{"n":1}}}"#], "o: {*: {n: Int}}"),
+        (&[r#"{"o":{"10001":{"n":1},"10002":{"m":"x"}}}"#], "o: {*: {m: String, n: Int}}"),
+        (&[r#"{"rates":{"EUR":1.1,"USD":1,"CHF":0.9}}"#], "rates: {*: Float}"),
+        (&[r#"{"o":{"2026-11-22":{"EUR":1.1,"USD":1,"CHF":0.9}}}"#], "o: {*: {*: Float}}"),
+        (&[r#"{"o":[{"2026-11-22":[1]},{"2026-11-23":[2]}]}"#], "o: [{*: [Int]}]"),
+        (&[r#"{"o":{"2026-11-22":1,"2026-11-23":2,"total":3}}"#], "o: {*: Int}"),
+        (&[r#"{"o":{}}"#, r#"{"o":{"2026-11-22":true}}"#], "o: {*: Boolean}"),
+        // Later it stays one.
+        (&[r#"{"o":{"2026-11-22":1}}"#, r#"{"o":{"name":2,"size":3,"age":4}}"#], "o: {*: Int}"),
+        (&[r#"{"o":{"2026-11-22":1}}"#, r#"{"o":{"2026-11-22":5000000000}}"#], "o: {*: BigInt}"),
+        // What was published as an object stays an object.
+        (
+            &[r#"{"o":{"name":1}}"#, r#"{"o":{"2026-11-22":2}}"#, r#"{"o":{"size":3}}"#],
+            "o: {name: Int, size: Int}",
+        ),
+        // Fields.
+        (&[r#"{"2026-11-22":1,"2026-11-23":2}"#], "_20261122: Int, _20261123: Int"),
+        (&[r#"{"o":{"10001":1,"10002":"x"}}"#], "o: {_10001: Int, _10002: String}"),
+        (&[r#"{"o":{"EUR":1.1,"USD":1}}"#], "o: {EUR: Float, USD: Int}"),
+        (&[r#"{"o":{"id":"x","size":3,"2026-11-22":1}}"#], "o: {id: String, size: Int}"),
+        (
+            &[r#"{"o":{"line1":1,"line2":2,"1":3,"2019":4}}"#],
+            "o: {_1: Int, _2019: Int, line1: Int, line2: Int}",
+        ),
+    ] {
+        assert_eq!(types(&published(documents)), wanted, "{documents:?}");
+    }
+    let words = |count: usize, value: &str| {
+        let members: Vec<_> = (0..count).map(|n| format!("\"word{n}x\":{value}")).collect();
+        format!("{{\"o\":{{{}}}}}", members.join(","))
+    };
+    let is_map = |documents: &[&str]| types(&published(documents)).starts_with("o: {*");
+    assert!(!is_map(&[&words(40, "1.5")]) && !is_map(&[&words(128, "1.5")]) && is_map(&[&words(129, "1.5")]));
+    // As wide, but of values that differ.
+    let unlike = words(129, "1.5").replace("\"word7x\":1.5", "\"word7x\":\"x\"");
+    assert!(!is_map(&[&unlike]));
+}
+
+#[test]
+fn keys_that_hardly_come_again_make_a_map_when_so_many_are_seen_at_once() {
+    let orders = |more: fn(usize) -> String| -> Vec<String> {
+        (0..40).map(|n| format!("{{\"stock\":{{{}}}}}", more(n))).collect()
+    };
+    let at_once = |documents: Vec<String>| {
+        types(&at_once(&documents.iter().map(String::as_str).collect::<Vec<_>>())).starts_with("stock: {*")
+    };
+    assert!(at_once(orders(|n| format!("\"SKU-{n}\":{n},\"SKU-{}\":1", n + 500))));
+    assert!(!at_once(orders(|n| format!("\"part{}\":{n},\"part{}\":1", n % 9, n % 7 + 9))));
+    assert!(!at_once(orders(|n| format!("\"SKU-{n}\":{}", if n == 3 { "\"x\"" } else { "1" }))));
+}
+
+#[test]
+fn maps_keep_their_keys_and_say_what_does_not_fit() {
+    let shape = published(&[r#"{"o":{"2026-11-22":{"n":1},"2026-11-23":null}}"#]);
+    let odd = concat!(
+        r#"{"o":{"2026-11-22":{"n":2,"x":3},"a \"b\"/c":{"n":"y"},"k":7,"k":{"n":4},"#,
+        r#""e\u0000":{"n":5},"l":null}}"#
+    );
+    let (text, rest, rescued) = row(&shape, odd);
+    assert_eq!(
+        text,
+        r#"{"o":{"2026-11-22":{"n":2},"a \"b\"/c":{},"k":{"n":4},"l":null}}"#.replace("{}", r#"{"n":null}"#)
+    );
+    assert_eq!(rest.as_deref(), Some(r#"{"o":{"2026-11-22":{"x":3}}}"#));
+    let misfit = |path: &str, value: &str| (path.to_owned(), value.to_owned());
+    assert_eq!(
+        rescued,
+        [misfit("/o/a \"b\"~1c/n", "\"y\""), misfit("/o/k", "7"), misfit("/o/e\0", "{\"n\":5}")]
+    );
+    assert_eq!(row(&shape, r#"{"o":[1]}"#).2, [misfit("/o", "[1]")]);
+    let paths: Vec<_> = shape.fields().map(|field| field.path.as_str()).collect();
+    assert_eq!(paths, ["/o", "/o/~*/n"]);
+}
+
+#[test]
+fn keys_of_persons_tag_their_map() {
+    let shape = published(&[r#"{"o":{"2026-11-22":1}}"#, r#"{"o":{"ada@example.org":2}}"#]);
+    assert_eq!(shape.fields[0].tags, ["pii.email".to_owned()].into());
+    let shape = published(&[r#"{"o":{"10001":{"mail":"ada@example.org"}},"p":{"4111111111111111":true}}"#]);
+    assert!(shape.fields[0].tags.is_empty());
+    assert_eq!(shape.fields[1].tags, ["pii.card".to_owned()].into());
+    // Also when they are within JSON.
+    let mixed = published(&[r#"{"o":{"ada@example.org":2}}"#, r#"{"j":1}"#]);
+    assert_eq!(mixed.fields[0].tags, ["pii.email".to_owned()].into());
+    let json = at_once(&[r#"{"j":{"ada@example.org":2}}"#, r#"{"j":1}"#]);
+    assert_eq!(types(&json), "j: JSON");
+    assert_eq!(json.fields[0].tags, ["pii.email".to_owned()].into());
 }

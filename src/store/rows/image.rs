@@ -74,7 +74,7 @@ impl<'a> Images<'a> {
                 }
                 Kind::Scalar(scalar) => self.leaf(field, *scalar, cells, out),
                 // They are kept as their text.
-                Kind::List(_) | Kind::Packed(_) => self.leaf(field, Scalar::Json, cells, out),
+                Kind::List(_) | Kind::Packed(_) | Kind::Map(_) => self.leaf(field, Scalar::Json, cells, out),
             }
         }
     }

@@ -72,6 +72,16 @@ impl Sql {
                 _ => format!("({} is null)", column(&field.column)),
             },
             Filter::Contains(field, literal) => self.contains(field, &[literal]),
+            Filter::HasKey(field, key) => {
+                let (name, key) = (column(&field.column), self.param(key.as_str().into()));
+                match self.dialect {
+                    Dialect::Sqlite => format!("exists (select 1 from json_each({name}) where key = {key})"),
+                    Dialect::Postgres => {
+                        let keys = format!("json_object_keys({name}::json)");
+                        format!("exists (select 1 from {keys} item where item = {key})")
+                    }
+                }
+            }
             leaf => two_valued(&self.leaf(leaf)?, exact),
         })
     }

@@ -15,6 +15,7 @@
 #               `field.classified`  it is published, and not kept back: with `shape.exposure` guarded, what is new is,
 #                                   until a rule, its tags or a steward classifies it; with open nothing is, but what
 #                                   a steward has hidden (`decideField`)
+#             A field that was renamed has all its names: `field.name` equals each, and `row` knows it by each
 #             The record's envelope has fields, too (`_record.sourceUid`, `_record.author`), classified with the first
 #             field of their collection; a uid, name or author that looks like personal data is tagged so, and the key
 #             is shown at most as the uid is

@@ -382,6 +382,8 @@ section! {
         key_bytes_max: usize = 256,
         /// The longest description that a steward may give a field, in bytes.
         description_bytes_max: usize = 2_000,
+        /// The most names, old ones included, that renaming may give a field together with those of what it stands in.
+        names_max: usize = 16,
         /// The most tags that a steward may give a field.
         tags_max: usize = 32,
         /// The most values of an enum.

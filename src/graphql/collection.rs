@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::called::{Called, called, flattened};
 use super::enums;
 use super::maps;
-use super::model::{EnumValue, Field, Input, Kind, Model, Type, TypeRef};
+use super::model::{Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
 use crate::query::{Collection, ENVELOPE, TOLD, envelope, told_member};
 use crate::record::Json;
@@ -34,7 +35,7 @@ pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<
     let (names, types) = (Names::of(collection), &collection.shape.type_names);
     let mut build = Build { model, names, shown, types, groupable: Vec::new() };
     let row = build.row(&collection.shape.fields, &origin(collection));
-    build.collect(&collection.shape.fields, &mut Vec::new(), Shown::Visible);
+    build.collect(&collection.shape.fields, &[], Shown::Visible);
     build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
     let ordered = build.order(&collection.shape.fields, names.ty, Shown::Visible, true).is_some();
     build.connection(&row);
@@ -60,8 +61,8 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 struct Leaf<'a> {
-    /// Published names, joined by `_`.
-    name: String,
+    /// One of its names, joined to those above by `_`.
+    called: Called,
     scalar: Scalar,
     /// The type of its enum, if it is one.
     own: Option<&'a str>,
@@ -144,8 +145,8 @@ impl<'a> Build<'a> {
                 continue;
             }
             if let Some(ty) = self.output((field, 0), &field.kind, shown) {
-                let member = Field::new(field.name.as_str(), ty, described(field, shown));
-                members.push(maps::with_keys(member, &field.kind));
+                let member = |name: Called| name.field(ty.clone(), described(field, shown));
+                members.extend(called(field).map(|name| maps::with_keys(member(name), &field.kind)));
             }
         }
         members
@@ -183,29 +184,30 @@ impl<'a> Build<'a> {
     }
 
     /// The scalar leaves that can be grouped and aggregated.
-    fn collect(&mut self, fields: &[Shaped], above: &mut Vec<String>, parent: Shown) {
+    fn collect(&mut self, fields: &[Shaped], above: &[Called], parent: Shown) {
         for field in fields {
             let shown = self.shown(field, parent);
             if shown != Shown::Visible {
                 continue;
             }
-            above.push(field.name.clone());
             match &field.kind {
                 ShapedKind::Scalar(Scalar::Json)
                 | ShapedKind::List(_)
                 | ShapedKind::Packed(_)
                 | ShapedKind::Map(_) => {}
                 ShapedKind::Scalar(scalar) => {
-                    let name = above.join("_");
-                    // `a_b` and `a { b }` would be one name: the first keeps it.
-                    if self.groupable.iter().all(|leaf| leaf.name != name) {
-                        let (own, path) = (enums::own(self.types, field, shown), printable(&field.path));
-                        self.groupable.push(Leaf { name, scalar: *scalar, own, path });
+                    for called in flattened(above, field) {
+                        // `a_b` and `a { b }` would be one name: the first keeps it.
+                        if self.groupable.iter().all(|leaf| leaf.called.name != called.name) {
+                            let (own, path) = (enums::own(self.types, field, shown), printable(&field.path));
+                            self.groupable.push(Leaf { called, scalar: *scalar, own, path });
+                        }
                     }
                 }
-                ShapedKind::Object(children) => self.collect(children, above, shown),
+                ShapedKind::Object(children) => {
+                    self.collect(children, &flattened(above, field), shown);
+                }
             }
-            above.pop();
         }
     }
 
@@ -239,11 +241,8 @@ impl<'a> Build<'a> {
                 }
             };
             if let Some(ty) = ty {
-                inputs.push(Input::new(
-                    field.name.as_str(),
-                    ty,
-                    format!("Condition on `{}`.", printable(&field.path)),
-                ));
+                let text = format!("Condition on `{}`.", printable(&field.path));
+                inputs.extend(called(field).map(|name| name.input(ty.clone(), text.clone())));
             }
         }
         if root {
@@ -278,11 +277,8 @@ impl<'a> Build<'a> {
                 }
             };
             if let Some(ty) = ty {
-                inputs.push(Input::new(
-                    field.name.as_str(),
-                    ty,
-                    format!("Order by `{}`.", printable(&field.path)),
-                ));
+                let text = format!("Order by `{}`.", printable(&field.path));
+                inputs.extend(called(field).map(|name| name.input(ty.clone(), text.clone())));
             }
         }
         if root {
@@ -341,10 +337,8 @@ impl<'a> Build<'a> {
         let count = "How many rows there are in the group.";
         let mut fields = vec![Field::new("count", TypeRef::named("Int").required(), count)];
         if !self.groupable.is_empty() {
-            let values = self.groupable.iter().map(|leaf| EnumValue {
-                name: leaf.name.as_str().into(),
-                description: Some(format!("`{}`", leaf.path)),
-            });
+            let values = self.groupable.iter();
+            let values = values.map(|leaf| leaf.called.clone().value(format!("`{}`", leaf.path)));
             let values = Kind::Enum(values.collect());
             self.model.insert(Type::new(self.names.derived("Field"), "What rows can be grouped by.", values));
         }
@@ -355,7 +349,7 @@ impl<'a> Build<'a> {
                 .filter_map(|leaf| {
                     let ty = ty(leaf.scalar)?;
                     let ty = TypeRef::named(leaf.own.filter(|_| ty == "String").unwrap_or(ty));
-                    Some(Field::new(leaf.name.as_str(), ty, format!("{what} `{}`.", leaf.path)))
+                    Some(leaf.called.clone().field(ty, format!("{what} `{}`.", leaf.path)))
                 })
                 .collect();
             if !members.is_empty() {

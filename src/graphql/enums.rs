@@ -25,6 +25,7 @@ pub(super) fn add<'a>(
     let values = field.enumeration()?.values().map(|named| EnumValue {
         name: named.name.as_str().into(),
         description: Some(format!("`{}`", printable(&named.value))),
+        deprecated: None,
     });
     model.insert(Type::new(name, format!("What `{path}` may be."), Kind::Enum(values.collect())));
     Some(name)

@@ -250,6 +250,9 @@ async fn decide_field(services: &Services, context: &Context, input: Arguments<'
         tags: input.get("tags").map(|_| texts(input.list("tags")).into_iter().collect()),
         hidden: input.get("hidden").map(|hidden| *hidden == Json::Bool(true)),
         values: input.get("values").map(|_| texts(input.list("values"))),
+        deprecated: input.text("deprecated"),
+        name: input.text("name"),
+        aliases: input.get("aliases").map(|_| texts(input.list("aliases")).into_iter().collect()),
     };
     let (collection, path) = (input.required("collection")?, input.required("path")?);
     services.publishing.decide_field(&context.actor, &collection, &path, &wish).await

@@ -2,6 +2,7 @@
 //! introspects; collection fields are answered by publishing. Must not know SQL, Oso or HTTP.
 
 mod answer;
+mod called;
 mod coerce;
 mod collection;
 mod enums;

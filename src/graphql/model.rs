@@ -98,12 +98,20 @@ pub(super) struct Input {
     pub(super) ty: TypeRef,
     /// What it is when it is not given.
     pub(super) default: Option<Json>,
+    /// Why it is to be used no longer.
+    pub(super) deprecated: Option<String>,
 }
 
 impl Input {
     /// One without a default.
     pub(super) fn new(name: impl Into<Arc<str>>, ty: TypeRef, description: impl Into<String>) -> Self {
-        Input { name: name.into(), description: Some(description.into()), ty, default: None }
+        Input {
+            name: name.into(),
+            description: Some(description.into()),
+            ty,
+            default: None,
+            deprecated: None,
+        }
     }
 
     /// With a default.
@@ -124,12 +132,23 @@ pub(super) struct Field {
     pub(super) ty: TypeRef,
     /// Its arguments.
     pub(super) arguments: Vec<Input>,
+    /// Why it is to be used no longer.
+    pub(super) deprecated: Option<String>,
+    /// It is an old name of another field.
+    pub(super) is_alias: bool,
 }
 
 impl Field {
     /// One without arguments.
     pub(super) fn new(name: impl Into<Arc<str>>, ty: TypeRef, description: impl Into<String>) -> Self {
-        Field { name: name.into(), description: Some(description.into()), ty, arguments: Vec::new() }
+        Field {
+            name: name.into(),
+            description: Some(description.into()),
+            ty,
+            arguments: Vec::new(),
+            deprecated: None,
+            is_alias: false,
+        }
     }
 
     /// With one more argument.
@@ -146,6 +165,8 @@ pub(super) struct EnumValue {
     pub(super) name: Arc<str>,
     /// For people.
     pub(super) description: Option<String>,
+    /// Why it is to be used no longer.
+    pub(super) deprecated: Option<String>,
 }
 
 /// What a type is made of.
@@ -288,6 +309,7 @@ fn kind_from_parsed(kind: TypeKind) -> Result<Kind> {
                 .map(|value| EnumValue {
                     name: value.node.value.node.as_str().into(),
                     description: value.node.description.map(|text| text.node),
+                    deprecated: None,
                 })
                 .collect(),
         ),
@@ -300,6 +322,8 @@ fn kind_from_parsed(kind: TypeKind) -> Result<Kind> {
                     description: field.node.description.map(|text| text.node),
                     ty: TypeRef::from_parsed(&field.node.ty.node),
                     arguments: field.node.arguments.into_iter().map(|arg| input(arg.node)).collect(),
+                    deprecated: None,
+                    is_alias: false,
                 })
                 .collect(),
         ),
@@ -320,6 +344,7 @@ fn input(parsed: async_graphql::parser::types::InputValueDefinition) -> Input {
         description: parsed.description.map(|text| text.node),
         ty: TypeRef::from_parsed(&parsed.ty.node),
         default: parsed.default_value.map(|value| literal(&value.node)),
+        deprecated: None,
     }
 }
 

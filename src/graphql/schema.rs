@@ -27,6 +27,16 @@ macro_rules! described {
     };
 }
 
+/// The same of a member, which may be deprecated.
+macro_rules! member {
+    ($item:expr, $from:expr) => {
+        match &$from.deprecated {
+            Some(reason) => described!($item, $from).deprecation(Some(reason)),
+            None => described!($item, $from),
+        }
+    };
+}
+
 /// What a schema is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -52,7 +62,7 @@ pub(super) fn register(model: &Model, purpose: Purpose, recursion_max: usize) ->
             Kind::Enum(values) => {
                 let items = values.iter().map(|value| {
                     let item = EnumItem::new(&*value.name);
-                    described!(item, value)
+                    member!(item, value)
                 });
                 let registered = Enum::new(&*ty.name).items(items);
                 builder.register(described!(registered, ty))
@@ -89,7 +99,7 @@ fn scalar(ty: &Type) -> Scalar {
 }
 
 fn input(from: &Input) -> InputValue {
-    let value = described!(InputValue::new(&*from.name, reference(&from.ty)), from);
+    let value = member!(InputValue::new(&*from.name, reference(&from.ty)), from);
     match &from.default {
         Some(default) => value.default_value(constant(default)),
         None => value,
@@ -98,7 +108,7 @@ fn input(from: &Input) -> InputValue {
 
 fn field(from: &Field) -> DynField {
     let field = DynField::new(&*from.name, reference(&from.ty), |_| FieldFuture::Value(None));
-    from.arguments.iter().fold(described!(field, from), |field, argument| field.argument(input(argument)))
+    from.arguments.iter().fold(member!(field, from), |field, argument| field.argument(input(argument)))
 }
 
 fn subscription_field(from: &Field) -> SubscriptionField {

@@ -27,7 +27,7 @@ fn print_type(ty: &Type, out: &mut String) {
             line(out, format_args!("enum {name} {{"));
             for value in values {
                 describe(value.description.as_deref(), "  ", out);
-                line(out, format_args!("  {}", value.name));
+                line(out, format_args!("  {}{}", value.name, Deprecated(&value.deprecated)));
             }
             line(out, format_args!("}}"));
         }
@@ -40,7 +40,7 @@ fn print_type(ty: &Type, out: &mut String) {
             line(out, format_args!("input {name} {{"));
             for field in fields {
                 describe(field.description.as_deref(), "  ", out);
-                line(out, format_args!("  {}", Declared(field)));
+                line(out, format_args!("  {}{}", Declared(field), Deprecated(&field.deprecated)));
             }
             line(out, format_args!("}}"));
         }
@@ -49,14 +49,14 @@ fn print_type(ty: &Type, out: &mut String) {
 
 fn print_field(field: &Field, out: &mut String) {
     describe(field.description.as_deref(), "  ", out);
-    let (name, ty) = (&field.name, &field.ty);
+    let (name, ty, deprecated) = (&field.name, &field.ty, Deprecated(&field.deprecated));
     if field.arguments.is_empty() {
-        return line(out, format_args!("  {name}: {ty}"));
+        return line(out, format_args!("  {name}: {ty}{deprecated}"));
     }
     if field.arguments.iter().all(|argument| argument.description.is_none()) {
         let arguments: Vec<String> =
             field.arguments.iter().map(|argument| Declared(argument).to_string()).collect();
-        return line(out, format_args!("  {name}({}): {ty}", arguments.join(", ")));
+        return line(out, format_args!("  {name}({}): {ty}{deprecated}", arguments.join(", ")));
     }
     line(out, format_args!("  {name}("));
     let last = field.arguments.len().saturating_sub(1);
@@ -65,7 +65,7 @@ fn print_field(field: &Field, out: &mut String) {
         let comma = if index == last { "" } else { "," };
         line(out, format_args!("    {}{comma}", Declared(argument)));
     }
-    line(out, format_args!("  ): {ty}"));
+    line(out, format_args!("  ): {ty}{deprecated}"));
 }
 
 /// `name: Type = default`.
@@ -81,6 +81,22 @@ impl std::fmt::Display for Declared<'_> {
     }
 }
 
+/// ` @deprecated(reason: "…")`, or nothing.
+struct Deprecated<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Deprecated<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(reason) => write!(f, " @deprecated(reason: \"{}\")", escaped(reason)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
 /// Defaults in our schemas are constants without structure.
 fn default_text(value: &Json) -> String {
     match value {
@@ -93,8 +109,7 @@ fn default_text(value: &Json) -> String {
 
 fn describe(description: Option<&str>, indent: &str, out: &mut String) {
     if let Some(text) = description {
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        line(out, format_args!("{indent}\"{text}\""));
+        line(out, format_args!("{indent}\"{}\"", escaped(text)));
     }
 }
 

@@ -220,10 +220,10 @@ fn with_cursor(edge: &Edge<'_>) -> String {
     format!("{{\"_cursor\":{},{members}", edge.cursor.get())
 }
 
-/// Every field below a type; none for a scalar.
+/// Every field below a type, by its present name; none for a scalar.
 fn all<'a>(model: &'a Model, ty: &str) -> Vec<Selected<'a>> {
     let below = |field: &'a Field| Selected { field, children: all(model, field.ty.name()) };
-    model.fields(ty).iter().map(below).collect()
+    model.fields(ty).iter().filter(|field| !field.is_alias).map(below).collect()
 }
 
 /// Adds the field at `parts` below `ty`, with everything below it.

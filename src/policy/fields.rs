@@ -55,6 +55,7 @@ pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize)
 /// What a field inherits from the objects and lists around it.
 #[derive(Clone, Default)]
 struct Above {
+    /// Joined by dots, in every way that they can be or could be called.
     names: Vec<String>,
     parents: Vec<String>,
     tags: BTreeSet<String>,
@@ -113,7 +114,7 @@ impl<'a> Walk<'a> {
 
     fn field(&mut self, field: &Field, above: &Above) -> Result<bool, Fault> {
         let mut here = above.clone();
-        here.names.push(field.name.clone());
+        here.names = joined(&above.names, field);
         here.tags.extend(field.tags.iter().cloned());
         here.hidden |= field.decided.hidden;
         let keys = field.kind.maps() > 0;
@@ -127,11 +128,11 @@ impl<'a> Walk<'a> {
             Some(children) if keys => {
                 let own = self.access(field.id, &facts, strictest(here.masks.clone(), Scalar::Json))?;
                 here.hidden |= own == Access::Hidden;
-                here.parents.push(facts.name);
+                here.parents.extend(facts.names);
                 if self.level(children, &here)? { own } else { Access::Hidden }
             }
             Some(children) => {
-                here.parents.push(facts.name);
+                here.parents.extend(facts.names);
                 if self.level(children, &here)? { Access::Visible } else { Access::Hidden }
             }
             None => self.access(field.id, &facts, strictest(here.masks, scalar(&field.kind)))?,
@@ -265,7 +266,7 @@ impl<'a> Walk<'a> {
     fn seen(&self, facts: &FieldFacts) -> FieldFacts {
         let read = |member: &str| self.world.program.members.contains(member);
         FieldFacts {
-            name: if read("name") { facts.name.clone() } else { String::new() },
+            names: if read("name") { facts.names.clone() } else { Vec::new() },
             path: if read("path") { facts.path.clone() } else { String::new() },
             tags: if read("tags") { facts.tags.clone() } else { Vec::new() },
             parents: if read("parents") { facts.parents.clone() } else { Vec::new() },
@@ -273,6 +274,14 @@ impl<'a> Walk<'a> {
             published: facts.published && read("published"),
         }
     }
+}
+
+/// What a field is or was called, with the names of what it stands in, joined by dots.
+fn joined(above: &[String], field: &Field) -> Vec<String> {
+    if above.is_empty() {
+        return field.names_ever().map(str::to_owned).collect();
+    }
+    above.iter().flat_map(|above| field.names_ever().map(move |name| format!("{above}.{name}"))).collect()
 }
 
 /// The type of a leaf's values; of what is no scalar `Json`.
@@ -310,7 +319,7 @@ fn facts(here: &Above, path: &str, classified: bool, published: bool) -> FieldFa
     };
     let tags: BTreeSet<String> = here.tags.iter().flat_map(prefixes).collect();
     FieldFacts {
-        name: here.names.join("."),
+        names: here.names.clone(),
         path: path.to_owned(),
         tags: tags.into_iter().collect(),
         parents: here.parents.clone(),

@@ -248,7 +248,7 @@ impl<'a> Machine<'a> {
             Value::Bool(_) => class == "Boolean",
             Value::Int(_) => class == "Integer",
             Value::Float(_) => class == "Float",
-            Value::Text(_) => class == "String",
+            Value::Text(_) | Value::Names(_) => class == "String",
             Value::List(_) => class == "List",
             Value::Dict(_) | Value::Claims(_) => class == "Dictionary",
             Value::Column(_) | Value::Object(..) | Value::Envelope => {
@@ -276,7 +276,10 @@ impl<'a> Machine<'a> {
                 _ => None,
             },
             Value::Field(facts) => match name {
-                "name" => Some(Value::Text(&facts.name)),
+                "name" => Some(match facts.names.as_slice() {
+                    [only] => Value::Text(only),
+                    names => Value::Names(names),
+                }),
                 "path" => Some(Value::Text(&facts.path)),
                 "classified" => Some(Value::Bool(facts.classified)),
                 "published" => Some(Value::Bool(facts.published)),
@@ -327,9 +330,9 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The field of that name below `parent`.
+/// The field that has or ever had that name, below `parent`.
 fn part<'a>(fields: &'a [Field], name: &str, parent: &[String]) -> Option<Value<'a>> {
-    let field = fields.iter().find(|field| field.name == name)?;
+    let field = fields.iter().find(|field| field.was_called(name))?;
     let column = Rc::new(value::column(field, parent));
     Some(match &field.kind {
         shape::Kind::Object(children) => Value::Object(column, children),
@@ -353,6 +356,13 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         }
         (Value::Missing, _) | (_, Value::Missing) => Verdict::Known(false),
         (Value::Column(a), Value::Column(b)) => value::column_column(a, Comparison::Eq, b),
+        (Value::Column(column), Value::Names(names)) | (Value::Names(names), Value::Column(column)) => {
+            let names: Vec<Value<'_>> = names.iter().map(|name| Value::Text(name)).collect();
+            match value::column_in(column, &names) {
+                (_, Some(reason)) => Verdict::Clash(reason),
+                (found, None) => Verdict::When(found),
+            }
+        }
         (Value::Column(column), value) | (value, Value::Column(column)) => {
             value::column_value(column, Comparison::Eq, value)
         }
@@ -361,6 +371,10 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         }
         (Value::Bool(a), Value::Bool(b)) => Verdict::Known(a == b),
         (Value::Text(a), Value::Text(b)) => Verdict::Known(a == b),
+        (Value::Names(names), Value::Text(text)) | (Value::Text(text), Value::Names(names)) => {
+            Verdict::Known(names.iter().any(|name| name == text))
+        }
+        (Value::Names(a), Value::Names(b)) => Verdict::Known(a.iter().any(|name| b.contains(name))),
         (a, b) => match (a.as_number(), b.as_number()) {
             (Some(a), Some(b)) => Verdict::Known(a.compare(b) == Ordering::Equal),
             _ => Verdict::Known(false),

@@ -47,7 +47,7 @@ impl Shapes {
                 return Some(format!("`{parent}` of `{class}` has no fields that a filter can reach"));
             }
         };
-        if siblings.iter().any(|field| field.name == last.as_ref()) {
+        if siblings.iter().any(|field| field.was_called(last)) {
             return None;
         }
         let nearest = nearest(last, siblings.iter().map(|field| field.name.as_str()));
@@ -86,10 +86,9 @@ impl Shapes {
         }
         let parents: Vec<Arc<str>> = path.split_last()?.1.to_vec();
         match level(&collection.shape.fields, &parents)? {
-            Level::Object(fields) => fields
-                .iter()
-                .find(|field| field.name == last.as_ref())
-                .map(|field| value::column(field, &above)),
+            Level::Object(fields) => {
+                fields.iter().find(|field| field.was_called(last)).map(|field| value::column(field, &above))
+            }
             Level::Leaf => None,
         }
     }
@@ -102,7 +101,7 @@ enum Level<'a> {
 
 fn level<'a>(fields: &'a [Field], path: &[Arc<str>]) -> Option<Level<'a>> {
     let Some((first, below)) = path.split_first() else { return Some(Level::Object(fields)) };
-    match &fields.iter().find(|field| field.name == first.as_ref())?.kind {
+    match &fields.iter().find(|field| field.was_called(first))?.kind {
         Kind::Object(children) => level(children, below),
         _ if below.is_empty() => Some(Level::Leaf),
         _ => None,

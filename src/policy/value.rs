@@ -16,7 +16,8 @@ pub(super) type Claims = serde_json::Map<String, serde_json::Value>;
 /// A field of the shape, as `allow_field` and `mask_field` see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FieldFacts {
-    pub(super) name: String,
+    /// Every name that it has or ever had, with those of what it stands in: a rule may be older than a renaming.
+    pub(super) names: Vec<String>,
     pub(super) path: String,
     pub(super) tags: Vec<String>,
     pub(super) parents: Vec<String>,
@@ -43,6 +44,8 @@ pub(super) enum Value<'a> {
     Int(i64),
     Float(f64),
     Text(&'a str),
+    /// What a field is or was called: equal to each of these.
+    Names(&'a [String]),
     List(Rc<[Value<'a>]>),
     Dict(Rc<[(&'a str, Value<'a>)]>),
     Claims(&'a Claims),
@@ -90,7 +93,7 @@ impl<'a> Value<'a> {
             Value::Nil | Value::Missing => "nothing",
             Value::Bool(_) => "a boolean",
             Value::Int(_) | Value::Float(_) => "a number",
-            Value::Text(_) => "a text",
+            Value::Text(_) | Value::Names(_) => "a text",
             Value::List(_) => "a list",
             Value::Dict(_) | Value::Claims(_) => "an object",
             Value::User => "the user",
@@ -154,7 +157,8 @@ fn int_with_float(int: i64, float: f64) -> Ordering {
 
 /// The column that a published field has, for a path that ends at it.
 pub(super) fn column(field: &Field, parent: &[String]) -> Column {
-    let path: Arc<[String]> = parent.iter().chain(std::iter::once(&field.name)).cloned().collect();
+    let path = parent.iter().map(String::as_str).chain([field.stored()]);
+    let path: Arc<[String]> = path.map(str::to_owned).collect();
     let (column, scalar, list, opaque) = match &field.kind {
         Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, false, false),
         Kind::Object(_) => (ColumnRef::Presence(field.id), Scalar::Boolean, false, false),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Publishing, enums, short};
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::query::{Collection, write};
 use crate::record::Actor;
@@ -66,11 +66,13 @@ impl Publishing {
         }))
     }
 
-    /// Describes a field, tags, hides or shows it, or accepts it as an enum: the GraphQL type `DecideFieldPayload`.
+    /// Describes a field, tags, hides, shows, renames or deprecates it, or accepts it as an enum: the GraphQL type
+    /// `DecideFieldPayload`.
     ///
     /// # Errors
     /// `FORBIDDEN`, also when a tag of personal data is taken away without role `pii`; `NOT_FOUND`; `BAD_REQUEST` for
-    /// texts that are no tags or too long; `CONFLICT` when rows have other values than an enum would have.
+    /// texts that are no tags or too long; `CONFLICT` for a name that it cannot have, and when rows have other values
+    /// than an enum would have.
     pub async fn decide_field(
         &self,
         actor: &Actor,
@@ -94,7 +96,9 @@ impl Publishing {
             if wish.values.as_ref().is_some_and(|values| !values.is_empty()) {
                 enums::may_be_enum(field)?;
             }
-            Ok(Decision { paths: vec![path.to_owned()], before, after: told(field, wish) })
+            name(shape, path, wish, &self.0.shape)?;
+            let after = shape.at_path_mut(path).map(|field| told(field, wish)).unwrap_or_default();
+            Ok(Decision { paths: vec![path.to_owned()], before, after })
         };
         let (what, subject) = (("FIELD", "decided by a steward"), &actor.subject);
         let (collection, decision) = self.0.store.decide(&collection, subject, what, looked, change).await?;
@@ -143,22 +147,48 @@ impl Publishing {
 
 /// What can be decided about a field, as it is; values of enums when the wish is about them.
 fn told(field: &Field, wish: &Wish) -> Value {
-    let Decided { description, hidden, values, .. } = &field.decided;
-    let told = json!({ "description": description, "tags": field.tags, "hidden": hidden });
-    if wish.values.is_none() {
-        return told;
+    let Decided { description, hidden, values, aliases, deprecated, .. } = &field.decided;
+    let mut told = json!({
+        "name": field.name,
+        "aliases": aliases,
+        "description": description,
+        "tags": field.tags,
+        "hidden": hidden,
+        "deprecated": deprecated,
+    });
+    if let (Some(_), Value::Object(members)) = (&wish.values, &mut told) {
+        members.insert("values".into(), values.values().map(|named| named.value.as_str()).collect());
     }
-    let values: Vec<&str> = values.values().map(|named| named.value.as_str()).collect();
-    json!({ "description": description, "tags": field.tags, "hidden": hidden, "values": values })
+    told
+}
+
+/// Gives and takes names.
+fn name(shape: &mut Published, path: &str, wish: &Wish, limits: &config::Shape) -> Result<()> {
+    if let Some(kept) = &wish.aliases {
+        let unknown = |name: String| {
+            let name = short(&name);
+            Error::bad_request(format!("`aliases`: `{name}` is no old name that the field answers to"))
+        };
+        shape.keep_aliases(path, kept).map_err(unknown)?;
+    }
+    match &wish.name {
+        Some(name) => {
+            let refused = |reason| Error::new(Code::Conflict, format!("`name`: {reason}; choose another"));
+            shape.rename(path, name, limits).map_err(refused)
+        }
+        None => Ok(()),
+    }
 }
 
 fn check(wish: &Wish, limits: &config::Shape) -> Result<()> {
     enums::check(wish.values.as_deref().unwrap_or_default(), limits)?;
-    if wish.description.as_ref().is_some_and(|text| text.len() > limits.description_bytes_max) {
-        let bound = limits.description_bytes_max;
-        let text =
-            format!("`description` has more than {bound} bytes: `shape.description_bytes_max`; shorten it");
-        return Err(Error::bad_request(text));
+    for (what, text) in [("description", &wish.description), ("deprecated", &wish.deprecated)] {
+        if text.as_ref().is_some_and(|text| text.len() > limits.description_bytes_max) {
+            let bound = limits.description_bytes_max;
+            let text =
+                format!("`{what}` has more than {bound} bytes: `shape.description_bytes_max`; shorten it");
+            return Err(Error::bad_request(text));
+        }
     }
     let tags = wish.tags.iter().flatten();
     if tags.clone().count() > limits.tags_max {

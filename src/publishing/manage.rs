@@ -254,6 +254,8 @@ fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
         "classified": field.is_classified(),
         "description": field.decided.description,
         "hidden": field.decided.hidden,
+        "aliases": field.decided.aliases,
+        "deprecated": field.decided.deprecated,
         "count": seen.map(|seen| seen.count),
         "presence": seen.map(|seen| share(seen.count, seen.of)),
         "formats": seen.map(|seen| &seen.formats),
@@ -295,6 +297,9 @@ pub(super) fn change(difference: &Difference) -> Value {
         What::Shown(ty) => ("SHOWN", None, ty.clone()),
         What::Enumerated(from, to) => ("ENUMERATED", Some(&from.to_string()), to.to_string()),
         What::Unclassified(ty) => ("UNCLASSIFIED", None, ty.clone()),
+        What::Renamed(from, to) => ("RENAMED", Some(from), to.clone()),
+        What::Unaliased(names) => ("UNALIASED", None, names.join(", ")),
+        What::Deprecated(text) => ("DEPRECATED", None, text.clone()),
     };
     json!({ "path": difference.path, "change": change, "from": from, "to": to })
 }

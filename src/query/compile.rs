@@ -185,12 +185,11 @@ impl<'a> Compiler<'a> {
             Some(single) => vec![single.as_str()],
         };
         let mut group_by: Vec<FieldRef> = Vec::with_capacity(names.len());
-        let mut grouped: Vec<String> = Vec::with_capacity(names.len());
         for name in names {
             let name = name.ok_or_else(|| Error::bad_request("`groupBy` takes names of fields"))?;
-            if !grouped.iter().any(|known| known == name) {
-                group_by.push(self.leaf(name)?);
-                grouped.push(name.to_owned());
+            let field = self.leaf(name)?;
+            if !group_by.contains(&field) {
+                group_by.push(field);
             }
         }
         let max = self.limits.group_by_max;
@@ -203,7 +202,7 @@ impl<'a> Compiler<'a> {
             let figure = match child.name.as_str() {
                 "__typename" => Figure::Typename(self.typename("Aggregate")),
                 "count" => Figure::Count,
-                "group" => Figure::Group(self.group(&child.children, &grouped)),
+                "group" => Figure::Group(self.group(&child.children, &group_by)),
                 "countDistinct" => {
                     self.function(Function::CountDistinct, "CountDistinct", &child.children)?
                 }
@@ -218,8 +217,15 @@ impl<'a> Compiler<'a> {
         Ok(Aggregate { group_by, groups_max: self.limits.groups_max, fields })
     }
 
-    fn group(&self, children: &[Selected], grouped: &[String]) -> Vec<(String, GroupField)> {
-        let field = |child: &Selected| match grouped.iter().position(|name| *name == child.name) {
+    /// Members of a group, each by any name of its field.
+    fn group(&self, children: &[Selected], grouped: &[FieldRef]) -> Vec<(String, GroupField)> {
+        let place = |name: &str| {
+            let mut path = Vec::new();
+            let found = find_leaf(&self.collection.shape.fields, name, &mut path);
+            let field = self.collection.field(&path).filter(|_| found)?;
+            grouped.iter().position(|known| known.column == field.column)
+        };
+        let field = |child: &Selected| match place(&child.name) {
             Some(place) => GroupField::Value(place),
             None if child.name == "__typename" => GroupField::Typename(self.typename("Group")),
             None => GroupField::Absent,
@@ -312,11 +318,11 @@ fn find_leaf<'a>(fields: &'a [Field], name: &str, path: &mut Vec<&'a str>) -> bo
         path.push(&field.name);
         let found = match &field.kind {
             Kind::Scalar(Scalar::Json) | Kind::List(_) | Kind::Packed(_) | Kind::Map(_) => false,
-            Kind::Scalar(_) => field.name == name,
-            Kind::Object(children) => name
-                .strip_prefix(field.name.as_str())
-                .and_then(|rest| rest.strip_prefix('_'))
-                .is_some_and(|rest| find_leaf(children, rest, path)),
+            Kind::Scalar(_) => field.answers_to(name),
+            Kind::Object(children) => field
+                .names()
+                .filter_map(|own| name.strip_prefix(own)?.strip_prefix('_'))
+                .any(|rest| find_leaf(children, rest, path)),
         };
         if found {
             return true;

@@ -107,7 +107,7 @@ pub struct FieldRef {
     pub scalar: Scalar,
     /// Whether the column holds a list.
     pub list: bool,
-    /// Published names from the row's root, `["_record", "sourceName"]` for the envelope.
+    /// Stored names from the row's root, `["_record", "sourceName"]` for the envelope.
     pub path: Arc<[String]>,
 }
 
@@ -246,7 +246,7 @@ pub enum ChangeOp {
     Delete,
 }
 
-/// One committed difference of a collection. Both images are documents of published names with the member
+/// One committed difference of a collection. Both images are documents of stored names with the member
 /// `_record`: what [`Filter::eval`] reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {

@@ -55,18 +55,20 @@ impl Collection {
 
     /// [`Collection::field`], adding the field's id and those of what it is nested in.
     pub fn field_with(&self, path: &[&str], ids: &mut BTreeSet<u32>) -> Option<FieldRef> {
-        let names = || path.iter().map(|name| (*name).to_owned()).collect();
         if let [RECORD, name] = path {
             let member = envelope(name)?;
             ids.insert(member.id);
             let (column, scalar) = (member.column.clone(), member.scalar);
-            return Some(FieldRef { column, scalar, list: member.list, path: names() });
+            let path = path.iter().map(|name| (*name).to_owned()).collect();
+            return Some(FieldRef { column, scalar, list: member.list, path });
         }
         let (last, above) = path.split_last()?;
         let mut fields = self.shape.fields.as_slice();
+        let mut stored = Vec::with_capacity(path.len());
         for name in above {
             let field = named(fields, name)?;
             ids.insert(field.id);
+            stored.push(field.stored().to_owned());
             fields = match &field.kind {
                 Kind::Object(children) => children,
                 _ => return None,
@@ -74,21 +76,21 @@ impl Collection {
         }
         let field = named(fields, last)?;
         ids.insert(field.id);
+        stored.push(field.stored().to_owned());
         let (column, scalar, list) = column(field);
-        Some(FieldRef { column, scalar, list, path: names() })
+        Some(FieldRef { column, scalar, list, path: stored.into() })
     }
 
     /// The texts that this field of the collection may have, if it is an enum.
     pub fn enumeration(&self, field: &FieldRef) -> Option<&Enumeration> {
-        let ColumnRef::Field(_) = field.column else { return None };
-        let names: Vec<&str> = field.path.iter().map(String::as_str).collect();
-        self.shape.find(&names)?.enumeration()
+        let ColumnRef::Field(id) = field.column else { return None };
+        self.shape.field(id)?.enumeration()
     }
 }
 
-/// The field with this published name.
+/// The field that answers to this name.
 pub(super) fn named<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
-    fields.iter().find(|field| field.name == name)
+    fields.iter().find(|field| field.answers_to(name))
 }
 
 /// Column, scalar and whether it is a list.

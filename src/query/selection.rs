@@ -32,7 +32,7 @@ pub enum What {
     Field {
         /// The field's id.
         id: u32,
-        /// Its published name.
+        /// The name by which its values are stored.
         name: String,
         /// What is shown of it.
         form: Form,
@@ -155,7 +155,7 @@ impl Reader<'_> {
                     let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
                     self.shown.insert(field.id);
                     let form = self.form((field, 0), &field.kind, member)?;
-                    What::Field { id: field.id, name: field.name.clone(), form }
+                    What::Field { id: field.id, name: field.stored().to_owned(), form }
                 }
             };
             nodes.push(Node { key: member.response_key.clone(), what });

@@ -98,6 +98,12 @@ pub struct Wish {
     pub hidden: Option<bool>,
     /// The texts that it may have as an enum; none is no enum.
     pub values: Option<Vec<String>>,
+    /// Why it is to be used no longer; empty takes that back.
+    pub deprecated: Option<String>,
+    /// Its new name: [`Published::rename`] gives it.
+    pub name: Option<String>,
+    /// The old names that it answers to from now on: [`Published::keep_aliases`] takes away the others.
+    pub aliases: Option<Vec<String>>,
 }
 
 impl Field {
@@ -111,6 +117,9 @@ impl Field {
             self.decided.untagged.extend(std::mem::take(&mut self.tags));
             self.decided.untagged.retain(|tag| !tags.contains(tag));
             self.tags.clone_from(tags);
+        }
+        if let Some(text) = &wish.deprecated {
+            self.decided.deprecated = Some(text.clone()).filter(|text| !text.is_empty());
         }
         self.decided.hidden = wish.hidden.unwrap_or(self.decided.hidden);
         if let Some(values) = &wish.values {

@@ -358,7 +358,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Writes an object within a list: the members that are there, by their published names in published
+    /// Writes an object within a list: the members that are there, by the names that are stored, in published
     /// order.
     fn item_object(
         &mut self,
@@ -376,7 +376,7 @@ impl<'a> Row<'a> {
                 out.push(b',');
             }
             first = false;
-            write_string(&field.name, out);
+            write_string(field.stored(), out);
             out.push(b':');
             self.path.push(Step::Key(&field.key));
             self.accepted = field.enumeration();

@@ -1,4 +1,5 @@
-//! What one published version says more than the one before. Published shapes only grow, so a change is one of few.
+//! What one published version says more than the one before. Shapes only grow but by decision, so a change is one of
+//! few.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,12 @@ pub enum What {
     Shown(String),
     /// A steward has accepted other values of it: so many before, so many now; without any it is no enum.
     Enumerated(usize, usize),
+    /// A steward has renamed it, from the one to the other.
+    Renamed(String, String),
+    /// It no longer answers to these names.
+    Unaliased(Vec<String>),
+    /// A steward has said why it is to be used no longer; empty takes that back.
+    Deprecated(String),
 }
 
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
@@ -79,8 +86,24 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
             let count = |field: &Field| field.decided.values.values().count();
             add(What::Enumerated(count(was), count(field)));
         }
+        renamed(was, field, &mut add);
     }
     all
+}
+
+/// What has become of its names.
+fn renamed(was: &Field, field: &Field, add: &mut impl FnMut(What)) {
+    if was.name != field.name {
+        add(What::Renamed(was.name.clone(), field.name.clone()));
+    }
+    let gone = field.decided.retired.iter().filter(|name| was.decided.aliases.contains(name));
+    let gone: Vec<String> = gone.cloned().collect();
+    if !gone.is_empty() {
+        add(What::Unaliased(gone));
+    }
+    if was.decided.deprecated != field.decided.deprecated {
+        add(What::Deprecated(field.decided.deprecated.clone().unwrap_or_default()));
+    }
 }
 
 /// The type of a field as people call it: the GraphQL scalar, `Object`, or the same in brackets for a list, in braces

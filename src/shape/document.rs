@@ -1,4 +1,4 @@
-//! From a row back to a document: published names, output form. What change images hold and what readers
+//! From a row back to a document: stored names, output form. What change images hold and what readers
 //! return.
 
 use super::{Cell, Field, Kind, Published, Scalar, values};
@@ -20,7 +20,7 @@ fn object(fields: &[Field], cells: &mut std::slice::Iter<'_, Cell>, out: &mut Ve
         if index > 0 {
             out.push(b',');
         }
-        write_string(&field.name, out);
+        write_string(field.stored(), out);
         out.push(b':');
         let cell = cells.next().unwrap_or(&Cell::Null);
         match (&field.kind, cell) {

@@ -114,7 +114,7 @@ fn named(value: &str) -> String {
     name
 }
 
-/// Where the texts of a field are kept: a column, and the published names that lead to them within its text; none for
+/// Where the texts of a field are kept: a column, and the stored names that lead to them within its text; none for
 /// a column that holds the text itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextsAt {
@@ -178,7 +178,7 @@ fn find(fields: &[Field], id: u32, within: Option<&TextsAt>) -> Option<TextsAt> 
     for field in fields {
         let here = match within {
             Some(above) => {
-                let names = above.names.iter().cloned().chain([Some(field.name.clone())]).collect();
+                let names = above.names.iter().cloned().chain([Some(field.stored().to_owned())]).collect();
                 TextsAt { names, ..above.clone() }
             }
             None => {

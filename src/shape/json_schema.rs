@@ -42,6 +42,9 @@ fn object(fields: &[Field], shown: &dyn Fn(&Field) -> Seen) -> Map<String, Value
         if !field.tags.is_empty() {
             schema.insert("x-tags".into(), json!(field.tags));
         }
+        if field.decided.deprecated.is_some() {
+            schema.insert("deprecated".into(), true.into());
+        }
         (field.key.clone(), Value::Object(schema))
     });
     keywords([("type", json!(["object", "null"])), ("properties", properties.collect())])

@@ -18,6 +18,7 @@ mod json_schema;
 pub(crate) mod maps;
 mod names;
 mod publish;
+mod rename;
 mod sightings;
 mod sketch;
 mod statistics;
@@ -84,7 +85,7 @@ pub enum Kind {
     Map(Box<Kind>),
 }
 
-/// One published field; never renamed, never retyped but by widening.
+/// One published field. Only a steward renames it, and then it goes on to answer to its old names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     /// Unique within the collection, given once.
@@ -93,7 +94,7 @@ pub struct Field {
     pub key: String,
     /// JSON pointer from the document's root; list items are `/*`, values of maps `/~*`, which no key is written as.
     pub path: String,
-    /// The GraphQL name, given once.
+    /// The GraphQL name; given once, to no other field later on.
     pub name: String,
     /// What it holds.
     pub kind: Kind,
@@ -123,6 +124,18 @@ pub struct Decided {
     /// The texts that it may have, if it is an enum: [`Field::enumeration`] tells.
     #[serde(skip_serializing_if = "Enumeration::is_empty")]
     pub values: Enumeration,
+    /// Why it is to be used no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+    /// Names that it had before and still answers to, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Names that it had before and answers to no longer: they stay its own, and policies go on knowing it by them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<String>,
+    /// The name by which texts of columns and images of rows hold its values, when that is not its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored: Option<String>,
 }
 
 impl Decided {
@@ -255,9 +268,9 @@ impl Published {
         let (last, above) = names.split_last()?;
         let mut fields = self.fields.as_slice();
         for name in above {
-            fields = fields.iter().find(|field| field.name == *name)?.children();
+            fields = fields.iter().find(|field| field.answers_to(name))?.children();
         }
-        fields.iter().find(|field| field.name == *last)
+        fields.iter().find(|field| field.answers_to(last))
     }
 
     /// The field with this id.

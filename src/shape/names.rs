@@ -9,6 +9,11 @@ use super::{Field, Kind, Published};
 /// literals.
 const RESERVED_FIELDS: [&str; 8] = ["_record", "_rest", "and", "or", "not", "true", "false", "null"];
 
+/// Whether no field may be called so.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED_FIELDS.contains(&name)
+}
+
 /// The management part of the API: its types and root fields are its own.
 const MANAGEMENT: &str = include_str!("../../schema.graphql");
 
@@ -166,16 +171,16 @@ pub(super) struct Namer {
 }
 
 impl Namer {
-    /// A namer that keeps off the names of these fields.
+    /// A namer that keeps off all names that these fields have or had.
     pub(super) fn of(fields: &[Field]) -> Self {
-        Namer { taken: fields.iter().map(|field| field.name.clone()).collect(), next: BTreeMap::new() }
+        let taken = fields.iter().flat_map(Field::names_ever).map(str::to_owned).collect();
+        Namer { taken, next: BTreeMap::new() }
     }
 
     /// The name for `key`; `refused` says what is taken elsewhere.
     pub(super) fn name(&mut self, key: &str, refused: impl Fn(&str) -> bool) -> String {
         let wanted = wanted(key);
-        let taken =
-            |name: &str| self.taken.contains(name) || RESERVED_FIELDS.contains(&name) || refused(name);
+        let taken = |name: &str| self.taken.contains(name) || is_reserved(name) || refused(name);
         let name = numbered(wanted.clone(), self.next.entry(wanted).or_insert(2), taken);
         self.taken.insert(name.clone());
         name

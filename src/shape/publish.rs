@@ -22,6 +22,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::formats::{self, DATE, DATE_TIME, UUID};
 use super::names::Namer;
+use super::rename::{flat_names, flattened};
 use super::structure::{
     ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, NUMBERS, Node, OBJECT, SCALARS, STRING,
 };
@@ -137,13 +138,12 @@ impl Shape {
             columns: previous.columns().len(),
             reserved: 0,
             locations: previous.fields().count(),
-            flat: HashSet::new(),
+            flat: flat_names(&next.fields).into_keys().collect(),
             changed: false,
         };
-        flatten(&next.fields, "", &mut build.flat);
         build.grow(&mut next.fields, &self.root, At::Column);
         for depth in 0..limits.depth_max.max(1) {
-            build.level(&mut next.fields, &self.root, Place { path: "", flat: "" }, depth);
+            build.level(&mut next.fields, &self.root, Place { path: "", flat: &[String::new()] }, depth);
         }
         build.close(&mut next.fields, &self.root);
         if !build.changed {
@@ -155,22 +155,11 @@ impl Shape {
     }
 }
 
-/// Flattened names of the leaves, as groups and enum values are called.
-fn flatten(fields: &[Field], above: &str, flat: &mut HashSet<String>) {
-    for field in fields {
-        let name = format!("{above}{}", field.name);
-        match &field.kind {
-            Kind::Object(children) => flatten(children, &format!("{name}_"), flat),
-            _ => drop(flat.insert(name)),
-        }
-    }
-}
-
-/// Where an object stands: its JSON pointer, and the beginning of the flattened names below it.
+/// Where an object stands: its JSON pointer, and the beginnings of the flattened names below it.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     path: &'a str,
-    flat: &'a str,
+    flat: &'a [String],
 }
 
 /// One publication at work.
@@ -234,10 +223,13 @@ impl Build<'_> {
             return self.add(fields, node, place);
         }
         for field in fields {
+            if !matches!(field.kind, Kind::Object(_)) {
+                continue;
+            }
+            let flat: Vec<String> = flattened(place.flat, field).into_iter().map(|name| name + "_").collect();
             if let (Kind::Object(children), Some(member)) =
                 (&mut field.kind, node.members.get(field.key.as_str()))
             {
-                let flat = format!("{}{}_", place.flat, field.name);
                 self.level(children, member, Place { path: &field.path, flat: &flat }, depth - 1);
             }
         }
@@ -261,8 +253,9 @@ impl Build<'_> {
         let mut namer = Namer::of(fields);
         for (key, member, choice) in new {
             let path = format!("{}/{}", place.path, pointer_token(key));
-            let name = namer.name(key, |name| self.flat.contains(&format!("{}{name}", place.flat)));
-            let flat = format!("{}{name}", place.flat);
+            let taken =
+                |name: &str| place.flat.iter().any(|flat| self.flat.contains(&format!("{flat}{name}")));
+            let name = namer.name(key, taken);
             let mut field = self.field(key, path, name);
             field.kind = match choice {
                 Choice::Scalar(scalar) => Kind::Scalar(scalar),
@@ -276,7 +269,7 @@ impl Build<'_> {
             };
             field.tags = tags(&field.kind, member).into_iter().map(str::to_owned).collect();
             if matches!(choice, Choice::Scalar(_) | Choice::List | Choice::Map) {
-                self.flat.insert(flat);
+                self.flat.extend(flattened(place.flat, &field));
             }
             fields.push(field);
         }

@@ -114,9 +114,11 @@ on_every_backend! {
         decide(&app, &["steward"], json!({"path": "/mail", "hidden": true})).await;
         let log = "{ decisions(collection: \"aB\") { version subject kind paths before after } }";
         let log = app.data(log).await;
-        let described = json!({"description": text, "tags": ["pii.email"], "hidden": false});
-        let hidden = json!({"description": text, "tags": ["pii.email"], "hidden": true});
-        let bare = json!({"description": null, "tags": ["pii.email"], "hidden": false});
+        let state = |description: Option<&str>, hidden: bool| {
+            json!({"name": "mail", "aliases": [], "description": description, "tags": ["pii.email"],
+                "hidden": hidden, "deprecated": null})
+        };
+        let (described, hidden, bare) = (state(Some(text), false), state(Some(text), true), state(None, false));
         let version = first["version"].as_i64().unwrap();
         let entry = |version: i64, before: &Value, after: &Value| {
             json!({"version": version, "subject": "stella", "kind": "FIELD", "paths": ["/mail"],

@@ -35,6 +35,7 @@ mod quarantine;
 mod readme;
 mod record;
 mod reload;
+mod rename;
 mod shapes;
 mod stale;
 mod statistics;

@@ -1,4 +1,4 @@
-//! Images of rows: the document text that changes carry, with published names, output values and the member
+//! Images of rows: the document text that changes carry, with the names that are stored, output values and the member
 //! `_record`. Compact, and without what is null: events are filtered and projected from it.
 
 use std::collections::HashMap;
@@ -66,7 +66,7 @@ impl<'a> Images<'a> {
             match &field.kind {
                 Kind::Object(children) => {
                     if self.cell('p', field.id, cells) == &Cell::Bool(true) {
-                        member(&field.name, out);
+                        member(field.stored(), out);
                         out.push(b'{');
                         self.fields(children, cells, out);
                         out.push(b'}');
@@ -84,7 +84,7 @@ impl<'a> Images<'a> {
         if cell == &Cell::Null {
             return;
         }
-        member(&field.name, out);
+        member(field.stored(), out);
         match (cell, scalar) {
             (Cell::Int(number), Scalar::BigInt) => write::big_int(*number, out),
             (Cell::Int(number), _) => write::int(*number, out),

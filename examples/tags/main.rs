@@ -1,6 +1,6 @@
-//! Counts how right the semantic tags are: derives, record by record, what is published of the data sets in a directory,
-//! and compares each field's tags with labels made by hand. Prints, for each tag, what is right, what is wrong and what
-//! is missing, and for each set the cost of deriving a structure beside that of parsing by serde_json.
+//! Counts how right the semantic tags are: derives, record by record, what is published of the data sets in a
+//! directory, and compares each field's tags with labels made by hand. Prints, for each tag, what is right, what is
+//! wrong and what is missing.
 //!
 //! `cargo run --example tags -- DIRECTORY`
 
@@ -10,18 +10,18 @@
     reason = "an example ends with its figures or with the reason why not"
 )]
 
+#[path = "../sets/mod.rs"]
+#[expect(unreachable_pub, dead_code, reason = "shared by examples")]
+mod sets;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    hint::black_box,
     path::Path,
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use wellspring::{
     config,
-    format::{self, Limits},
-    record::{self, Json},
     shape::{Field, Published, Shape, Structure},
 };
 
@@ -47,7 +47,7 @@ fn main() {
     let sets: BTreeSet<&str> = labels.iter().map(|[set, ..]| *set).collect();
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     for set in sets {
-        let documents = documents(&Path::new(&directory).join(set));
+        let documents = sets::documents(&Path::new(&directory).join(set));
         let published = published(&documents);
         let mut fields = 0;
         for field in published.fields().filter(|field| field.children().is_empty()) {
@@ -64,7 +64,7 @@ fn main() {
                 }
             }
         }
-        println!("{set}: {} records, {fields} leaves, {}", documents.len(), cost(&documents));
+        println!("{set}: {} records, {fields} leaves", documents.len());
     }
     println!("\ntag\tright\twrong\tmissing");
     for (tag, count) in &counts {
@@ -81,29 +81,12 @@ fn family(tag: &str) -> &str {
     if tag.starts_with("time.instant") { "time.instant" } else { tag }
 }
 
-fn documents(path: &Path) -> Vec<Bytes> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap();
-    let mut splitter =
-        format::by_name(extension).unwrap().splitter(Limits::from(&config::Sourcing::default()));
-    let text = std::fs::read(path).unwrap();
-    let mut rest = text.as_slice();
-    let mut documents = Vec::new();
-    while let Some(item) = splitter.next(&mut rest).or_else(|| splitter.end()) {
-        documents.push(item.unwrap());
-    }
-    documents
-}
-
-fn parse(document: &Bytes) -> Json {
-    record::parse(document, record::Limits::default()).unwrap()
-}
-
 /// As a collection that takes one record after the other.
 fn published(documents: &[Bytes]) -> Published {
     let limits = config::Shape::default();
     let (mut shape, mut published, mut known) = (Shape::default(), Published::default(), HashSet::new());
     for document in documents {
-        let structure = Structure::derive(&parse(document), &limits);
+        let structure = Structure::derive(&sets::parse(document), &limits);
         if known.insert(structure.fingerprint()) {
             shape.merge(&structure);
             published = shape.publish(&published, &limits).unwrap_or(published);
@@ -111,28 +94,6 @@ fn published(documents: &[Bytes]) -> Published {
     }
     println!("{} structures", known.len());
     published
-}
-
-fn cost(documents: &[Bytes]) -> String {
-    let limits = config::Shape::default();
-    let (mut reading, mut deriving) = (Duration::MAX, Duration::MAX);
-    let parsed: Vec<Json> = documents.iter().map(parse).collect();
-    // The best of a few rounds: what else the machine does only ever adds.
-    for _ in 0..5 {
-        let from = Instant::now();
-        for document in documents {
-            black_box(serde_json::from_slice::<serde_json::Value>(document).unwrap());
-        }
-        reading = reading.min(from.elapsed());
-        let from = Instant::now();
-        for document in &parsed {
-            black_box(Structure::derive(document, &limits).to_text());
-        }
-        deriving = deriving.min(from.elapsed());
-    }
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / documents.len() as f64;
-    let ratio = deriving.as_secs_f64() / reading.as_secs_f64();
-    format!("structure {:.1} µs, serde_json {:.1} µs a record: {ratio:.2}", each(deriving), each(reading))
 }
 
 fn label<'a>(labels: &[[&'a str; 3]], set: &str, field: &Field) -> Option<&'a str> {

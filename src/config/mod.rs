@@ -376,6 +376,9 @@ section! {
         map_keys_min: usize = 128,
         /// The most structures that are summed up to tell how often fields are seen; those of most records first.
         structures_max: usize = 2_000,
+        /// The most memory for structures that are kept to know them again at once, in bytes, roughly; a quarter of it
+        /// at most is of one collection, and 0 derives each record's anew.
+        known_bytes_max: usize = 32 * 1024 * 1024,
         /// The most versions of a collection that are told at once.
         versions_max: usize = 100,
         /// The longest key that gets a field, in bytes, up to 4096.

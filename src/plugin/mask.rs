@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Effect, Failure, Plugin, Subject};
-use crate::config::{self, Config, MaskPlugin};
+use crate::config::{Config, MaskPlugin};
 use crate::error::{Error, Result as Fallible};
 use crate::record::{Draft, Json, Source};
-use crate::shape::Structure;
+use crate::shape::Known;
 
 /// How one value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Mask {
     how: How,
     paths: Vec<Vec<String>>,
     key: Vec<u8>,
-    shape: config::Shape,
+    known: Known,
 }
 
 impl Mask {
@@ -54,7 +54,7 @@ impl Mask {
         let paths = options.fields.iter().map(|field| parse_pointer(field)).collect::<Option<Vec<_>>>();
         let paths =
             paths.ok_or_else(|| wrong("each of `fields` must be a JSON pointer such as `/card/number`"))?;
-        Ok(Mask { options: options.clone(), how, paths, key: key.to_vec(), shape: config.shape.clone() })
+        Ok(Mask { options: options.clone(), how, paths, key: key.to_vec(), known: Known::new(&config.shape) })
     }
 
     fn replace(&self, value: &Json) -> Json {
@@ -167,7 +167,9 @@ impl Plugin for Mask {
         let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
         let copy = subject.document.map(|document| self.masked(document, &paths));
         let body = copy.as_ref().map(Json::to_text).unwrap_or_default();
-        let structure = copy.as_ref().map(|copy| Structure::derive(copy, &self.shape));
+        let Source { category, .. } = &original.source;
+        let structure =
+            copy.as_ref().map(|copy| self.known.structure(category, &self.options.to_subcategory, copy));
         Ok(vec![Effect::Emit(Box::new(Draft {
             id: Uuid::new_v5(&original.id, self.options.name.as_bytes()),
             source: Source { subcategory: self.options.to_subcategory.clone(), ..original.source.clone() },
@@ -180,7 +182,7 @@ impl Plugin for Mask {
             body: body.into(),
             occurred_at: original.occurred_at,
             ingested_at: original.ingested_at,
-            structure: structure.map(|structure| (structure.fingerprint(), structure.to_text())),
+            structure,
             deleted: original.deleted,
             causation_id: Some(original.id),
             hops: original.hops.saturating_add(1),

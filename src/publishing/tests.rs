@@ -108,7 +108,7 @@ pub(super) fn effect_of(
     let document = document.map(|document| Arc::new(Json::try_from(document.to_string().as_str()).unwrap()));
     let structure = document.as_ref().map(|document| {
         let structure = Structure::derive(document, &config::Shape::default());
-        (structure.fingerprint(), structure.to_text())
+        (structure.fingerprint(), structure.to_text().into())
     });
     let source = Source::new("shop", subcategory, source).unwrap();
     let key = source.key(uid).unwrap();

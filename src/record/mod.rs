@@ -7,6 +7,7 @@ pub use json::{Json, Limits, parse, write_float, write_string};
 pub use signer::Signer;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -211,8 +212,8 @@ pub struct Draft {
     pub occurred_at: Option<i64>,
     /// When it was taken in, Unix microseconds.
     pub ingested_at: i64,
-    /// Canonical text and fingerprint of the document's structure; `None` for a tombstone.
-    pub structure: Option<(i64, String)>,
+    /// Fingerprint and canonical text of the document's structure; `None` for a tombstone.
+    pub structure: Option<(i64, Arc<str>)>,
     /// A tombstone: the row of its key is deleted.
     pub deleted: bool,
     /// The record this one derives from.

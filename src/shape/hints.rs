@@ -8,20 +8,20 @@ use super::formats::{
 use crate::record::Json;
 
 /// Formats of the value of `key` among the members of its object.
-pub(super) fn of_member(key: &str, value: &Json, members: &[(String, Json)]) -> Formats {
+pub(super) fn of_member(key: impl Key, value: &Json, members: &[(String, Json)]) -> Formats {
     match value {
         Json::Number(text) => {
             let formats = epoch(key, text);
             if formats == 0 { coordinate(key, text, members) } else { formats }
         }
         Json::String(text) => code(key, text),
-        Json::Array(items) if key == "coordinates" => position(items, members),
+        Json::Array(items) if key.speaks(Topic::Position) => position(items, members),
         _ => 0,
     }
 }
 
 /// Formats of an item of the list that stands at `key`.
-pub(super) fn of_item(key: &str, value: &Json) -> Formats {
+pub(super) fn of_item(key: impl Key, value: &Json) -> Formats {
     match value {
         Json::Number(text) => epoch(key, text),
         Json::String(text) => code(key, text),
@@ -29,13 +29,60 @@ pub(super) fn of_item(key: &str, value: &Json) -> Formats {
     }
 }
 
-/// What a word of a key speaks of.
+/// What a key speaks of, by one of its words, by its last one, or as a whole.
 #[derive(Clone, Copy, PartialEq)]
-enum Topic {
+pub(super) enum Topic {
     Country,
     Currency,
     Language,
     Time,
+    Latitude,
+    Longitude,
+    Position,
+}
+
+/// A key that can be asked what it speaks of.
+pub(super) trait Key: Copy {
+    fn speaks(self, topic: Topic) -> bool;
+}
+
+impl Key for &str {
+    fn speaks(self, topic: Topic) -> bool {
+        match topic {
+            Topic::Latitude => ends(self, &LATITUDES),
+            Topic::Longitude => ends(self, &LONGITUDES),
+            Topic::Position => self == "coordinates",
+            _ => words(self).any(|word| means(word, topic)),
+        }
+    }
+}
+
+/// All that one key speaks of, for keys that come again and again.
+#[derive(Clone, Copy)]
+pub(super) struct Topics(u8);
+
+impl Topics {
+    /// Of no key.
+    pub(super) const NONE: Topics = Topics(0);
+
+    pub(super) fn of(key: &str) -> Self {
+        let words = words(key).flat_map(|word| WORDS.into_iter().filter(|(known, _)| same(known, word)));
+        let words = words.fold(0, |all, (_, topic)| all | bit(topic));
+        let whole = [Topic::Latitude, Topic::Longitude, Topic::Position];
+        Topics(
+            whole.into_iter().filter(|topic| key.speaks(*topic)).fold(words, |all, topic| all | bit(topic)),
+        )
+    }
+}
+
+impl Key for Topics {
+    fn speaks(self, topic: Topic) -> bool {
+        self.0 & bit(topic) != 0
+    }
+}
+
+fn bit(topic: Topic) -> u8 {
+    1 << topic as u8
 }
 
 /// The words that speak of something, in small letters.
@@ -69,23 +116,23 @@ const WORDS: [(&[u8], Topic); 26] = [
 ];
 
 /// Codes that the value may be, when one of the key's words says which.
-fn code(key: &str, text: &str) -> Formats {
+fn code(key: impl Key, text: &str) -> Formats {
     let tagged = matches!(text.as_bytes(), [a, b] | [a, b, b'-' | b'_', ..]
         if a.is_ascii_lowercase() && b.is_ascii_lowercase());
     let short = matches!(text.len(), 2 | 3) && text.bytes().all(|byte| byte.is_ascii_uppercase());
     if short {
-        if speaks(key, Topic::Country) {
+        if key.speaks(Topic::Country) {
             return if codes::is_country(text) { COUNTRY } else { 0 };
         }
-        if text.len() == 3 && speaks(key, Topic::Currency) {
+        if text.len() == 3 && key.speaks(Topic::Currency) {
             return if codes::is_currency(text) { CURRENCY } else { 0 };
         }
     }
-    if tagged && speaks(key, Topic::Language) && codes::is_language(text) { LANGUAGE } else { 0 }
+    if tagged && key.speaks(Topic::Language) && codes::is_language(text) { LANGUAGE } else { 0 }
 }
 
 /// Seconds or milliseconds since 1970, from 1990 to 2100, when one of the key's words speaks of time.
-fn epoch(key: &str, text: &str) -> Formats {
+fn epoch(key: impl Key, text: &str) -> Formats {
     if !matches!(text.len(), 9 | 10 | 12 | 13) {
         return 0;
     }
@@ -94,7 +141,7 @@ fn epoch(key: &str, text: &str) -> Formats {
         Ok(631_152_000_000..=4_102_444_800_000) => EPOCH_MILLIS,
         _ => return 0,
     };
-    if speaks(key, Topic::Time) { format } else { 0 }
+    if key.speaks(Topic::Time) { format } else { 0 }
 }
 
 /// What a key ends in, as a word of its own.
@@ -102,16 +149,16 @@ const LATITUDES: [&str; 2] = ["lat", "latitude"];
 const LONGITUDES: [&str; 4] = ["lon", "lng", "long", "longitude"];
 
 /// One of a pair: what is called a latitude and what is called a longitude in one object, both within their ranges.
-fn coordinate(key: &str, text: &str, members: &[(String, Json)]) -> Formats {
-    let (format, others, own_max, other_max) = match key.as_bytes().last() {
-        Some(b't' | b'T' | b'e' | b'E') if ends(key, &LATITUDES) => (LATITUDE, &LONGITUDES[..], 90.0, 180.0),
-        Some(b'n' | b'N' | b'g' | b'G' | b'e' | b'E') if ends(key, &LONGITUDES) => {
-            (LONGITUDE, &LATITUDES[..], 180.0, 90.0)
-        }
-        _ => return 0,
+fn coordinate(key: impl Key, text: &str, members: &[(String, Json)]) -> Formats {
+    let (format, other, own_max, other_max) = if key.speaks(Topic::Latitude) {
+        (LATITUDE, Topic::Longitude, 90.0, 180.0)
+    } else if key.speaks(Topic::Longitude) {
+        (LONGITUDE, Topic::Latitude, 180.0, 90.0)
+    } else {
+        return 0;
     };
     let paired = |(key, value): &(String, Json)| {
-        ends(key, others) && matches!(value, Json::Number(text) if within(text, other_max))
+        key.speaks(other) && matches!(value, Json::Number(text) if within(text, other_max))
     };
     if within(text, own_max) && members.iter().any(paired) { format } else { 0 }
 }
@@ -136,13 +183,14 @@ fn within(text: &str, max: f64) -> bool {
     text.parse::<f64>().is_ok_and(|number| number.abs() <= max)
 }
 
-/// Whether one of the key's words speaks of this.
-fn speaks(key: &str, topic: Topic) -> bool {
-    words(key).any(|word| {
-        WORDS
-            .iter()
-            .any(|(known, of)| *of == topic && known.len() == word.len() && known.eq_ignore_ascii_case(word))
-    })
+/// Whether a word of a key speaks of this.
+fn means(word: &[u8], topic: Topic) -> bool {
+    WORDS.iter().any(|(known, of)| *of == topic && same(known, word))
+}
+
+/// Most words differ in their length or their first byte.
+fn same(known: &[u8], word: &[u8]) -> bool {
+    known.len() == word.len() && known.eq_ignore_ascii_case(word)
 }
 
 /// Whether the key's last word is one of these.
@@ -188,10 +236,32 @@ mod tests {
     }
 
     #[test]
+    fn topics_are_what_a_key_speaks_of() {
+        let topics = [
+            Topic::Country,
+            Topic::Currency,
+            Topic::Language,
+            Topic::Time,
+            Topic::Latitude,
+            Topic::Longitude,
+            Topic::Position,
+        ];
+        for key in
+            ["countryTime", "updated_at", "LAT", "belong", "startLong", "coordinates", "ccy Lang", "", "x"]
+        {
+            assert!(
+                topics.into_iter().all(|topic| Topics::of(key).speaks(topic) == key.speaks(topic)),
+                "{key}"
+            );
+            assert!(topics.into_iter().all(|topic| !Topics::NONE.speaks(topic)));
+        }
+    }
+
+    #[test]
     fn neither_key_nor_value_says_it_alone() {
         let of = |text: &str| {
             let Ok(Json::Object(members)) = Json::try_from(text) else { return Vec::new() };
-            members.iter().map(|(key, value)| of_member(key, value, &members)).collect()
+            members.iter().map(|(key, value)| of_member(key.as_str(), value, &members)).collect()
         };
         for (text, formats) in [
             (r#"{"country":"DE","billingCountry":"USA","nation":"Utopia"}"#, &[COUNTRY, COUNTRY, 0][..]),

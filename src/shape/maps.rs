@@ -52,8 +52,8 @@ pub(super) struct Keyed {
 /// Which keys of one object are data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
-    all: bool,
-    numbers: bool,
+    pub(super) all: bool,
+    pub(super) numbers: bool,
     any: bool,
 }
 
@@ -206,7 +206,7 @@ impl Keyed {
 }
 
 /// Formats of personal data of a key.
-fn personal(key: &str) -> Formats {
+pub(super) fn personal(key: &str) -> Formats {
     formats::of(key) & formats::PERSONAL_ANY
 }
 

@@ -94,7 +94,7 @@ impl Node {
                         self.under(name, taken).observe(value, around, depth + 1, limits);
                         continue;
                     }
-                    let around = (hints::of_member(name, value, members), name.as_str());
+                    let around = (hints::of_member(name.as_str(), value, members), name.as_str());
                     if let Some(member) = self.members.get_mut(name.as_str()) {
                         member.observe(value, around, depth + 1, limits);
                     } else {
@@ -231,20 +231,23 @@ impl Node {
         }
     }
 
+    /// `[kinds,all,any,beneath,seen`, the last four left out when nothing follows and they are 0.
+    pub(super) fn write_head(&self, below: bool, out: &mut Vec<u8>) {
+        out.push(b'[');
+        out.extend_from_slice(itoa::Buffer::new().format(self.kinds).as_bytes());
+        if below || self.seen != 0 || self.all | self.any | self.beneath != 0 {
+            [self.all, self.any, self.beneath]
+                .into_iter()
+                .for_each(|formats| write_next(formats.into(), out));
+            write_next(self.seen, out);
+        }
+    }
+
     /// `[kinds,all,any,beneath,seen,{members},items,[flags,formats,values]]`, with what is empty at the end left out.
     /// Items that are not there are `0` before what stands under keys that are data.
     fn write(&self, out: &mut Vec<u8>) {
-        let number = |number: u64, out: &mut Vec<u8>| {
-            out.push(b',');
-            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        };
-        out.push(b'[');
-        out.extend_from_slice(itoa::Buffer::new().format(self.kinds).as_bytes());
         let (members, items) = (!self.members.is_empty(), self.items.is_some() || self.keyed.is_some());
-        if members || items || self.seen != 0 || self.all | self.any | self.beneath != 0 {
-            [self.all, self.any, self.beneath].into_iter().for_each(|formats| number(formats.into(), out));
-            number(self.seen, out);
-        }
+        self.write_head(members || items, out);
         if members || items {
             out.extend_from_slice(b",{");
             for (index, (key, member)) in self.members.iter().enumerate() {
@@ -262,13 +265,13 @@ impl Node {
                 out.push(b',');
                 items.write(out);
             }
-            (None, Some(_)) => number(0, out),
+            (None, Some(_)) => write_next(0, out),
             (None, None) => {}
         }
         if let Some(keyed) = &self.keyed {
             out.extend_from_slice(b",[");
             out.push(b'0' + u8::from(keyed.all) + 2 * u8::from(keyed.numbers));
-            number(keyed.formats.into(), out);
+            write_next(keyed.formats.into(), out);
             out.push(b',');
             keyed.values.write(out);
             out.push(b']');
@@ -321,7 +324,13 @@ impl Node {
     }
 }
 
-fn formats_below(value: &Json) -> Formats {
+fn write_next(number: u64, out: &mut Vec<u8>) {
+    out.push(b',');
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Formats that some string or number has, in the value and below.
+pub(super) fn formats_below(value: &Json) -> Formats {
     match value {
         Json::String(text) => formats::of(text),
         Json::Number(text) => formats::of_number(text),
@@ -351,6 +360,11 @@ impl Structure {
     pub fn derive(document: &Json, limits: &config::Shape) -> Self {
         let mut root = Node::default();
         root.observe(document, (0, ""), 0, limits);
+        Structure::bounded(root, limits)
+    }
+
+    /// The structure of all that has been observed.
+    pub(super) fn bounded(mut root: Node, limits: &config::Shape) -> Self {
         root.truncate(limits.locations_max);
         Structure { root }
     }

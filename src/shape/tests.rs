@@ -3,6 +3,7 @@
 
 mod examples;
 mod json_schema;
+mod known;
 mod statistics;
 
 use std::collections::HashSet;

@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::policy::{self, Action};
 use crate::query::write::instant;
 use crate::record::{Actor, Draft, Envelope, Limits, Receipt, Source};
+use crate::shape::Known;
 use crate::store::Store;
 use crate::store::db::Dialect;
 use crate::telemetry::Clock;
@@ -109,7 +110,7 @@ impl Sourcing {
         let bounds = Bounds {
             bytes_max: sourcing.record_bytes_max,
             limits: Limits { depth_max: sourcing.depth_max, values_max: sourcing.values_max },
-            shape: config.shape.clone(),
+            known: Known::new(&config.shape),
         };
         let backlog = Backlog {
             max: sourcing.backlog_max,
@@ -243,12 +244,12 @@ async fn one(answer: queue::Answer) -> Result<Receipt> {
 impl Inner {
     async fn draft(&self, actor: &Actor, input: Input) -> Result<Draft> {
         let looked = if input.body.len() > prepare::LARGE {
-            let (body, bounds) = (input.body.clone(), self.bounds.clone());
-            tokio::task::spawn_blocking(move || prepare::look(&body, &bounds))
+            let (body, source, bounds) = (input.body.clone(), input.source.clone(), self.bounds.clone());
+            tokio::task::spawn_blocking(move || prepare::look(&body, &source, &bounds))
                 .await
                 .map_err(Error::internal)??
         } else {
-            prepare::look(&input.body, &self.bounds)?
+            prepare::look(&input.body, &input.source, &self.bounds)?
         };
         let now = self.clock.now_us();
         prepare::draft(actor, input, looked, self.ids.next(now), now)

@@ -7,10 +7,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::record::{self, Actor, Draft, Json, Limits};
-use crate::shape::Structure;
+use crate::record::{self, Actor, Draft, Json, Limits, Source};
+use crate::shape::{Fingerprinted, Known};
 
 use super::{Input, Retraction};
 
@@ -42,18 +41,18 @@ impl Ids {
 pub(super) struct Bounds {
     pub(super) bytes_max: usize,
     pub(super) limits: Limits,
-    pub(super) shape: config::Shape,
+    pub(super) known: Known,
 }
 
 /// What is derived from a document's bytes.
 pub(super) struct Looked {
     body: Bytes,
     payload_hash: [u8; 32],
-    structure: (i64, String),
+    structure: Fingerprinted,
 }
 
 /// Looks at a document: whether it is one, what it looks like. What is not an object becomes `{"value": …}`.
-pub(super) fn look(body: &Bytes, bounds: &Bounds) -> Result<Looked> {
+pub(super) fn look(body: &Bytes, source: &Source, bounds: &Bounds) -> Result<Looked> {
     if body.len() > bounds.bytes_max {
         return Err(Error::new(
             Code::TooLarge,
@@ -75,8 +74,7 @@ pub(super) fn look(body: &Bytes, bounds: &Bounds) -> Result<Looked> {
             (wrapped.freeze(), Json::Object(vec![("value".into(), other)]))
         }
     };
-    let structure = Structure::derive(&document, &bounds.shape);
-    let structure = (structure.fingerprint(), structure.to_text());
+    let structure = bounds.known.structure(&source.category, &source.subcategory, &document);
     Ok(Looked { payload_hash: Sha256::digest(&body).into(), body, structure })
 }
 

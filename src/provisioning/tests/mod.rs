@@ -218,7 +218,7 @@ impl Bench {
             body,
             occurred_at: None,
             ingested_at: self.now.load(Ordering::Relaxed),
-            structure: structure.map(|structure| (structure.fingerprint(), structure.to_text())),
+            structure: structure.map(|structure| (structure.fingerprint(), structure.to_text().into())),
             deleted: text.is_none(),
             causation_id: None,
             hops: 0,

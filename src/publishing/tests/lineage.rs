@@ -44,7 +44,7 @@ async fn accept(world: &World, uid: &str, text: &str) -> Uuid {
         body,
         occurred_at: None,
         ingested_at: Clock::system().now_us(),
-        structure: Some((structure.fingerprint(), structure.to_text())),
+        structure: Some((structure.fingerprint(), structure.to_text().into())),
         deleted: false,
         causation_id: None,
         hops: 0,

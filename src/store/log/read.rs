@@ -212,7 +212,7 @@ fn step(row: &Row) -> Result<Step> {
 fn record(mut row: Row) -> Result<Record> {
     let body = row.take_bytes(20)?;
     let structure = match (row.opt_i64(14)?, row.opt_text(19)?) {
-        (Some(fingerprint), Some(tree)) => Some((fingerprint, tree.to_owned())),
+        (Some(fingerprint), Some(tree)) => Some((fingerprint, tree.into())),
         _ => None,
     };
     let envelope: Envelope = serde_json::from_str(row.text(18)?).map_err(Error::internal)?;

@@ -115,7 +115,7 @@ struct Mark {
     any: Formats,
     beneath: Formats,
     /// Of what stands under keys that are data: which are, and the keys' formats, as `Keyed` has it.
-    all_keys: bool,
+    words: bool,
     numbers: bool,
     key_formats: Formats,
 }
@@ -303,8 +303,9 @@ impl Memory {
             match (place, self.key(above, place)) {
                 (Place::Member(_), Some(key)) => drop(parent.members.insert(key.into(), node)),
                 (Place::Keyed, _) => {
-                    let Mark { all_keys: all, numbers, key_formats: formats, .. } = *mark;
-                    parent.keyed = Some(Box::new(Keyed { all, numbers, formats, values: node }));
+                    let Mark { words, numbers, key_formats: formats, .. } = *mark;
+                    parent.keyed =
+                        Some(Box::new(Keyed { all: false, numbers, words, formats, values: node }));
                 }
                 _ => parent.items = Some(Box::new(node)),
             }
@@ -475,7 +476,7 @@ impl Mark {
 
     /// Takes in a key that is data.
     fn key(&mut self, key: &str, taken: Taken) {
-        self.all_keys |= taken.all;
+        self.words |= taken.all;
         self.numbers |= taken.numbers;
         self.key_formats |= personal(key);
     }

@@ -39,10 +39,12 @@ pub(super) enum Class {
 /// What was seen under the keys that are data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Keyed {
-    /// All keys are data.
+    /// All keys are data: there were too many.
     pub(super) all: bool,
     /// Numbers are data.
     pub(super) numbers: bool,
+    /// Words are among them: all keys of some document were data.
+    pub(super) words: bool,
     /// Formats of personal data that some key has.
     pub(super) formats: Formats,
     /// What was seen under any of them.
@@ -97,7 +99,7 @@ impl Node {
     /// The node of what stands under keys that are data, of which `key` is one.
     pub(super) fn under(&mut self, key: &str, taken: Taken) -> &mut Node {
         let keyed = self.keyed.get_or_insert_default();
-        keyed.all |= taken.all;
+        keyed.words |= taken.all;
         keyed.numbers |= taken.numbers;
         keyed.formats |= personal(key);
         &mut keyed.values
@@ -150,21 +152,31 @@ impl Node {
         self.members.keys().fold(known, |formats, key| formats | personal(key))
     }
 
-    /// Whether it does not tell if it has this member.
+    /// Whether it does not tell how often it has this member.
     pub(super) fn conceals(&self, key: &str) -> bool {
-        let data = |keyed: &Keyed| keyed.all || class(key) != Class::Word;
-        self.keyed.as_deref().is_some_and(data) && !self.members.contains_key(key)
+        let Some(keyed) = self.keyed.as_deref() else { return false };
+        keyed.all
+            || keyed.words
+            || match class(key) {
+                Class::Word => false,
+                Class::Number => keyed.numbers,
+                Class::Data => true,
+            }
     }
 
-    /// What is known of a published member: of one that has no location any more, what is known of all such, without
-    /// what is in them.
+    /// What is known of a published member: of one that some structure has not told apart from others, also what is
+    /// known of all such, without what is in them.
     pub(super) fn member(&self, key: &str) -> Option<Cow<'_, Node>> {
-        if let Some(member) = self.members.get(key) {
-            return Some(Cow::Borrowed(member));
-        }
-        let keyed = self.keyed.as_ref().filter(|_| self.conceals(key))?;
+        let own = self.members.get(key);
+        let Some(keyed) = self.keyed.as_ref().filter(|_| self.conceals(key)) else {
+            return own.map(Cow::Borrowed);
+        };
         let Node { kinds, all, any, beneath, seen, items, .. } = keyed.values.clone();
-        Some(Cow::Owned(Node { kinds, all, any, beneath, seen, items, ..Node::default() }))
+        let mut both = Node { kinds, all, any, beneath, seen, items, ..Node::default() };
+        if let Some(own) = own {
+            both.merge(own, 0);
+        }
+        Some(Cow::Owned(both))
     }
 
     /// Whether an object that is not published yet is going to be a map.
@@ -174,7 +186,8 @@ impl Node {
             return (count > limits.map_keys_min || self.keys_are_rare()) && self.is_alike();
         };
         let members = self.members.values().filter(|member| member.kinds & !NULL != 0).count();
-        keyed.all || members == 0 || members <= 2 && keyed.values.kinds & !NULL != 0 && self.is_alike()
+        let like = keyed.words || members <= 2 && keyed.values.kinds & !NULL != 0;
+        keyed.all || members == 0 || like && self.is_alike()
     }
 
     /// Whether most of many keys were seen in one kind of document only.
@@ -199,6 +212,7 @@ impl Keyed {
     pub(super) fn merge(&mut self, other: &Keyed, seen: u64) {
         self.all |= other.all;
         self.numbers |= other.numbers;
+        self.words |= other.words;
         self.formats |= other.formats;
         self.values.merge(&other.values, seen);
         self.values.settle();

@@ -149,6 +149,8 @@ impl Shape {
         if !build.changed {
             return None;
         }
+        // What is not told apart from other keys is known of new fields, too.
+        build.grow(&mut next.fields, &self.root, At::Column);
         next.last_field_id = build.last_field_id;
         next.version += 1;
         Some(next)

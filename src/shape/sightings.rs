@@ -126,6 +126,7 @@ impl Seen {
             }
         }
         for (_, seen) in self.members.iter_mut().filter(|(key, _)| node.conceals(key)) {
+            // Whether it is there was not written down.
             seen.unsure = true;
         }
         if let (Some(seen), Some(items)) = (&mut self.items, &node.items) {

@@ -270,7 +270,8 @@ impl Node {
         }
         if let Some(keyed) = &self.keyed {
             out.extend_from_slice(b",[");
-            out.push(b'0' + u8::from(keyed.all) + 2 * u8::from(keyed.numbers));
+            let flags = [keyed.all, keyed.numbers, keyed.words].map(u8::from);
+            out.push(flags.iter().zip([1, 2, 4]).fold(b'0', |sum, (flag, bit)| sum + flag * bit));
             write_next(keyed.formats.into(), out);
             out.push(b',');
             keyed.values.write(out);
@@ -304,6 +305,7 @@ impl Node {
             node.keyed = Some(Box::new(Keyed {
                 all: flags & 1 != 0,
                 numbers: flags & 2 != 0,
+                words: flags & 4 != 0,
                 formats: Formats::try_from(keyed.get(1)?.as_u64()?).ok()?,
                 values: Node::read(keyed.get(2)?)?,
             }));

@@ -14,6 +14,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
     bounds(config)?;
     ceilings(config)?;
     classify(config)?;
+    modes(config)?;
     masks(config)
 }
 
@@ -193,6 +194,17 @@ fn classify(config: &Config) -> Result<()> {
     Ok(())
 }
 
+fn modes(config: &Config) -> Result<()> {
+    let is_path = |path: &str| path.is_empty() || path.starts_with('/');
+    match config.shape.modes.iter().find(|rule| !is_path(&rule.path)) {
+        Some(rule) => refuse(format!(
+            "`shape.modes`: `{}` is not a path; use one such as `/total`, or leave it out for the whole document",
+            rule.path
+        )),
+        None => Ok(()),
+    }
+}
+
 fn masks(config: &Config) -> Result<()> {
     let masks = &config.provisioning.masks;
     for (at, mask) in masks.iter().enumerate() {
@@ -230,7 +242,7 @@ fn masks(config: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Classify, MaskPlugin};
+    use crate::config::{Classify, MaskPlugin, ModeRule};
 
     fn refused(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
@@ -282,6 +294,15 @@ mod tests {
         let rule = |path: &str| vec![Classify { collection: "*".into(), path: path.into() }];
         assert_eq!(refused(|c| c.shape.classify = rule("/**")), "");
         assert!(refused(|c| c.shape.classify = rule("total")).contains("`total` is not a path"));
+    }
+
+    #[test]
+    fn modes_are_of_paths() {
+        let rule = |path: &str| {
+            vec![ModeRule { collection: "*".into(), path: path.into(), mode: crate::config::Mode::Reject }]
+        };
+        assert_eq!(refused(|c| c.shape.modes = [rule(""), rule("/a/b")].concat()), "");
+        assert!(refused(|c| c.shape.modes = rule("total")).contains("`total` is not a path"));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 mod check;
 mod load;
+mod modes;
 mod print;
 
 pub use load::load;
+pub use modes::{Mode, ModeRule};
 pub use print::print;
 
 use std::path::PathBuf;
@@ -400,6 +402,13 @@ section! {
         classify: Vec<Classify> = Vec::new(),
         /// A field whose tags all are among these, or below them, is classified by itself, such as `["time", "id"]`.
         classify_tags: Vec<String> = Vec::new(),
+        /// What is done about new fields and wider types, as collection, path and mode, where nobody decides otherwise;
+        /// `rescue` and `reject` hold once something is published.
+        modes: Vec<ModeRule> = Vec::new(),
+        /// The most paths of a collection that have modes of their own, and the most that are rejected.
+        modes_max: usize = 1_000,
+        /// The most misfits that are named when a document is refused.
+        refusals_max: usize = 10,
     }
 }
 

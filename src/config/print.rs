@@ -81,6 +81,8 @@ mod tests {
         });
         config.shape.exposure = config::Exposure::Guarded;
         config.shape.classify.push(config::Classify { collection: "a*".into(), path: "/**".into() });
+        let mode = config::Mode::Review;
+        config.shape.modes.push(config::ModeRule { collection: "b".into(), path: "/n".into(), mode });
         let text = print(&config).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();

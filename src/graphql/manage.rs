@@ -1,6 +1,8 @@
 //! The management part's resolvers: arguments in, a service asked, a JSON value out that is projected by the
 //! selection. Must not contain business rules: a resolver only translates.
 
+mod modes;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -109,6 +111,9 @@ async fn other(
         "decisions" => decisions(services, context, arguments).await,
         "classifyFields" => classify_fields(services, context, arguments.object("input")).await,
         "decideField" => decide_field(services, context, arguments.object("input")).await,
+        "setMode" => modes::set_mode(services, context, arguments.object("input")).await,
+        "acceptFields" => modes::accept_fields(services, context, arguments.object("input")).await,
+        "rejectFields" => modes::reject_fields(services, context, arguments.object("input")).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,
@@ -212,6 +217,7 @@ fn asked(node: &Node) -> Asked {
     for member in &node.children {
         asked.versions |= &*member.name == "versions";
         asked.json_schema |= &*member.name == "jsonSchema";
+        asked.pending |= &*member.name == "pending";
         for member in member.children.iter().filter(|_| &*member.name == "shape") {
             let below = |names: &[&str]| member.children.iter().any(|field| names.contains(&&*field.name));
             asked.sightings |= &*member.name == "counted" || below(&COUNTS);

@@ -207,7 +207,7 @@ fn check(wish: &Wish, limits: &config::Shape) -> Result<()> {
     }
 }
 
-fn unknown_path(path: &str) -> Error {
+pub(super) fn unknown_path(path: &str) -> Error {
     let path = short(path);
     Error::not_found(format!(
         "there is no field at `{path}`; `collection {{ shape {{ fields {{ path }} }} }}` lists them"

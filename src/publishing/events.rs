@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{Publishing, manage, subscribe};
 use crate::error::{Code, Error, Result};
-use crate::policy::{Access, Action, Scope};
+use crate::policy::{Action, Scope};
 use crate::query::{EventCursor, write};
 use crate::record::Actor;
 use crate::shape::diff;
@@ -190,7 +190,7 @@ impl Listener {
         let store = &self.publishing.0.store;
         let (previous, next) = store.version_pair(event.collection_id, event.version).await?;
         let mut changes = diff(&previous, &next);
-        changes.retain(|change| scope.access(change.field_id) != &Access::Hidden);
+        changes.retain(|change| manage::shown(change, scope));
         Ok(changes.iter().map(manage::change).collect())
     }
 

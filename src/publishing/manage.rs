@@ -153,6 +153,8 @@ impl Publishing {
             },
             "versions": versions,
             "jsonSchema": json_schema,
+            "modes": self.modes(actor, collection, scope),
+            "pending": if asked.pending { self.pending(actor, (collection, scope)).await? } else { Value::Null },
         }))
     }
 
@@ -196,7 +198,7 @@ impl Publishing {
         let told = versions.windows(2).take(max).filter_map(|pair| {
             let [next, previous] = pair else { return None };
             let mut changes = diff(&previous.published, &next.published);
-            changes.retain(|change| scope.access(change.field_id) != &Access::Hidden);
+            changes.retain(|change| shown(change, scope));
             Some(json!({
                 "version": next.published.version,
                 "at": write::instant(next.at),
@@ -242,6 +244,8 @@ pub struct Asked {
     pub versions: bool,
     /// The JSON Schema of documents.
     pub json_schema: bool,
+    /// What waits for a steward.
+    pub pending: bool,
 }
 
 fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
@@ -284,6 +288,12 @@ fn share(count: u64, of: u64) -> f64 {
     count as f64 / of.max(1) as f64
 }
 
+/// Whether a difference is told within this scope. The mode of the whole document is everybody's.
+pub(super) fn shown(difference: &Difference, scope: &Scope) -> bool {
+    let whole = difference.path.is_empty() && matches!(difference.what, What::Mode(..));
+    whole || scope.access(difference.field_id) != &Access::Hidden
+}
+
 /// One difference between versions, as the GraphQL type `ShapeChange` has it.
 pub(super) fn change(difference: &Difference) -> Value {
     let (change, from, to) = match &difference.what {
@@ -300,6 +310,10 @@ pub(super) fn change(difference: &Difference) -> Value {
         What::Renamed(from, to) => ("RENAMED", Some(from), to.clone()),
         What::Unaliased(names) => ("UNALIASED", None, names.join(", ")),
         What::Deprecated(text) => ("DEPRECATED", None, text.clone()),
+        What::Mode(from, to) => {
+            let (from, to) = (from.name(), to.name());
+            return json!({ "path": difference.path, "change": "MODE", "from": from, "to": to });
+        }
     };
     json!({ "path": difference.path, "change": change, "from": from, "to": to })
 }

@@ -5,6 +5,7 @@ mod decide;
 mod enums;
 mod events;
 mod manage;
+mod modes;
 mod subscribe;
 mod tail;
 

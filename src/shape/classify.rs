@@ -82,6 +82,21 @@ impl Published {
         at_path(&mut self.fields, path)
     }
 
+    /// The field at this path.
+    pub fn at_path(&self, path: &str) -> Option<&Field> {
+        let mut fields = self.fields.as_slice();
+        loop {
+            let above = |field: &&Field| {
+                path.strip_prefix(&*field.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let field = fields.iter().find(above)?;
+            if field.path == path {
+                return Some(field);
+            }
+            fields = field.children();
+        }
+    }
+
     fn any_classified(&self) -> bool {
         self.fields().any(|field| field.holds_values() && !field.unclassified)
     }
@@ -191,7 +206,7 @@ fn are_like(pattern: &[String], parts: &[String]) -> bool {
 }
 
 /// Whether a text is like a pattern, in which `*` is any text.
-fn is_like(pattern: &str, text: &str) -> bool {
+pub(super) fn is_like(pattern: &str, text: &str) -> bool {
     let chars = |text: &str| text.chars().collect::<Vec<_>>();
     walk(&chars(pattern), &chars(text), |c| *c == '*', |a, b| a == b)
 }

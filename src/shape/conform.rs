@@ -1,6 +1,6 @@
-//! From a document to a row. Every value ends in a cell, in `rest` or among what was rescued: nothing is
-//! dropped. Members without a value that are not published are the one exception: a `null` says what their
-//! absence says.
+//! From a document to a row. Every value ends in a cell, in `rest` or among what was rescued, which is also where
+//! values are that modes hold back: nothing is dropped. Members without a value that are not published are the one
+//! exception: a `null` says what their absence says.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::publish::pointer_token;
 use super::values::{self, Fit};
 use super::{Cell, Conformed, Enumeration, Field, Kind, Misfit, Published, Scalar};
+use crate::config::Mode;
 use crate::record::{Json, write_string};
 
 /// Objects of up to this many members are searched one by one.
@@ -15,29 +16,31 @@ const FEW: usize = 12;
 
 /// Turns a document into the cells of a row of this published shape.
 pub fn conform(published: &Published, document: &Json) -> Conformed {
-    let mut row = Row { cells: Vec::new(), rescued: Vec::new(), path: Vec::new(), accepted: None };
-    let mut rest = Rest::default();
-    match document {
-        Json::Object(members) => row.object(&published.fields, members, &mut rest),
-        other => {
-            row.rescue(other, "not an object".into());
-            row.absent(&published.fields);
-        }
-    }
+    let (row, rest) = Row::of(published, document);
     Conformed { cells: row.cells, rest: rest.to_text(), rescued: row.rescued }
+}
+
+/// What of a document does not fit this published shape where its mode is to reject.
+pub fn refusals(published: &Published, document: &Json) -> Vec<Misfit> {
+    if !published.rejects() {
+        return Vec::new();
+    }
+    Row::of(published, document).0.refused
 }
 
 /// A step of a JSON pointer.
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Key(&'a str),
+    /// A key of a map.
+    Entry(&'a str),
     Index(usize),
 }
 
 impl Step<'_> {
     fn token(self) -> String {
         match self {
-            Step::Key(key) => pointer_token(key),
+            Step::Key(key) | Step::Entry(key) => pointer_token(key),
             Step::Index(index) => index.to_string(),
         }
     }
@@ -78,7 +81,7 @@ impl<'a> Rest<'a> {
                 out.push(b',');
             }
             match step {
-                Step::Key(key) => write_string(key, out),
+                Step::Key(key) | Step::Entry(key) => write_string(key, out),
                 Step::Index(index) => write_string(&index.to_string(), out),
             }
             out.push(b':');
@@ -133,12 +136,78 @@ fn text(out: Vec<u8>) -> Cell {
 struct Row<'a> {
     cells: Vec<Cell>,
     rescued: Vec<Misfit>,
+    /// Of these, what does not fit where the mode is to reject.
+    refused: Vec<Misfit>,
     path: Vec<Step<'a>>,
     /// The texts that the field at work may have, if it is an enum.
     accepted: Option<&'a Enumeration>,
+    /// The shape, when modes may hold back what is not published.
+    held: Option<&'a Published>,
 }
 
 impl<'a> Row<'a> {
+    /// The row of a document, and what is not published of it.
+    fn of(published: &'a Published, document: &'a Json) -> (Self, Rest<'a>) {
+        let held = published.holds().then_some(published);
+        let mut row = Row {
+            cells: Vec::new(),
+            rescued: Vec::new(),
+            refused: Vec::new(),
+            path: Vec::new(),
+            accepted: None,
+            held,
+        };
+        let mut rest = Rest::default();
+        match document {
+            Json::Object(members) => row.object(&published.fields, members, &mut rest),
+            other => {
+                row.misfit(other, "not an object".into());
+                row.absent(&published.fields);
+            }
+        }
+        (row, rest)
+    }
+
+    /// Rescues a value that does not fit the type that is published for it.
+    fn misfit(&mut self, value: &Json, reason: String) {
+        let mode = self.held.map_or(Mode::Open, |held| held.mode(&self.location()));
+        let reason = match mode {
+            Mode::Open => reason,
+            mode => format!("{reason}; the mode here is {}", mode.name()),
+        };
+        self.rescue(value, reason);
+        if mode == Mode::Reject {
+            self.refused.extend(self.rescued.last().cloned());
+        }
+    }
+
+    /// Where the value stands, as paths of fields tell it.
+    fn location(&self) -> String {
+        let token = |step: &Step<'_>| match step {
+            Step::Key(key) => format!("/{}", pointer_token(key)),
+            Step::Entry(_) => "/~*".to_owned(),
+            Step::Index(_) => "/*".to_owned(),
+        };
+        self.path.iter().map(token).collect()
+    }
+
+    /// What becomes of a member that is not published: it is rescued where modes hold it back, else left over.
+    fn unpublished(&mut self, key: &'a str, value: &'a Json, rest: &mut Rest<'a>) {
+        self.path.push(Step::Key(key));
+        let location = self.held.map(|held| (held, self.location()));
+        let held = location.and_then(|(held, at)| Some((held.holds_back(&at)?, held.mode(&at))));
+        match held {
+            Some((reason, mode)) => {
+                self.rescue(value, reason.to_owned());
+                if mode == Mode::Reject {
+                    self.refused.extend(self.rescued.last().cloned());
+                }
+            }
+            None => rest.members.push((Step::Key(key), Left::Whole(value))),
+        }
+        self.path.pop();
+    }
+
     fn rescue(&mut self, value: &Json, reason: String) {
         let path = self.path.iter().map(|step| format!("/{}", step.token())).collect();
         self.rescued.push(Misfit { path, reason, value: value.to_text() });
@@ -184,7 +253,7 @@ impl<'a> Row<'a> {
             if again {
                 self.shadowed(key, value);
             } else if **value != Json::Null {
-                rest.members.push((Step::Key(key), Left::Whole(value)));
+                self.unpublished(key, value, rest);
             }
         }
         values
@@ -228,7 +297,7 @@ impl<'a> Row<'a> {
                 self.object(fields, members, rest);
             }
             (Kind::Object(fields), value) => {
-                self.rescue(value, format!("published as an object, this is {}", values::called(value)));
+                self.misfit(value, format!("published as an object, this is {}", values::called(value)));
                 self.cells.push(Cell::Null);
                 self.absent(fields);
             }
@@ -238,7 +307,7 @@ impl<'a> Row<'a> {
                 self.cells.push(text(out));
             }
             (Kind::Packed(_), value) => {
-                self.rescue(value, format!("published as an object, this is {}", values::called(value)));
+                self.misfit(value, format!("published as an object, this is {}", values::called(value)));
                 self.cells.push(Cell::Null);
             }
             (Kind::List(item), Json::Array(items)) => {
@@ -252,7 +321,7 @@ impl<'a> Row<'a> {
                 self.cells.push(text(out));
             }
             (kind @ (Kind::List(_) | Kind::Map(_)), value) => {
-                self.rescue(
+                self.misfit(
                     value,
                     format!("published as {}, this is {}", wanted(kind), values::called(value)),
                 );
@@ -264,7 +333,7 @@ impl<'a> Row<'a> {
     fn scalar(&mut self, scalar: Scalar, value: &Json) -> Cell {
         match values::fit(value, scalar) {
             Fit::Cell(Cell::Text(text)) if self.accepted.is_some_and(|all| all.name(&text).is_none()) => {
-                self.rescue(value, "none of the values that its enum has".to_owned());
+                self.misfit(value, "none of the values that its enum has".to_owned());
                 Cell::Null
             }
             Fit::Cell(cell) => cell,
@@ -273,7 +342,7 @@ impl<'a> Row<'a> {
                 cell
             }
             Fit::Misfit(reason) => {
-                self.rescue(value, reason);
+                self.misfit(value, reason);
                 Cell::Null
             }
         }
@@ -312,9 +381,9 @@ impl<'a> Row<'a> {
                 self.shadowed(key, value);
                 continue;
             }
-            self.path.push(Step::Key(key));
+            self.path.push(Step::Entry(key));
             if memchr::memchr(0, key.as_bytes()).is_some() {
-                self.rescue(value, "a key with U+0000, which databases cannot hold".into());
+                self.misfit(value, "a key with U+0000, which databases cannot hold".into());
             } else {
                 if out.last() != Some(&b'{') {
                     out.push(b',');
@@ -349,7 +418,7 @@ impl<'a> Row<'a> {
                 None => self.item_object(&Fields::of(children), members, rest, out),
             },
             (kind, value) => {
-                self.rescue(
+                self.misfit(
                     value,
                     format!("published as {}, this is {}", wanted(kind), values::called(value)),
                 );

@@ -1,9 +1,10 @@
 //! What one published version says more than the one before. Shapes only grow but by decision, so a change is one of
 //! few.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Field, Kind, Published, Scalar};
+use crate::config::Mode;
 
 /// One difference between two versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +46,14 @@ pub enum What {
     Unaliased(Vec<String>),
     /// A steward has said why it is to be used no longer; empty takes that back.
     Deprecated(String),
+    /// What is done about what records uncover there is another mode, from the one to the other. The path need not be
+    /// one of a field, and the id is 0 then.
+    Mode(Mode, Mode),
 }
 
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
 pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
-    let mut all = Vec::new();
+    let mut all = modes(previous, next);
     let known: BTreeMap<u32, &Field> = previous.fields().map(|field| (field.id, field)).collect();
     for field in next.fields() {
         let mut add = |what| all.push(Difference { field_id: field.id, path: field.path.clone(), what });
@@ -104,6 +108,17 @@ fn renamed(was: &Field, field: &Field, add: &mut impl FnMut(What)) {
     if was.decided.deprecated != field.decided.deprecated {
         add(What::Deprecated(field.decided.deprecated.clone().unwrap_or_default()));
     }
+}
+
+fn modes(previous: &Published, next: &Published) -> Vec<Difference> {
+    let paths: BTreeSet<&String> = previous.modes.keys().chain(next.modes.keys()).collect();
+    let changed = paths.into_iter().filter(|path| previous.modes.get(*path) != next.modes.get(*path));
+    let told = changed.map(|path| Difference {
+        field_id: next.at_path(path).map_or(0, |field| field.id),
+        path: path.clone(),
+        what: What::Mode(previous.mode(path), next.mode(path)),
+    });
+    told.collect()
 }
 
 /// The type of a field as people call it: the GraphQL scalar, `Object`, or the same in brackets for a list, in braces

@@ -17,6 +17,7 @@ mod hints;
 mod json_schema;
 mod known;
 pub(crate) mod maps;
+mod modes;
 mod names;
 mod publish;
 mod rename;
@@ -29,12 +30,13 @@ mod values;
 mod tests;
 
 pub use classify::Wish;
-pub use conform::conform;
+pub use conform::{conform, refusals};
 pub use diff::{Difference, What, diff, type_of};
 pub use document::document;
 pub use enums::{Enumeration, Named, TextsAt};
 pub use json_schema::Seen;
 pub use known::{Fingerprinted, Known};
+pub use modes::Unacceptable;
 pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, entry_type, name_types, own_types};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
@@ -45,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Mode;
 use structure::Node;
 
 /// The type of one published scalar.
@@ -169,6 +172,12 @@ pub struct Published {
     /// Nothing of it is classified: it is there for stewards only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unclassified: bool,
+    /// What is done about what records uncover, by path; the nearest path above decides, and without any it is open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<String, Mode>,
+    /// Paths at and below which nothing new is published, whatever the mode, until a steward accepts it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub declined: BTreeSet<String>,
 }
 
 /// One value of a row's column.

@@ -21,6 +21,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::formats::{self, DATE, DATE_TIME, UUID};
+use super::modes::{Accepted, Gate};
 use super::names::Namer;
 use super::rename::{flat_names, flattened};
 use super::structure::{
@@ -31,7 +32,7 @@ use crate::config;
 
 /// What a location that is not published yet would become.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Choice {
+pub(super) enum Choice {
     Scalar(Scalar),
     Object,
     /// An object without columns for its members; only [`Build::fitting`] makes one of an `Object`.
@@ -40,7 +41,7 @@ enum Choice {
     Map,
 }
 
-fn choose(node: &Node, limits: &config::Shape) -> Option<Choice> {
+pub(super) fn choose(node: &Node, limits: &config::Shape) -> Option<Choice> {
     let folded = node.kinds & FOLDED != 0;
     let scalar = node.kinds & SCALARS != 0;
     let some = |node: &Node| choose(node, limits).is_some();
@@ -129,10 +130,25 @@ impl Shape {
     /// The published projection that follows `previous`: `None` when `previous` still says it all. Field ids
     /// and names of `previous` stay; types only widen. Where there is not room for everything, the least deep
     /// fields and those of the most structures are first; an object that finds none is packed, and what finds
-    /// no location either is `JSON` or stays in a row's `rest`.
+    /// no location either is `JSON` or stays in a row's `rest`. What modes hold back is left out.
     pub fn publish(&self, previous: &Published, limits: &config::Shape) -> Option<Published> {
+        self.publish_through(previous, limits, Accepted::Nothing)
+    }
+
+    /// What `published` would be if nothing were held back; ids and names of what it has not are not given yet.
+    pub fn uncovered(&self, published: &Published, limits: &config::Shape) -> Published {
+        self.publish_through(published, limits, Accepted::All).unwrap_or_else(|| published.clone())
+    }
+
+    pub(super) fn publish_through(
+        &self,
+        previous: &Published,
+        limits: &config::Shape,
+        accepted: Accepted<'_>,
+    ) -> Option<Published> {
         let mut next = previous.clone();
         let mut build = Build {
+            gate: Gate::new(previous, accepted, limits),
             limits,
             last_field_id: previous.last_field_id,
             columns: previous.columns().len(),
@@ -166,6 +182,7 @@ struct Place<'a> {
 
 /// One publication at work.
 struct Build<'a> {
+    gate: Gate<'a>,
     limits: &'a config::Shape,
     last_field_id: u32,
     columns: usize,
@@ -201,8 +218,10 @@ impl Build<'_> {
         match kind {
             Kind::Scalar(scalar) => {
                 let wide = widened(*scalar, node, at);
-                self.changed |= wide != *scalar;
-                *scalar = wide;
+                if wide != *scalar && self.gate.lets(path) {
+                    self.changed = true;
+                    *scalar = wide;
+                }
             }
             // Its new members get columns, level by level.
             Kind::Object(fields) if at == At::Column => self.grow(fields, node, At::Column),
@@ -243,7 +262,7 @@ impl Build<'_> {
             self.reserved = self.reserved.saturating_sub(publishable(node, self.limits));
         }
         let mut new = Vec::new();
-        for (key, member, choice) in self.new_members(fields, node) {
+        for (key, member, choice) in self.new_members(fields, node, place.path) {
             let room = self.limits.columns_max.saturating_sub(self.columns + self.reserved);
             if room == 0 || self.locations + new.len() >= self.limits.locations_max {
                 break;
@@ -279,11 +298,17 @@ impl Build<'_> {
 
     /// Members with something to publish that are not fields yet: what most documents have first, then by
     /// key.
-    fn new_members<'n>(&self, fields: &[Field], node: &'n Node) -> Vec<(&'n str, &'n Node, Choice)> {
+    fn new_members<'n>(
+        &self,
+        fields: &[Field],
+        node: &'n Node,
+        above: &str,
+    ) -> Vec<(&'n str, &'n Node, Choice)> {
         let known: HashSet<&str> = fields.iter().map(|field| field.key.as_str()).collect();
         let new = node.members.iter().filter(|(key, _)| !known.contains(&***key));
+        let new = new.filter_map(|(key, member)| Some((&**key, member, choose(member, self.limits)?)));
         let mut new: Vec<_> =
-            new.filter_map(|(key, member)| Some((&**key, member, choose(member, self.limits)?))).collect();
+            new.filter(|(key, member, choice)| self.gate.lets_in(above, key, member, *choice)).collect();
         new.sort_by_key(|(_, member, _)| std::cmp::Reverse(member.seen.count_ones()));
         new
     }
@@ -333,7 +358,7 @@ impl Build<'_> {
     /// Adds what is new to an object within the text of a column, with all that is below it: it takes locations,
     /// but no columns.
     fn add_in_text(&mut self, fields: &mut Vec<Field>, node: &Node, path: &str) {
-        let mut new = self.new_members(fields, node);
+        let mut new = self.new_members(fields, node, path);
         new.truncate(self.limits.locations_max.saturating_sub(self.locations));
         new.sort_unstable_by_key(|(key, _, _)| *key);
         let mut namer = Namer::of(fields);

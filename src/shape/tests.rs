@@ -4,6 +4,7 @@
 mod examples;
 mod json_schema;
 mod known;
+mod modes;
 mod statistics;
 
 use std::collections::HashSet;

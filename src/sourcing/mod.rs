@@ -111,6 +111,7 @@ impl Sourcing {
             bytes_max: sourcing.record_bytes_max,
             limits: Limits { depth_max: sourcing.depth_max, values_max: sourcing.values_max },
             known: Known::new(&config.shape),
+            refusals_max: config.shape.refusals_max,
         };
         let backlog = Backlog {
             max: sourcing.backlog_max,
@@ -243,13 +244,15 @@ async fn one(answer: queue::Answer) -> Result<Receipt> {
 
 impl Inner {
     async fn draft(&self, actor: &Actor, input: Input) -> Result<Draft> {
+        let Source { category, subcategory, .. } = &input.source;
+        let feeds = self.store.catalog.load().rejecting(category, subcategory).cloned();
         let looked = if input.body.len() > prepare::LARGE {
             let (body, source, bounds) = (input.body.clone(), input.source.clone(), self.bounds.clone());
-            tokio::task::spawn_blocking(move || prepare::look(&body, &source, &bounds))
+            tokio::task::spawn_blocking(move || prepare::look(&body, &source, &bounds, feeds.as_deref()))
                 .await
                 .map_err(Error::internal)??
         } else {
-            prepare::look(&input.body, &input.source, &self.bounds)?
+            prepare::look(&input.body, &input.source, &self.bounds, feeds.as_deref())?
         };
         let now = self.clock.now_us();
         prepare::draft(actor, input, looked, self.ids.next(now), now)

@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::error::{Code, Error, Result};
+use crate::query::Collection;
 use crate::record::{self, Actor, Draft, Json, Limits, Source};
-use crate::shape::{Fingerprinted, Known};
+use crate::shape::{Fingerprinted, Known, refusals};
 
 use super::{Input, Retraction};
 
@@ -42,6 +43,8 @@ pub(super) struct Bounds {
     pub(super) bytes_max: usize,
     pub(super) limits: Limits,
     pub(super) known: Known,
+    /// The most misfits that are named when a document is refused.
+    pub(super) refusals_max: usize,
 }
 
 /// What is derived from a document's bytes.
@@ -51,8 +54,14 @@ pub(super) struct Looked {
     structure: Fingerprinted,
 }
 
-/// Looks at a document: whether it is one, what it looks like. What is not an object becomes `{"value": …}`.
-pub(super) fn look(body: &Bytes, source: &Source, bounds: &Bounds) -> Result<Looked> {
+/// Looks at a document: whether it is one, what it looks like, whether it fits the collection that it is to feed, if
+/// that may refuse it. What is not an object becomes `{"value": …}`.
+pub(super) fn look(
+    body: &Bytes,
+    source: &Source,
+    bounds: &Bounds,
+    feeds: Option<&Collection>,
+) -> Result<Looked> {
     if body.len() > bounds.bytes_max {
         return Err(Error::new(
             Code::TooLarge,
@@ -74,8 +83,34 @@ pub(super) fn look(body: &Bytes, source: &Source, bounds: &Bounds) -> Result<Loo
             (wrapped.freeze(), Json::Object(vec![("value".into(), other)]))
         }
     };
+    if let Some(collection) = feeds {
+        fits(&document, collection, bounds.refusals_max)?;
+    }
     let structure = bounds.known.structure(&source.category, &source.subcategory, &document);
     Ok(Looked { payload_hash: Sha256::digest(&body).into(), body, structure })
+}
+
+/// Whether a document fits what is published where the mode is to reject.
+fn fits(document: &Json, collection: &Collection, named_max: usize) -> Result<()> {
+    let misfits = refusals(&collection.shape, document);
+    if misfits.is_empty() {
+        return Ok(());
+    }
+    let named = misfits.iter().take(named_max.max(1));
+    let mut all: Vec<String> = named.map(|misfit| format!("`{}`: {}", misfit.path, misfit.reason)).collect();
+    let more = misfits.len() - all.len();
+    if more > 0 {
+        all.push(format!("and {more} more"));
+    }
+    Err(Error::new(
+        Code::Unprocessable,
+        format!(
+            "the document does not fit what `{}` is published as; {}; send what fits, or have a steward `acceptFields` \
+             or `setMode`",
+            collection.field_name,
+            all.join("; ")
+        ),
+    ))
 }
 
 /// The document within the bounds that it will have as an object: what is none is going to be wrapped in one.

@@ -24,6 +24,8 @@ pub struct Catalog {
     pub version: i64,
     /// By field name.
     pub collections: BTreeMap<String, Arc<Collection>>,
+    /// Those that may refuse documents.
+    rejecting: Vec<Arc<Collection>>,
 }
 
 impl Catalog {
@@ -32,6 +34,12 @@ impl Catalog {
         self.collections
             .values()
             .find(|collection| collection.category == category && collection.subcategory == subcategory)
+    }
+
+    /// The collection that a category and subcategory feed, if it may refuse documents.
+    pub fn rejecting(&self, category: &str, subcategory: &str) -> Option<&Arc<Collection>> {
+        let mut all = self.rejecting.iter();
+        all.find(|collection| collection.category == category && collection.subcategory == subcategory)
     }
 
     /// The collection with this number.
@@ -165,7 +173,9 @@ impl Cache {
         if !changed {
             return Ok(known);
         }
-        let catalog = Arc::new(Catalog { version, collections });
+        let rejecting =
+            collections.values().filter(|collection| collection.shape.rejects()).cloned().collect();
+        let catalog = Arc::new(Catalog { version, collections, rejecting });
         self.0.current.store(catalog.clone());
         Ok(catalog)
     }

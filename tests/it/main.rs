@@ -28,6 +28,7 @@ mod live;
 mod log;
 mod management;
 mod maps;
+mod modes;
 mod odd;
 mod parked;
 mod policy;

@@ -39,6 +39,35 @@ async fn a_node_writes_a_field_that_another_has_just_published() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_node_has_let_go_is_written_and_what_is_held_back_locks_nothing() {
+    for world in worlds("held").await {
+        let World { store, config, publishing, .. } = &world;
+        // SQLite has one node.
+        if config.store.database_url.is_none() {
+            continue;
+        }
+        let admin = with_roles(&["admin"]);
+        apply(store, effect("web", "1", 1, Some(&json!({"n": 1})))).await;
+        publishing.set_mode(&admin, "shopOrder", "", Some(crate::config::Mode::Review)).await.unwrap();
+        let other = Store::open(&config.store, Signer::new(b"key"), Clock::system()).await.unwrap();
+        let late = |n: i64| effect("web", &n.to_string(), 1, Some(&json!({"n": 1, "late": n})));
+        apply(&other, late(2)).await;
+        let mut tx = store.db.begin().await.unwrap();
+        tx.query("select id from collection for update", &[]).await.unwrap();
+        apply(&other, late(3)).await;
+        tx.commit().await.unwrap();
+        publishing.accept_fields(&admin, "shopOrder", &["/late".to_owned()].into()).await.unwrap();
+        // It has heard of nothing.
+        assert_eq!(other.catalog.load().collections["shopOrder"].shape.version, 2);
+        apply(&other, late(4)).await;
+        let fields = vec![field("nodes", json!({}), vec![field("late", json!({}), vec![])])];
+        let rows = world.ask(&admin, Root::List, &field("shopOrder", json!({}), fields)).await.unwrap();
+        let late = [json!(null), json!(null), json!(null), json!(4)].map(|late| json!({"late": late}));
+        assert_eq!(rows, json!({"nodes": late}));
+    }
+}
+
 /// Waits until a question to the database has an answer.
 async fn until(store: &Store, question: &str) {
     while store.db.query(question, &[]).await.unwrap().is_empty() {

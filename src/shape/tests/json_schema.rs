@@ -27,7 +27,7 @@ fn readable(document: &Json) -> Value {
     }
 }
 
-fn fits_or_is_rescued(published: &Published, source: &Json) {
+pub(super) fn fits_or_is_rescued(published: &Published, source: &Json) {
     let rescued = conform(published, source).rescued;
     let rescued: HashSet<&str> = rescued.iter().map(|misfit| misfit.path.as_str()).collect();
     let schema = published.json_schema("row", &|_| Seen::Plainly);

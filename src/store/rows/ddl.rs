@@ -53,12 +53,12 @@ pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
 }
 
 /// Brings the table from one published shape to the next: columns are only added or widened. `partition` is the one
-/// whose worker does it.
+/// whose worker does it; a decision is nobody's.
 pub(super) async fn widen(
     tx: &mut Tx,
     collection: &Collection,
     from: &Published,
-    partition: u32,
+    partition: Option<u32>,
 ) -> Result<()> {
     let dialect = tx.dialect();
     let old: HashMap<String, Column> =
@@ -100,8 +100,10 @@ pub(super) async fn widen(
             if rewrites {
                 // Every row is written anew, which takes as long as there are many; whoever ended it would only have
                 // it begun again. So nothing limits it, and no other node can take the partition meanwhile.
-                let hold = "update partition set worker_until = worker_until where p = $1";
-                tx.execute(hold, &[partition.into()]).await?;
+                if let Some(partition) = partition {
+                    let hold = "update partition set worker_until = worker_until where p = $1";
+                    tx.execute(hold, &[partition.into()]).await?;
+                }
                 tx.execute("set local statement_timeout = 0", &[]).await?;
             }
             tx.execute(&format!("alter table {table} {}", changes.join(", ")), &[]).await?;

@@ -5,7 +5,7 @@ use super::publish::Cover;
 use super::{Applied, Looked};
 use crate::error::{Error, Result};
 use crate::query::Collection;
-use crate::shape::Published;
+use crate::shape::{Published, Shape};
 use crate::store::Store;
 use crate::store::db::{Row, Tx, Value};
 use crate::store::events::EventKind;
@@ -58,12 +58,28 @@ impl Store {
         looked: Option<Looked>,
         change: impl FnOnce(&mut Published) -> Result<Decision>,
     ) -> Result<(Collection, Option<Decision>)> {
+        self.decide_by_seen(collection, subject, (what, cause), looked, |shape, _| change(shape)).await
+    }
+
+    /// As [`Store::decide`], by all that was seen of the collection's documents: fields may be new and types wider
+    /// then.
+    ///
+    /// # Errors
+    /// Those of [`Store::decide`].
+    pub async fn decide_by_seen(
+        &self,
+        collection: &Collection,
+        subject: &str,
+        (what, cause): (&str, &str),
+        looked: Option<Looked>,
+        change: impl FnOnce(&mut Published, &Shape) -> Result<Decision>,
+    ) -> Result<(Collection, Option<Decision>)> {
         let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
         let mut cover = Cover { store: self, tx: &mut tx, applied: &mut applied };
         let kind = (collection.category.as_str(), collection.subcategory.as_str());
         let mut decision = None;
-        let change = |shape: &mut Published| {
-            decision = Some(change(shape)?);
+        let change = |published: &mut Published, seen: &Shape| {
+            decision = Some(change(published, seen)?);
             Ok(())
         };
         let revised = cover.revise(kind, cause, looked, change).await?;
@@ -78,25 +94,28 @@ impl Store {
         Ok((revised, decision))
     }
 
-    /// Classifies, in all collections, what the rules of this node's configuration say: they may be newer than the
-    /// fields. Returns how many fields.
+    /// Classifies, in all collections, what the rules of this node's configuration say, and sets the modes that they
+    /// say: they may be newer than the fields. Returns how many fields were classified.
     pub async fn classify_by_rules(&self) -> Result<usize> {
         let rules = self.catalog.limits().shape.clone();
         let mut released = 0;
         for collection in self.catalog.load().collections.values() {
             let mut tried = Published::clone(&collection.shape);
             tried.release(&collection.field_name, &rules);
+            tried.rule(&collection.field_name, &rules);
             if tried == *collection.shape {
                 continue;
             }
             let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
             let mut cover = Cover { store: self, tx: &mut tx, applied: &mut applied };
             let kind = (collection.category.as_str(), collection.subcategory.as_str());
-            let release = |shape: &mut Published| {
+            let release = |shape: &mut Published, seen: &Shape| {
                 released += shape.release(&collection.field_name, &rules).len();
+                shape.rule(&collection.field_name, &rules);
+                shape.catch_up(seen, &rules);
                 Ok(())
             };
-            cover.revise(kind, "classified by the configuration", None, release).await?;
+            cover.revise(kind, "decided by the configuration", None, release).await?;
             self.publish_decided(tx, &applied).await?;
         }
         Ok(released)
@@ -140,6 +159,14 @@ impl Store {
         let first = i64::try_from(first).unwrap_or(i64::MAX);
         let params = [collection_id.into(), before.unwrap_or(i64::MAX).into(), first.into()];
         self.db.query(DECISIONS, &params).await?.iter().map(decided).collect()
+    }
+
+    /// What a collection's documents have shown so far, published or held back.
+    pub async fn seen(&self, collection: &Collection) -> Result<Shape> {
+        let sql = "select v.shape from collection c join shape_version v on v.collection_id = c.id \
+                   and v.version = c.shape_version where c.id = $1";
+        let rows = self.db.query(sql, &[collection.id.into()]).await?;
+        rows.first().map_or_else(|| Ok(Shape::default()), |row| Shape::from_text(row.text(0)?))
     }
 
     /// The highest number that a field had in this version of a collection's shape; `None` when there is no such

@@ -45,6 +45,7 @@ pub(super) async fn batches<'a>(
         if let Some(known) = &known
             && store.catalog.covers(known, fingerprints(&effects))
             && covers_envelopes(&known.shape, &effects)
+            && is_current(tx, known).await?
         {
             batches.push(Batch { collection: known.clone(), effects });
             continue;
@@ -78,6 +79,17 @@ fn envelopes<'a>(effects: &'a [&RowEffect]) -> impl Iterator<Item = (&'static st
     effects.iter().filter(|effect| effect.document.is_some()).flat_map(|effect| envelope(effect))
 }
 
+/// Whether the collection is published as this node knows it. Of what nothing is held back, any version will do that
+/// covers the documents; else a later one may have let go what this one holds.
+async fn is_current(tx: &mut Tx, known: &Collection) -> Result<bool> {
+    if !known.shape.holds() {
+        return Ok(true);
+    }
+    let rows = tx.query("select shape_version from collection where id = $1", &[known.id.into()]).await?;
+    let current = rows.first().map(|row| row.i64(0)).transpose()?;
+    Ok(current == Some(known.shape.version.into()))
+}
+
 fn covers_envelopes(shape: &Published, effects: &[&RowEffect]) -> bool {
     envelopes(effects).all(|(name, value)| shape.covers_envelope(name, value))
 }
@@ -108,7 +120,7 @@ impl Cover<'_> {
         effects: &[&RowEffect],
     ) -> Result<Option<Arc<Collection>>> {
         let structures = self.structures(known.as_deref(), effects)?;
-        if let Some(known) = &known
+        if let Some(known) = known.as_ref().filter(|known| !known.shape.holds())
             && let Some(shape) = self.store.catalog.merged(known)
             && covers_envelopes(&known.shape, effects)
             && let Some(covered) = covering(&shape, &structures)
@@ -237,6 +249,7 @@ impl Cover<'_> {
         let rules = &self.store.catalog.limits().shape;
         let mut unseen = Published { unclassified: self.guarded(), ..Published::default() };
         unseen.release(field_name, rules);
+        unseen.rule(field_name, rules);
         unseen
     }
 
@@ -318,7 +331,7 @@ impl Cover<'_> {
             self.happened(EventKind::CollectionPublished, &state.collection);
         } else {
             let partition = effects.first().map_or(0, |effect| effect.record.partition);
-            ddl::widen(self.tx, &state.collection, &previous, partition).await?;
+            ddl::widen(self.tx, &state.collection, &previous, Some(partition)).await?;
         }
         self.applied.learned.push(Learned {
             collection_id: id,
@@ -368,26 +381,31 @@ impl Cover<'_> {
         Ok(())
     }
 
-    /// Publishes what `change` makes of the last version, if it makes anything else of it: the collection as it is
-    /// then. `looked` is how far its rows have been looked through for what the change excludes.
+    /// Publishes what `change` makes of the last version and all that was seen, if it makes anything else of it: the
+    /// collection as it is then. `looked` is how far its rows have been looked through for what the change excludes.
     pub(super) async fn revise(
         &mut self,
         kind: (&str, &str),
         cause: &str,
         looked: Option<Looked>,
-        change: impl FnOnce(&mut Published) -> Result<()>,
+        change: impl FnOnce(&mut Published, &Shape) -> Result<()>,
     ) -> Result<Collection> {
         let state = self.load(kind, self.tx.dialect() == Dialect::Postgres).await?;
-        let State { mut collection, text, .. } =
+        let State { mut collection, text, shape, .. } =
             state.ok_or_else(|| Error::internal("a collection is gone"))?;
         let previous = collection.shape.clone();
         let mut next = Published::clone(&previous);
-        change(&mut next)?;
+        change(&mut next, &shape)?;
         if next != *previous {
             self.check_enums(&collection, &next, looked).await?;
+            if next.last_field_id > previous.last_field_id {
+                let rules = &self.store.catalog.limits().shape;
+                next.guard(&previous, &collection.field_name, self.guarded(), rules);
+            }
             self.name_types(&collection, &mut next).await?;
             collection.shape = Arc::new(self.follow(collection.id, &previous, next, &text, cause).await?);
             self.happened(EventKind::ShapeChanged, &collection);
+            ddl::widen(self.tx, &collection, &previous, None).await?;
         }
         Ok(collection)
     }

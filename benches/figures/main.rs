@@ -1,7 +1,9 @@
 //! The figures: time to the first typed row, start, memory, sourcing rates and CPU per request, each beside a bare
 //! baseline in the same run. Ratios are what counts; absolute times belong to the machine. Nothing is asserted.
 //!
-//! `cargo bench --bench figures -- [embedded] [postgres] [scaled] [--quick]`
+//! `cargo bench --bench figures -- [embedded] [postgres] [scaled] [--quick] [--collections N]…`
+//!
+//! With `--collections` it is about many collections instead.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +19,7 @@ mod bare;
 mod load;
 mod orders;
 mod process;
+mod schemas;
 #[path = "../../tests/it/support/servers.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod servers;
@@ -31,7 +34,16 @@ fn main() {
     let quick = args.iter().any(|a| a == "--quick");
     let named: Vec<Mode> = args.iter().filter_map(|a| Mode::parse(a)).collect();
     let modes = if named.is_empty() { vec![Mode::Embedded, Mode::Postgres, Mode::Scaled] } else { named };
+    let numbers =
+        args.windows(2).filter(|pair| pair[0] == "--collections").map(|pair| pair[1].parse().unwrap());
+    let numbers: Vec<usize> = numbers.collect();
     for mode in modes {
+        for count in &numbers {
+            runtime().block_on(schemas::figures(mode, *count, quick));
+        }
+        if !numbers.is_empty() {
+            continue;
+        }
         runtime().block_on(figures(mode, quick));
     }
 }

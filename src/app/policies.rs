@@ -16,7 +16,14 @@ const PERIOD: Duration = Duration::from_millis(500);
 
 /// Checks the policies against the collections that there are, and tells what is not in `told` yet. A rule that does
 /// not fit its collection denies; it stops nothing, as a record can make any rule one.
-fn check(engine: &Engine, store: &Store, told: &mut BTreeSet<String>) {
+async fn check(engine: &Arc<Engine>, store: &Store, told: BTreeSet<String>) -> BTreeSet<String> {
+    let (engine, store) = (engine.clone(), store.clone());
+    // There may be thousands of collections.
+    let checked = tokio::task::spawn_blocking(move || check_now(&engine, &store, &told));
+    checked.await.unwrap_or_default()
+}
+
+fn check_now(engine: &Engine, store: &Store, told: &BTreeSet<String>) -> BTreeSet<String> {
     let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
     let found = engine.check(&collections);
     for misfit in found.misfits.iter().filter(|misfit| !told.contains(*misfit)) {
@@ -25,7 +32,7 @@ fn check(engine: &Engine, store: &Store, told: &mut BTreeSet<String>) {
     for sleeping in found.sleeping.iter().filter(|sleeping| !told.contains(*sleeping)) {
         tracing::warn!("{sleeping}");
     }
-    *told = found.misfits.into_iter().chain(found.sleeping).collect();
+    found.misfits.into_iter().chain(found.sleeping).collect()
 }
 
 /// Puts the files in force that are still those of the look before: others may be half written. Answers whether it
@@ -48,8 +55,7 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
     let mut seen = None;
     let mut checked = store.catalog.load().version;
     // What is not in order is told at the start.
-    let mut told = BTreeSet::new();
-    check(&engine, &store, &mut told);
+    let mut told = check(&engine, &store, BTreeSet::new()).await;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -58,7 +64,7 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
         let catalog = store.catalog.load().version;
         if catalog != checked {
             checked = catalog;
-            check(&engine, &store, &mut told);
+            told = check(&engine, &store, told).await;
         }
         let (reloading, before) = (engine.clone(), seen.take());
         let looking = tokio::task::spawn_blocking(move || reload(&reloading, before));
@@ -71,7 +77,7 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
                     metrics.record_policy_load("loaded");
                     // Open subscriptions ask for their scope again.
                     store.wake.notify(Topic::Catalog);
-                    check(&engine, &store, &mut told);
+                    told = check(&engine, &store, told).await;
                 }
                 if seen.is_none() {
                     refused = None;

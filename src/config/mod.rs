@@ -290,8 +290,9 @@ section! {
         errors_max: usize = 20,
         /// The most root fields of one query that are answered at once.
         roots_at_once_max: usize = 8,
-        /// The most whole schemas kept for introspection, one for all actors that see the same.
-        schemas_max: usize = 8,
+        /// About how many bytes of whole schemas are kept for introspection, one for all actors that see the same; one
+        /// that is larger is built anew each time.
+        schemas_bytes_max: usize = 64 * 1024 * 1024,
         /// How deep lists of types and fields may nest in an introspection; tools ask for 2.
         introspection_nesting_max: usize = 2,
         /// The most lists of types, fields or values that one introspection may name.

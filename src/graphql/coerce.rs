@@ -205,16 +205,22 @@ pub(super) fn short(name: &str) -> String {
 
 /// `; did you mean …?`, or nothing. The candidates must all be within the caller's scope.
 pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    if name.len() > 64 {
-        return String::new();
-    }
     let best = candidates
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (likeness(name, candidate), candidate))
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     match best {
-        Some((likeness, candidate)) if likeness > 0.8 => format!("; did you mean `{candidate}`?"),
+        Some((likeness, candidate)) if likeness > 0.0 => format!("; did you mean `{candidate}`?"),
         _ => String::new(),
     }
+}
+
+/// How much a name is like another, up to 1; 0 when it is not.
+pub(super) fn likeness(name: &str, candidate: &str) -> f64 {
+    if name.len() > 64 {
+        return 0.0;
+    }
+    let likeness = strsim::jaro_winkler(name, candidate);
+    if likeness > 0.8 { likeness } else { 0.0 }
 }
 
 /// A scalar in its canonical form; `None` when it is not of this type.

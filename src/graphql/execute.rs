@@ -2,30 +2,31 @@
 //! bytes, the management part in values that are projected. Null goes up to the nearest place that may be
 //! null. Must not know what fields mean.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use async_graphql::parser::types::OperationType;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use serde_json::Value;
 
 use super::answer::{self, Fault};
-use super::introspect::{self, Introspection};
+use super::introspect::{self, Whole};
+use super::model::TypeRef;
 use super::names::{AGGREGATE, BY_KEY};
 use super::plan::Node;
-use super::prepare::{Prepared, Preparer};
+use super::prepare::Prepared;
 use super::{Context, Response, Services, manage, project};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::publishing::{Root, Visible};
 use crate::query::Budget;
-use crate::record::write_string;
+use crate::record::{Json, write_string};
 
 /// What a request is executed with.
 pub(super) struct Execution<'a> {
     /// Who is asked.
     pub(super) services: &'a Services,
-    /// Schemas.
-    pub(super) preparer: &'a Preparer,
     /// Whole schemas.
-    pub(super) introspection: &'a Introspection,
+    pub(super) whole: &'a Arc<Whole>,
     /// Who asks.
     pub(super) context: &'a Context,
     /// What is asked.
@@ -37,6 +38,9 @@ pub(super) struct Execution<'a> {
 /// A root field's outcome: bytes of a JSON value, or a fault.
 type Outcome = std::result::Result<Vec<u8>, Fault>;
 
+/// The answers of the fields of introspection, by their response keys.
+type Introspected = HashMap<Arc<str>, Vec<u8>>;
+
 impl Execution<'_> {
     /// Runs a query or mutation.
     pub(super) async fn run(&self) -> Response {
@@ -46,7 +50,7 @@ impl Execution<'_> {
             Err(error) => return answer::refusal(self.context, &[Fault::of(self.context, error)]),
         };
         let outcomes = match (self.prepared.kind, &**nodes) {
-            (OperationType::Mutation, _) => self.serially().await,
+            (OperationType::Mutation, _) => self.serially(&introspected).await,
             (_, [only]) => vec![self.root(only, &introspected).await],
             _ => {
                 let roots: Vec<BoxFuture<'_, Outcome>> = nodes
@@ -61,10 +65,10 @@ impl Execution<'_> {
     }
 
     /// Stops behind a failure that makes the whole answer null: what follows was not promised to happen.
-    async fn serially(&self) -> Vec<Outcome> {
+    async fn serially(&self, introspected: &Introspected) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(self.prepared.nodes.len());
         for node in self.prepared.nodes.iter() {
-            let outcome = self.root(node, &Value::Null).await;
+            let outcome = self.root(node, introspected).await;
             let fatal = outcome.is_err() && node.ty.is_required();
             outcomes.push(outcome);
             if fatal {
@@ -74,18 +78,17 @@ impl Execution<'_> {
         outcomes
     }
 
-    async fn introspect(&self) -> Result<Value> {
+    async fn introspect(&self) -> Result<Introspected> {
         let nodes = &self.prepared.nodes;
         if !nodes.iter().any(introspect::is_introspection) {
-            return Ok(Value::Null);
+            return Ok(Introspected::new());
         }
         let limits = &self.services.config.graphql;
         introspect::affordable(nodes, limits)?;
-        let visible = self.services.publishing.visible(&self.context.actor)?;
-        self.introspection.answer(self.preparer, self.prepared, &visible, limits.nesting_max).await
+        self.whole.answers(&self.context.actor, self.prepared, limits.answer_bytes_max).await
     }
 
-    async fn root(&self, node: &Node, introspected: &Value) -> Outcome {
+    async fn root(&self, node: &Node, introspected: &Introspected) -> Outcome {
         let mut out = Vec::new();
         let outcome = match &*node.name {
             "__typename" => {
@@ -93,8 +96,7 @@ impl Execution<'_> {
                 Ok(())
             }
             "__schema" | "__type" => {
-                let value = introspected.get(&*node.key).unwrap_or(&Value::Null);
-                out.extend_from_slice(value.to_string().as_bytes());
+                out.extend_from_slice(introspected.get(&node.key).map_or(b"null", Vec::as_slice));
                 self.budget.take(out.len())
             }
             _ => self.field(node, &mut out).await,
@@ -115,9 +117,33 @@ impl Execution<'_> {
                 .await;
         }
         let arguments = node.filled(&self.prepared.variables)?;
+        if &*node.name == "collections" {
+            return self.collections(node, &arguments, out).await;
+        }
         let value = manage::resolve(self.services, self.context, node, &arguments).await?;
         project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)?;
         self.budget.take(out.len())
+    }
+
+    async fn collections(&self, node: &Node, arguments: &[(String, Json)], out: &mut Vec<u8>) -> Result<()> {
+        let model = &self.prepared.slice.model;
+        let TypeRef::List(item) = node.ty.nullable() else {
+            return Err(Error::internal("`collections` is a list"));
+        };
+        let (mut separator, mut taken, budget) = (false, out.len(), &self.budget);
+        out.push(b'[');
+        let write = |told: &Json| {
+            if std::mem::replace(&mut separator, true) {
+                out.push(b',');
+            }
+            project::project(model, item, told, &node.children, out)?;
+            let added = out.len() - taken;
+            taken = out.len();
+            budget.take(added)
+        };
+        manage::collections(self.services, self.context, node, arguments, write).await?;
+        out.push(b']');
+        Ok(())
     }
 
     fn assemble(&self, outcomes: Vec<Outcome>) -> Response {

@@ -35,16 +35,18 @@ pub(super) fn is_worded_better(error: &ServerError) -> bool {
     error.message.starts_with("Invalid value for argument")
 }
 
-/// Whether it is about a root field that is not there: the nearest name may be any collection's.
-pub(super) fn is_unknown_root(error: &ServerError) -> bool {
-    unknown_field(&error.message).is_some_and(|(_, ty)| matches!(ty, "Query" | "Subscription"))
+/// The root field that is not there, if it is about one: the nearest name may be any collection's.
+pub(super) fn unknown_root(error: &ServerError) -> Option<&str> {
+    let (field, ty) = unknown_field(&error.message)?;
+    matches!(ty, "Query" | "Subscription").then_some(field)
 }
 
-/// What a rule of validation says.
-pub(super) fn invalid(error: &ServerError, model: &Model, visible: &[Visible]) -> Fault {
+/// What a rule of validation says. `alike` is the collection whose name is most like an unknown root field's, or any
+/// other when there is none; `None` when nobody has looked.
+pub(super) fn invalid(error: &ServerError, model: &Model, alike: Option<&[Visible]>) -> Fault {
     let text = match unknown_field(&error.message) {
         Some((field, ty)) => {
-            format!("unknown field `{}` on `{ty}`{}", cut(field), hint(field, ty, model, visible))
+            format!("unknown field `{}` on `{ty}`{}", cut(field), hint(field, ty, model, alike))
         }
         None => cut(&error.message),
     };
@@ -63,9 +65,9 @@ fn unknown_field(message: &str) -> Option<(&str, &str)> {
     Some((field, rest.split_once('"')?.0))
 }
 
-fn hint(field: &str, ty: &str, model: &Model, visible: &[Visible]) -> String {
+fn hint(field: &str, ty: &str, model: &Model, alike: Option<&[Visible]>) -> String {
     let mut candidates: Vec<String> = model.fields(ty).iter().map(|field| field.name.to_string()).collect();
-    for (collection, _) in visible {
+    for (collection, _) in alike.unwrap_or_default() {
         let names = Names::of(collection);
         match ty {
             "Query" => {
@@ -81,7 +83,7 @@ fn hint(field: &str, ty: &str, model: &Model, visible: &[Visible]) -> String {
         return format!("; rows are in `{NODES}`: `{{ {NODES} {{ {} }} }}`", cut(field));
     }
     let nearest = nearest(field, candidates.iter().map(String::as_str));
-    if nearest.is_empty() && visible.is_empty() && matches!(ty, "Query" | "Subscription") {
+    if nearest.is_empty() && alike.is_some_and(<[_]>::is_empty) {
         // So it is without a token, and before anything has been sourced.
         return "; there is no collection that you may see, check the token".to_owned();
     }

@@ -1,23 +1,23 @@
-//! Introspection: answered by async-graphql on the whole schema of the actor, which is built when it is first
-//! asked for and kept for all actors that see the same. Must not know rows.
+//! Introspection, and whatever else is about all that an actor may see: the whole schema is built when it is asked for,
+//! off the request path, one at a time, and kept for all actors that see the same as far as there is room. Must not
+//! know rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_graphql::dynamic::Schema;
-use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, InlineFragment, OperationDefinition, Selection, SelectionSet,
-};
-use async_graphql::{Positioned, Value};
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
+use tokio::sync::Semaphore;
 
+use super::describe::Describer;
 use super::guard;
+use super::model::Model;
 use super::plan::Node;
 use super::prepare::{Prepared, Preparer, visibility};
-use super::schema::{self, Purpose};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::publishing::Visible;
-use crate::record::Json;
+use crate::record::Actor;
 
 /// Lists that can be nested by way of types and fields; each level multiplies the answer.
 const NESTING: [&str; 5] = ["types", "fields", "inputFields", "interfaces", "possibleTypes"];
@@ -59,88 +59,92 @@ fn count(node: &Node, level: usize, level_max: usize) -> Result<usize> {
     Ok(lists)
 }
 
-/// Whole schemas by what is visible.
-pub(super) struct Introspection {
-    schemas: Cache<Vec<u8>, Arc<Schema>>,
+/// About what a field or value of a schema takes, with its names and description.
+const MEMBER_BYTES: u64 = 256;
+/// How many schemas the cache makes room for at first.
+const SCHEMAS_GUESS: usize = 8;
+
+/// Weighs schemas by about how much memory they take.
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Vec<u8>, Arc<Model>> for Size {
+    fn weight(&self, key: &Vec<u8>, model: &Arc<Model>) -> u64 {
+        key.len() as u64 + bytes(model)
+    }
 }
 
-impl Introspection {
-    pub(super) fn new(schemas_max: usize) -> Self {
-        Introspection { schemas: Cache::new(schemas_max) }
+fn bytes(model: &Model) -> u64 {
+    MEMBER_BYTES * (model.members() as u64 + 1)
+}
+
+/// The collections that exist for an actor.
+type Visibles = dyn Fn(&Actor) -> Result<Vec<Visible>> + Send + Sync;
+
+/// Whole schemas by what is visible.
+pub(super) struct Whole {
+    visible: Box<Visibles>,
+    preparer: Arc<Preparer>,
+    schemas: Cache<Vec<u8>, Arc<Model>, Size>,
+    /// Held while one is built and read: however many ask, they take one thread.
+    one: Semaphore,
+    built: AtomicUsize,
+}
+
+impl Whole {
+    /// None are built yet; those that are kept take about `bytes_max`.
+    pub(super) fn new(visible: Box<Visibles>, preparer: Arc<Preparer>, bytes_max: usize) -> Self {
+        let schemas = Cache::with_weighter(SCHEMAS_GUESS, bytes_max as u64, Size);
+        Whole { visible, preparer, schemas, one: Semaphore::new(1), built: AtomicUsize::new(0) }
     }
 
-    /// Answers the introspection fields of an operation; a JSON object by response key.
+    /// How many have been built.
+    #[cfg(test)]
+    pub(super) fn built(&self) -> usize {
+        self.built.load(Ordering::Relaxed)
+    }
+
+    /// What `read` makes of all that this actor may see. Who asks meanwhile for the same waits, and gets the same.
     ///
     /// # Errors
-    /// `INTERNAL` when async-graphql fails.
-    pub(super) async fn answer(
-        &self,
-        preparer: &Preparer,
+    /// Those of `read`; `INTERNAL` when it panics.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        actor: &Actor,
+        read: impl FnOnce(&Model) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let _one = self.one.acquire().await.map_err(Error::internal)?;
+        let (this, actor) = (self.clone(), actor.clone());
+        tokio::task::spawn_blocking(move || read(&*this.model(&actor)?)).await.map_err(Error::internal)?
+    }
+
+    /// The answers of the fields of introspection among `nodes`, by their response keys.
+    ///
+    /// # Errors
+    /// `TOO_COMPLEX` when they are larger than an answer may be.
+    pub(super) async fn answers(
+        self: &Arc<Self>,
+        actor: &Actor,
         prepared: &Prepared,
-        visible: &[Visible],
-        recursion_max: usize,
-    ) -> Result<serde_json::Value> {
-        let schema = self.schemas.get_or_insert_with(&visibility(visible), || {
-            let model = preparer.model(visible);
-            schema::register(&model, Purpose::Introspect, recursion_max).map(Arc::new)
-        })?;
-        let mut request = async_graphql::Request::new(String::new());
-        request.set_parsed_query(only_introspection(prepared.document(), prepared.operation()?));
-        for (name, value) in &prepared.variables {
-            request.variables.insert(async_graphql::Name::new(name), constant(value));
-        }
-        let answer = schema.execute(request).await;
-        match answer.errors.first() {
-            Some(error) => Err(Error::internal(error.message.clone())),
-            None => answer.data.into_json().map_err(Error::internal),
-        }
+        bytes_max: usize,
+    ) -> Result<HashMap<Arc<str>, Vec<u8>>> {
+        let (nodes, variables) = (prepared.nodes.clone(), prepared.variables.clone());
+        let answers = move |model: &Model| {
+            let describer = Describer::new(model, &variables, bytes_max)?;
+            let asked = nodes.iter().filter(|node| is_introspection(node));
+            asked.map(|node| Ok((node.key.clone(), describer.root(node)?))).collect()
+        };
+        self.read(actor, answers).await
     }
-}
 
-fn constant(value: &Json) -> Value {
-    Value::from_json(value.to_value()).unwrap_or_default()
-}
-
-/// The operation without its other root fields.
-fn only_introspection(document: &ExecutableDocument, operation: &OperationDefinition) -> ExecutableDocument {
-    let mut operation = operation.clone();
-    operation.selection_set.node = reduced(&operation.selection_set.node, document);
-    let pos = operation.selection_set.pos;
-    ExecutableDocument {
-        operations: DocumentOperations::Single(Positioned::new(operation, pos)),
-        fragments: document.fragments.clone(),
+    fn model(&self, actor: &Actor) -> Result<Arc<Model>> {
+        let visible = (self.visible)(actor)?;
+        self.schemas.get_or_insert_with(&visibility(&visible), || {
+            let built = self.built.fetch_add(1, Ordering::Relaxed) + 1;
+            let model = self.preparer.model(&visible);
+            let (collections, bytes) = (visible.len(), bytes(&model));
+            tracing::debug!(collections, bytes, built, "a whole schema was built");
+            Ok(Arc::new(model))
+        })
     }
-}
-
-/// Root fields other than introspection are left out; fragments at the root are put in place.
-fn reduced(set: &SelectionSet, document: &ExecutableDocument) -> SelectionSet {
-    let mut items = Vec::new();
-    for item in &set.items {
-        match &item.node {
-            Selection::Field(field) => {
-                if matches!(field.node.name.node.as_str(), "__schema" | "__type") {
-                    items.push(item.clone());
-                }
-            }
-            Selection::InlineFragment(inline) => {
-                let mut inline = inline.clone();
-                inline.node.selection_set.node = reduced(&inline.node.selection_set.node, document);
-                items.push(Positioned::new(Selection::InlineFragment(inline), item.pos));
-            }
-            Selection::FragmentSpread(spread) => {
-                let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) else {
-                    continue;
-                };
-                let set = &fragment.node.selection_set;
-                let inline = InlineFragment {
-                    type_condition: Some(fragment.node.type_condition.clone()),
-                    directives: spread.node.directives.clone(),
-                    selection_set: Positioned::new(reduced(&set.node, document), set.pos),
-                };
-                let inline = Selection::InlineFragment(Positioned::new(inline, item.pos));
-                items.push(Positioned::new(inline, item.pos));
-            }
-        }
-    }
-    SelectionSet { items }
 }

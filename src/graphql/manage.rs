@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::coerce::{nearest, short};
+use super::coerce::{likeness, nearest, short};
 use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
@@ -106,7 +106,6 @@ async fn other(
     match &*node.name {
         "receipt" => receipt(services, context, arguments).await,
         "sources" => services.publishing.sources(&context.actor).await,
-        "collections" => services.publishing.collections(&context.actor, asked(node)).await,
         "collection" => collection(services, context, node, arguments).await,
         "decisions" => decisions(services, context, arguments).await,
         "classifyFields" => classify_fields(services, context, arguments.object("input")).await,
@@ -183,12 +182,12 @@ pub(super) async fn find(publishing: &Publishing, actor: &Actor, name: &str) -> 
     let known = publishing.version();
     let mut found = publishing.visible_among(actor, [name])?.pop();
     // Another node may have published it a moment ago.
-    if found.is_none() && actor.subject != Actor::anonymous().subject && publishing.refresh(known).await {
+    if found.is_none() && actor.subject != Actor::anonymous().subject && publishing.look_again(known).await {
         found = publishing.visible_among(actor, [name])?.pop();
     }
     let Some(found) = found else {
-        let all = publishing.visible(actor)?;
-        let hint = nearest(name, all.iter().map(|(collection, _)| collection.field_name.as_str()));
+        let alike = publishing.visible_like(actor, |field| likeness(name, field))?;
+        let hint = nearest(name, alike.iter().map(|(collection, _)| collection.field_name.as_str()));
         let name = short(name);
         let text = format!(
             "there is no collection `{name}` for you{hint}; `{{ collections {{ name }} }}` lists yours"
@@ -196,6 +195,29 @@ pub(super) async fn find(publishing: &Publishing, actor: &Actor, name: &str) -> 
         return Err(Error::not_found(text));
     };
     Ok(found)
+}
+
+/// Answers `collections`: one is told and written after the other, as there may be thousands.
+///
+/// # Errors
+/// `BAD_REQUEST`; `TOO_COMPLEX` when the answer becomes larger than it may.
+pub(super) async fn collections(
+    services: &Services,
+    context: &Context,
+    node: &Node,
+    arguments: &[(String, Json)],
+    mut write: impl FnMut(&Json) -> Result<()>,
+) -> Result<()> {
+    let arguments = Arguments(arguments);
+    let wrong = || Error::bad_request("`first` must be 0 or more");
+    let first =
+        arguments.whole("first").map(|first| usize::try_from(first).map_err(|_| wrong())).transpose()?;
+    let (after, asked) = (arguments.text("after"), asked(node));
+    let (publishing, actor) = (&services.publishing, &context.actor);
+    for visible in publishing.visible_after(actor, after.as_deref(), first.unwrap_or(usize::MAX))? {
+        write(&Json::from(publishing.collection(actor, &visible, asked).await?))?;
+    }
+    Ok(())
 }
 
 /// What a selection of `Collection` needs.

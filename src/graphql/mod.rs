@@ -1,10 +1,11 @@
-//! GraphQL: guard, schema slices, validation, our own executor. async-graphql parses, validates and
-//! introspects; collection fields are answered by publishing. Must not know SQL, Oso or HTTP.
+//! GraphQL: guard, schema slices, validation, our own executor. async-graphql parses and validates; collection fields
+//! are answered by publishing. Must not know SQL, Oso or HTTP.
 
 mod answer;
 mod called;
 mod coerce;
 mod collection;
+mod describe;
 mod enums;
 mod execute;
 mod faults;
@@ -43,7 +44,7 @@ use crate::sourcing::Sourcing;
 use answer::Fault;
 use async_graphql::parser::types::OperationType;
 use execute::Execution;
-use introspect::Introspection;
+use introspect::Whole;
 use prepare::{Prepared, Preparer, Transport, Wanted};
 
 /// One request as every transport carries it.
@@ -96,8 +97,8 @@ struct Services {
 
 struct Inner {
     services: Services,
-    preparer: Preparer,
-    introspection: Introspection,
+    preparer: Arc<Preparer>,
+    whole: Arc<Whole>,
 }
 
 /// The GraphQL engine; cheap to clone.
@@ -114,10 +115,13 @@ impl Engine {
         publishing: Publishing,
         config: Arc<config::Config>,
     ) -> Self {
-        let preparer = Preparer::new(config.clone());
-        let introspection = Introspection::new(config.graphql.schemas_max);
+        let preparer = Arc::new(Preparer::new(config.clone()));
+        let schemas = config.graphql.schemas_bytes_max;
+        let all = publishing.clone();
+        let visible = Box::new(move |actor: &Actor| all.visible(actor));
+        let whole = Arc::new(Whole::new(visible, preparer.clone(), schemas));
         let services = Services { sourcing, provisioning, publishing, config };
-        Engine { inner: Arc::new(Inner { services, preparer, introspection }) }
+        Engine { inner: Arc::new(Inner { services, preparer, whole }) }
     }
 
     /// Runs a query or mutation. Never panics, never fails: errors are in the response.
@@ -167,13 +171,13 @@ impl Engine {
     }
 
     /// The SDL of what this actor can see; for nobody in particular, the management part.
-    pub fn sdl(&self, actor: Option<&Actor>) -> crate::error::Result<String> {
+    ///
+    /// # Errors
+    /// None but `INTERNAL`.
+    pub async fn sdl(&self, actor: Option<&Actor>) -> crate::error::Result<String> {
         match actor {
             None => Ok(MANAGEMENT_SDL.to_owned()),
-            Some(actor) => {
-                let visible = self.inner.services.publishing.visible(actor)?;
-                Ok(sdl::print(&self.inner.preparer.model(&visible)))
-            }
+            Some(actor) => self.inner.whole.read(actor, |model| Ok(sdl::print(model))).await,
         }
     }
 
@@ -186,7 +190,10 @@ impl Engine {
         let inner = &self.inner;
         let publishing = &inner.services.publishing;
         let visible = |wanted: Wanted<'_>| match wanted {
-            Wanted::All => publishing.visible(&context.actor),
+            Wanted::Like(name) => {
+                let alike = publishing.visible_like(&context.actor, |field| names::likeness(name, field));
+                alike.map(|alike| alike.into_iter().collect())
+            }
             Wanted::Named(names) => {
                 publishing.visible_among(&context.actor, names.iter().map(String::as_str))
             }
@@ -198,7 +205,7 @@ impl Engine {
         // that are not known is tried once more when the catalog turns out to be older than the database.
         if prepared.as_ref().is_err_and(|faults| faults.iter().any(Fault::is_stale))
             && context.actor.subject != Actor::anonymous().subject
-            && publishing.refresh(known).await
+            && publishing.look_again(known).await
         {
             return inner.preparer.prepare(context, request, transport, visible).await;
         }
@@ -207,9 +214,9 @@ impl Engine {
 
     async fn run(&self, context: &Context, prepared: &Prepared) -> Response {
         let inner = &*self.inner;
-        let (services, preparer, introspection) = (&inner.services, &inner.preparer, &inner.introspection);
+        let (services, whole) = (&inner.services, &inner.whole);
         let budget = Budget::new(services.config.graphql.answer_bytes_max);
-        Execution { services, preparer, introspection, context, prepared, budget }.run().await
+        Execution { services, whole, context, prepared, budget }.run().await
     }
 }
 

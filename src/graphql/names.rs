@@ -1,5 +1,6 @@
 //! Names that derive from a collection's two names: root fields and types. The only place that makes them.
 
+use super::coerce;
 use crate::query::Collection;
 
 /// Root fields and types of one collection, from its field name (`orderClothing`) and type name
@@ -42,4 +43,10 @@ pub(super) const AGGREGATE: &str = "Aggregate";
 /// The names of collections that may have a root field of this name.
 pub(super) fn collections(root: &str) -> impl Iterator<Item = &str> {
     [Some(root), root.strip_suffix(BY_KEY), root.strip_suffix(AGGREGATE)].into_iter().flatten()
+}
+
+/// How much a name is like that of a root field of this collection.
+pub(super) fn likeness(name: &str, field: &str) -> f64 {
+    let roots = ["", BY_KEY, AGGREGATE].map(|suffix| coerce::likeness(name, &format!("{field}{suffix}")));
+    roots.into_iter().fold(0.0, f64::max)
 }

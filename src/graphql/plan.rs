@@ -13,6 +13,7 @@ use async_graphql::parser::types::{
 use async_graphql_value::{Name, Value};
 
 use super::coerce::{Member, Variables, short};
+use super::describe;
 use super::literals::{self, Declared, Literals};
 use super::model::{Model, TypeRef};
 use crate::error::{Error, Result};
@@ -237,6 +238,7 @@ impl<'a> Collector<'a> {
         }
         let at = |error| Misplaced { error, locations: vec![first.pos] };
         let name = first.node.name.node.as_str();
+        let introspected = describe::arguments(name);
         let (ty, defined) = match (name, self.model.field(parent, name)) {
             (_, Some(field)) => (field.ty.clone(), field.arguments.as_slice()),
             // No rule of validation looks at it.
@@ -245,8 +247,8 @@ impl<'a> Collector<'a> {
             }
             ("__typename", _) => return Err(at(Error::bad_request("`__typename` takes no arguments"))),
             // Introspection is answered elsewhere: its types are not in the model.
-            ("__schema" | "__type", _) => (TypeRef::named(INTROSPECTION), [].as_slice()),
-            _ if parent == INTROSPECTION => (TypeRef::named(INTROSPECTION), [].as_slice()),
+            ("__schema" | "__type", _) => (TypeRef::named(INTROSPECTION), introspected.as_slice()),
+            _ if parent == INTROSPECTION => (TypeRef::named(INTROSPECTION), introspected.as_slice()),
             _ => return Err(at(Error::bad_request(format!("unknown field `{name}` on `{parent}`")))),
         };
         let check = Literals { model: self.model, declared: self.declared };

@@ -22,7 +22,7 @@ use super::collection::{self, Shown};
 use super::model::{Model, TypeRef};
 use super::names;
 use super::plan::{self, Misplaced, Node};
-use super::schema::{self, Purpose};
+use super::schema;
 use super::{Context, Request, faults, guard, rules};
 use crate::config;
 use crate::error::{Code, Error, Result};
@@ -33,8 +33,8 @@ use crate::record::Json;
 /// Says of which collections an actor's view is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wanted<'a> {
-    /// Of all.
-    All,
+    /// Of the one that has a root field most like this name.
+    Like(&'a str),
     /// Of those with these field names.
     Named(&'a BTreeSet<String>),
 }
@@ -79,23 +79,6 @@ pub(super) struct Prepared {
     pub(super) variables: Variables,
     /// The collections that it names.
     pub(super) collections: Vec<Visible>,
-    document: Arc<Document>,
-    operation_name: Option<String>,
-}
-
-impl Prepared {
-    /// The document.
-    pub(super) fn document(&self) -> &ExecutableDocument {
-        &self.document.parsed
-    }
-
-    /// The operation within it.
-    ///
-    /// # Errors
-    /// Never: it has been chosen before.
-    pub(super) fn operation(&self) -> Result<&OperationDefinition> {
-        choose(&self.document.parsed, self.operation_name.as_deref())
-    }
 }
 
 /// How the answer travels.
@@ -147,6 +130,8 @@ pub(super) struct Preparer {
 const DOCUMENT_BYTES: u64 = 4_096;
 const PLAN_BYTES: u64 = 16_384;
 const SLICE_MEMBERS: u64 = 1_024;
+/// How many unknown names of one document are compared with those of all collections.
+const HINTS_MAX: usize = 3;
 /// About what one field of a selection takes.
 const NODE_BYTES: u64 = 256;
 
@@ -179,7 +164,7 @@ impl Preparer {
     }
 
     /// Everything before execution. `visible` gives the actor's view of collections; it is asked for those that the
-    /// document names, and for all only when a name that is not known deserves a hint.
+    /// document names, and for those whose name is like one that is not known and deserves a hint.
     pub(super) async fn prepare(
         &self,
         context: &Context,
@@ -212,15 +197,7 @@ impl Preparer {
             compiled.nodes.clone()
         };
         self.affordable(&nodes, &variables).map_err(|error| vec![Fault::at(context, error)])?;
-        Ok(Prepared {
-            kind: operation.ty,
-            slice,
-            nodes,
-            variables,
-            collections,
-            operation_name: name.map(str::to_owned),
-            document,
-        })
+        Ok(Prepared { kind: operation.ty, slice, nodes, variables, collections })
     }
 
     fn document(&self, context: &Context, text: &str) -> std::result::Result<Arc<Document>, Vec<Fault>> {
@@ -259,7 +236,7 @@ impl Preparer {
         let key = visibility(collections);
         self.slices.get_or_insert_with(&key, || {
             let model = self.model(collections);
-            let schema = schema::register(&model, Purpose::Validate, self.limits().nesting_max)?;
+            let schema = schema::register(&model, self.limits().nesting_max)?;
             Ok(Arc::new(Slice { id: self.ids.fetch_add(1, Ordering::Relaxed), model, schema }))
         })
     }
@@ -302,10 +279,14 @@ impl Preparer {
             if !conditional && errors.iter().all(|error| faults::is_worded_better(error)) {
                 compile()?;
             }
-            let errors: Vec<_> = errors.into_iter().take(self.limits().errors_max).collect();
-            let hints = errors.iter().any(|error| faults::is_unknown_root(error));
-            let all = if hints { visible(Wanted::All).map_err(one)? } else { Vec::new() };
-            return Err(errors.into_iter().map(|error| faults::invalid(error, &slice.model, &all)).collect());
+            let (mut told, mut looked) = (Vec::new(), 0);
+            for error in errors.into_iter().take(self.limits().errors_max) {
+                let root = faults::unknown_root(error).filter(|_| looked < HINTS_MAX);
+                looked += usize::from(root.is_some());
+                let alike = root.map(|name| visible(Wanted::Like(name))).transpose().map_err(one)?;
+                told.push(faults::invalid(error, &slice.model, alike.as_deref()));
+            }
+            return Err(told);
         }
         let nodes = if conditional { Vec::new() } else { compile()? };
         let fields: usize = nodes.iter().map(Node::size).sum();

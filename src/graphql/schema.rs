@@ -1,14 +1,14 @@
-//! Schemas for async-graphql, which validates documents and answers introspection by them. A gate stops it
-//! before it executes anything else: its resolvers are never called. Must not know how fields are answered.
+//! Schemas for async-graphql, which validates documents by them. A gate stops it before it executes anything: its
+//! resolvers are never called. Must not know how fields are answered.
 
 use std::{fmt, sync::Arc};
 
 use async_graphql::{
-    Response, ValidationMode, Value,
+    Response, Value,
     async_trait::async_trait,
     dynamic::{
         Enum, EnumItem, Field as DynField, FieldFuture, InputObject, InputValue, Object, Scalar, Schema,
-        Subscription, SubscriptionField, SubscriptionFieldFuture, TypeRef as DynRef,
+        SchemaBuilder, Subscription, SubscriptionField, SubscriptionFieldFuture, TypeRef as DynRef,
     },
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
 };
@@ -37,20 +37,16 @@ macro_rules! member {
     };
 }
 
-/// What a schema is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Every rule, no execution.
-    Validate,
-    /// The answers of `__schema` and `__type`, for documents that have been validated.
-    Introspect,
-}
-
 /// Registers a model.
 ///
 /// # Errors
 /// `INTERNAL` when the model is not a valid schema.
-pub(super) fn register(model: &Model, purpose: Purpose, recursion_max: usize) -> Result<Schema> {
+pub(super) fn register(model: &Model, recursion_max: usize) -> Result<Schema> {
+    builder(model, recursion_max).extension(Gate).finish().map_err(|error| Error::internal(error.to_string()))
+}
+
+/// A model's schema without the gate.
+pub(super) fn builder(model: &Model, recursion_max: usize) -> SchemaBuilder {
     let mutation = model.get("Mutation").map(|_| "Mutation");
     let subscription = model.get("Subscription").map(|_| "Subscription");
     let mut builder = Schema::build("Query", mutation, subscription)
@@ -82,11 +78,7 @@ pub(super) fn register(model: &Model, purpose: Purpose, recursion_max: usize) ->
             }
         };
     }
-    let builder = match purpose {
-        Purpose::Validate => builder.extension(Gate),
-        Purpose::Introspect => builder.validation_mode(ValidationMode::Fast),
-    };
-    builder.finish().map_err(|error| Error::internal(error.to_string()))
+    builder
 }
 
 fn scalar(ty: &Type) -> Scalar {

@@ -98,7 +98,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Defaults in our schemas are constants without structure.
-fn default_text(value: &Json) -> String {
+pub(super) fn default_text(value: &Json) -> String {
     match value {
         Json::Bool(value) => value.to_string(),
         Json::Number(text) => text.to_string(),

@@ -66,7 +66,7 @@ pub(super) async fn schema(
     let actor = visit.actor()?;
     let headers =
         [(header::CONTENT_TYPE, "application/graphql; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, shared.engine.sdl(Some(&actor))?).into_response())
+    Ok((headers, shared.engine.sdl(Some(&actor)).await?).into_response())
 }
 
 fn not_acceptable() -> Response {

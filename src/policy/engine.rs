@@ -95,7 +95,26 @@ struct ScopeKey {
     collection: i64,
     generation: i64,
     shape: u32,
-    claims: String,
+    claims: Arc<str>,
+}
+
+/// One actor, as the policies in force at one moment know it.
+pub struct Viewer<'a> {
+    engine: &'a Engine,
+    loaded: Arc<Loaded>,
+    actor: &'a Actor,
+    user: Claims,
+    claims: Arc<str>,
+}
+
+impl Viewer<'_> {
+    /// As [`Engine::scope`].
+    ///
+    /// # Errors
+    /// None today; callers must treat one as `None`.
+    pub fn scope(&self, collection: &Collection) -> Result<Option<Arc<Scope>>> {
+        self.engine.scope_of(self, collection)
+    }
 }
 
 /// Weighs scopes by the memory that they take, roughly.
@@ -216,19 +235,33 @@ impl Engine {
     /// # Errors
     /// None today; callers must treat one as `None`.
     pub fn scope(&self, actor: &Actor, collection: &Collection) -> Result<Option<Arc<Scope>>> {
-        let loaded = self.loaded.load();
+        self.viewer(actor)?.scope(collection)
+    }
+
+    /// Who asks for the scopes of many collections.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn viewer<'a>(&'a self, actor: &'a Actor) -> Result<Viewer<'a>> {
+        let loaded = self.loaded.load_full();
         let user = known_claims(actor, &loaded.program);
+        let claims = serde_json::to_string(&user).map_err(Error::internal)?.into();
+        Ok(Viewer { engine: self, loaded, actor, user, claims })
+    }
+
+    fn scope_of(&self, viewer: &Viewer<'_>, collection: &Collection) -> Result<Option<Arc<Scope>>> {
+        let Viewer { loaded, actor, user, claims, .. } = viewer;
         let key = ScopeKey {
             policy: loaded.version,
             collection: collection.id,
             generation: collection.generation,
             shape: collection.shape.version,
-            claims: serde_json::to_string(&user).map_err(Error::internal)?,
+            claims: claims.clone(),
         };
         if let Some(scope) = self.scopes.get(&key) {
             return Ok(scope);
         }
-        let world = World { program: &loaded.program, user: &user, collection: Some(collection) };
+        let world = World { program: &loaded.program, user, collection: Some(collection) };
         let scope = match fields::build(world, collection, self.config.steps_max) {
             Ok(Built { scope, remarks }) => {
                 log_remarks(&loaded.program, collection, &remarks);

@@ -91,16 +91,8 @@ impl Publishing {
         Ok(())
     }
 
-    /// Collections as the GraphQL type `Collection` has them, within the actor's scope.
-    pub async fn collections(&self, actor: &Actor, asked: Asked) -> Result<Value> {
-        let mut list = Vec::new();
-        for visible in self.visible(actor)? {
-            list.push(self.collection(actor, &visible, asked).await?);
-        }
-        Ok(Value::Array(list))
-    }
-
-    /// One of them. How often fields were seen is for stewards and admins, as it tells of rows that others may not see.
+    /// A collection as the GraphQL type `Collection` has it, within the actor's scope. How often fields were seen is
+    /// for stewards and admins, as it tells of rows that others may not see.
     pub async fn collection(
         &self,
         actor: &Actor,

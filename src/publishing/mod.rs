@@ -9,6 +9,7 @@ mod modes;
 mod subscribe;
 mod tail;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
@@ -71,6 +72,21 @@ impl Publishing {
         self.scopes(actor, catalog.collections.values())
     }
 
+    /// As [`Publishing::visible`], at most so many of those behind a field name.
+    pub fn visible_after(&self, actor: &Actor, after: Option<&str>, first: usize) -> Result<Vec<Visible>> {
+        let catalog = self.0.store.catalog.load();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let viewer = self.0.policy.viewer(actor)?;
+        let mut visible = Vec::new();
+        for (_, collection) in catalog.collections.range::<str, _>((from, Bound::Unbounded)) {
+            if visible.len() >= first {
+                break;
+            }
+            visible.extend(viewer.scope(collection)?.map(|scope| (collection.clone(), scope)));
+        }
+        Ok(visible)
+    }
+
     /// As [`Publishing::visible`], of those with these field names only: a scope that is not known yet takes time to
     /// compile.
     pub fn visible_among<'a>(
@@ -82,14 +98,31 @@ impl Publishing {
         self.scopes(actor, names.into_iter().filter_map(|name| catalog.collections.get(name)))
     }
 
+    /// Of the collections that exist for this actor the one whose field name is most alike; one that is not alike when
+    /// there is none. `likeness` is more than 0 of what is alike.
+    pub fn visible_like(&self, actor: &Actor, likeness: impl Fn(&str) -> f64) -> Result<Option<Visible>> {
+        let catalog = self.0.store.catalog.load();
+        let mut ranked: Vec<(f64, &Arc<Collection>)> =
+            catalog.collections.values().map(|one| (likeness(&one.field_name), one)).collect();
+        ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let viewer = self.0.policy.viewer(actor)?;
+        for (_, collection) in ranked {
+            if let Some(scope) = viewer.scope(collection)? {
+                return Ok(Some((collection.clone(), scope)));
+            }
+        }
+        Ok(None)
+    }
+
     fn scopes<'a>(
         &self,
         actor: &Actor,
         collections: impl Iterator<Item = &'a Arc<Collection>>,
     ) -> Result<Vec<Visible>> {
         let mut visible = Vec::new();
+        let viewer = self.0.policy.viewer(actor)?;
         for collection in collections {
-            if let Some(scope) = self.0.policy.scope(actor, collection)? {
+            if let Some(scope) = viewer.scope(collection)? {
                 visible.push((collection.clone(), scope));
             }
         }
@@ -105,6 +138,14 @@ impl Publishing {
     /// nothing new.
     pub async fn refresh(&self, version: i64) -> bool {
         if let Err(error) = self.0.store.catalog.refresh().await {
+            tracing::debug!(%error, "the catalog was not refreshed");
+        }
+        self.version() != version
+    }
+
+    /// As [`Publishing::refresh`], for whom a name is not known: costs next to nothing when nothing has been published.
+    pub async fn look_again(&self, version: i64) -> bool {
+        if let Err(error) = self.0.store.catalog.refresh_if_published().await {
             tracing::debug!(%error, "the catalog was not refreshed");
         }
         self.version() != version

@@ -201,10 +201,15 @@ impl Subscriber {
         if versions == self.versions {
             return Ok(());
         }
+        let policy_same = versions.1 == self.versions.1;
         self.versions = versions;
         let Some(collection) = catalog.by_id(self.collection.id).cloned() else {
             return Err(gone(&self.collection));
         };
+        if Arc::ptr_eq(&collection, &self.collection) && policy_same {
+            // It was another collection that was published.
+            return Ok(());
+        }
         let is_enum = |of: &Collection, id: &u32| {
             of.shape.field(*id).is_some_and(|field| field.enumeration().is_some())
         };

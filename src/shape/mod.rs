@@ -37,7 +37,10 @@ pub use enums::{Enumeration, Named, TextsAt};
 pub use json_schema::Seen;
 pub use known::{Fingerprinted, Known};
 pub use modes::Unacceptable;
-pub use names::{FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, entry_type, name_types, own_types};
+pub use names::{
+    FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, entry_type, name_types, names_wanted, own_types,
+    types_wanted,
+};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
 pub use statistics::{Statistic, Statistics};

@@ -191,8 +191,7 @@ impl Namer {
 /// that derives from them is reserved or `taken`; `taken` should know the nested types of other collections
 /// too.
 pub fn collection_names(category: &str, subcategory: &str, taken: &dyn Fn(&str) -> bool) -> (String, String) {
-    let mut base = camel(&format!("{category} {subcategory}"), "data");
-    base.truncate(NAME_BYTES_MAX);
+    let base = base(category, subcategory);
     let (reserved_roots, reserved_types) = (reserved_roots(), reserved_types());
     let number = (1_u64..).find(|number| {
         let (field, ty) = with_number(&base, *number);
@@ -206,6 +205,23 @@ pub fn collection_names(category: &str, subcategory: &str, taken: &dyn Fn(&str) 
             && derived_types.into_iter().all(|name| free_type(&name))
     });
     with_number(&base, number.unwrap_or_default())
+}
+
+/// What the names that [`collection_names`] may give begin with: those of fields, and those of types.
+pub fn names_wanted(category: &str, subcategory: &str) -> [String; 2] {
+    let (field, ty) = with_number(&base(category, subcategory), 1);
+    [field, ty]
+}
+
+/// What the names that [`name_types`] may give begin with.
+pub fn types_wanted(type_name: &str) -> &str {
+    type_name.get(..NAME_BYTES_MAX).unwrap_or(type_name)
+}
+
+fn base(category: &str, subcategory: &str) -> String {
+    let mut base = camel(&format!("{category} {subcategory}"), "data");
+    base.truncate(NAME_BYTES_MAX);
+    base
 }
 
 fn with_number(base: &str, number: u64) -> (String, String) {

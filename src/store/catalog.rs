@@ -1,14 +1,16 @@
 //! Collections and their published shapes: stored versions, and each node's cache of them. Must not publish
 //! anything itself: [`rows`](super::rows) does, in the transaction of the effects that uncover something new.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::Store;
-use super::db::{Db, Row};
+use super::db::{Db, Row, Type};
+use super::events;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::query::Collection;
@@ -17,23 +19,33 @@ use crate::shape::{Published, Shape};
 /// The most structures of one collection that a node remembers as merged.
 const MERGED_MAX: usize = 65_536;
 
+/// Collections read at once.
+const READ_MAX: usize = 128;
+
 /// All collections at one moment; immutable.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// Raised by every published version of any collection.
     pub version: i64,
     /// By field name.
-    pub collections: BTreeMap<String, Arc<Collection>>,
+    pub collections: BTreeMap<Arc<str>, Arc<Collection>>,
+    /// The same, by number.
+    by_id: Vec<Arc<Collection>>,
+    /// The same, by what feeds them.
+    by_kind: Vec<Arc<Collection>>,
     /// Those that may refuse documents.
     rejecting: Vec<Arc<Collection>>,
+}
+
+fn kind(collection: &Collection) -> (&str, &str) {
+    (&collection.category, &collection.subcategory)
 }
 
 impl Catalog {
     /// The collection that a category and subcategory feed.
     pub fn fed_by(&self, category: &str, subcategory: &str) -> Option<&Arc<Collection>> {
-        self.collections
-            .values()
-            .find(|collection| collection.category == category && collection.subcategory == subcategory)
+        let place = self.by_kind.binary_search_by(|one| kind(one).cmp(&(category, subcategory)));
+        self.by_kind.get(place.ok()?)
     }
 
     /// The collection that a category and subcategory feed, if it may refuse documents.
@@ -44,7 +56,45 @@ impl Catalog {
 
     /// The collection with this number.
     pub fn by_id(&self, id: i64) -> Option<&Arc<Collection>> {
-        self.collections.values().find(|collection| collection.id == id)
+        self.by_id.get(self.by_id.binary_search_by_key(&id, |one| one.id).ok()?)
+    }
+
+    /// This one with collections that are new or have changed. What has not is shared, not copied.
+    fn with(&self, changed: Vec<Arc<Collection>>) -> Catalog {
+        let mut next = self.clone();
+        for collection in changed {
+            let weight = |one: &Collection| one.generation + i64::from(one.shape.version) + 1;
+            next.version += weight(&collection);
+            if let Some(known) = next.collections.get_mut(collection.field_name.as_str()) {
+                next.version -= weight(known);
+                *known = collection.clone();
+            } else {
+                next.collections.insert(collection.field_name.as_str().into(), collection.clone());
+            }
+            put(&mut next.by_id, &collection, |a, b| a.id.cmp(&b.id));
+            put(&mut next.by_kind, &collection, |a, b| kind(a).cmp(&kind(b)));
+            next.rejecting.retain(|one| one.id != collection.id);
+            if collection.shape.rejects() {
+                next.rejecting.push(collection);
+            }
+        }
+        next
+    }
+}
+
+/// Puts a collection in its place, instead of the one that has the same.
+fn put(
+    sorted: &mut Vec<Arc<Collection>>,
+    collection: &Arc<Collection>,
+    order: impl Fn(&Collection, &Collection) -> Ordering,
+) {
+    match sorted.binary_search_by(|one| order(one, collection)) {
+        Ok(place) => {
+            if let Some(known) = sorted.get_mut(place) {
+                *known = collection.clone();
+            }
+        }
+        Err(place) => sorted.insert(place, collection.clone()),
     }
 }
 
@@ -81,6 +131,8 @@ struct Inner {
     merged: Mutex<HashMap<i64, Merged>>,
     /// How many refreshes have begun.
     begun: AtomicU64,
+    /// The position of the last event when the last one that succeeded began.
+    head: AtomicI64,
     /// The last one that succeeded; held by the one at work.
     refreshing: tokio::sync::Mutex<u64>,
 }
@@ -98,6 +150,7 @@ impl Cache {
             limits: ArcSwap::default(),
             merged: Mutex::default(),
             begun: AtomicU64::new(0),
+            head: AtomicI64::new(-1),
             refreshing: tokio::sync::Mutex::default(),
         }));
         cache.refresh().await?;
@@ -124,21 +177,34 @@ impl Cache {
     /// Reads what is newer from the database. Whoever asks while another is at work waits for the next one together
     /// with all others that do, so that however many ask, nobody waits for more than two.
     pub async fn refresh(&self) -> Result<Arc<Catalog>> {
-        let asked = self.0.begun.load(Ordering::SeqCst);
+        let asked = self.0.begun.load(SeqCst);
         let mut succeeded = self.0.refreshing.lock().await;
         if *succeeded > asked {
             return Ok(self.load());
         }
-        let number = self.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.0.begun.fetch_add(1, SeqCst) + 1;
         let catalog = self.read().await?;
         *succeeded = number;
         Ok(catalog)
     }
 
+    /// As [`Cache::refresh`] when anything has been published since the last time; else it reads one number.
+    pub async fn refresh_if_published(&self) -> Result<Arc<Catalog>> {
+        match self.published().await? > self.0.head.load(SeqCst) {
+            true => self.refresh().await,
+            false => Ok(self.load()),
+        }
+    }
+
+    async fn published(&self) -> Result<i64> {
+        let head = self.0.db.query(events::HEAD, &[]).await?;
+        head.first().map_or(Ok(0), |row| row.i64(0))
+    }
+
     /// How many refreshes have begun.
     #[cfg(test)]
     pub(crate) fn begun(&self) -> u64 {
-        self.0.begun.load(Ordering::SeqCst)
+        self.0.begun.load(SeqCst)
     }
 
     /// As if one were at work, until this is dropped.
@@ -149,43 +215,32 @@ impl Cache {
 
     async fn read(&self) -> Result<Arc<Catalog>> {
         let known = self.load();
-        let rows = self.0.db.query(LIST, &[]).await?;
-        let mut version = 0;
-        let mut collections = BTreeMap::new();
-        let mut changed = rows.len() != known.collections.len();
-        for row in &rows {
-            let (generation, shape_version) = (row.i64(5)?, row.i64(6)?);
-            version += generation + shape_version + 1;
-            let field_name = row.text(3)?.to_owned();
-            let same = known
-                .collections
-                .get(&field_name)
-                .filter(|old| old.generation == generation && i64::from(old.shape.version) == shape_version);
-            let collection = match same {
-                Some(old) => old.clone(),
-                None => {
-                    changed = true;
-                    Arc::new(self.collection(row).await?)
-                }
-            };
-            collections.insert(field_name, collection);
+        // First, so that whatever comes meanwhile is looked for again.
+        let head = self.published().await?;
+        let mut changed = Vec::new();
+        for row in &self.0.db.query(VERSIONS_NOW, &[]).await? {
+            let id = row.i64(0)?;
+            let now = (row.i64(1)?, row.i64(2)?);
+            if known.by_id(id).is_none_or(|one| (one.generation, i64::from(one.shape.version)) != now) {
+                changed.push(id);
+            }
         }
-        if !changed {
+        if changed.is_empty() {
+            self.0.head.store(head, SeqCst);
             return Ok(known);
         }
-        let rejecting =
-            collections.values().filter(|collection| collection.shape.rejects()).cloned().collect();
-        let catalog = Arc::new(Catalog { version, collections, rejecting });
+        let mut read = Vec::with_capacity(changed.len());
+        for ids in changed.chunks(READ_MAX) {
+            let rows = ids.iter().map(|id| vec![(*id).into()]).collect();
+            for row in &self.0.db.query_many(&[("id", Type::Int)], rows, COLLECTIONS).await? {
+                let shape = Arc::new(published(row.text(7)?)?);
+                read.push(Arc::new(from_row(row, shape)?));
+            }
+        }
+        let catalog = Arc::new(known.with(read));
         self.0.current.store(catalog.clone());
+        self.0.head.store(head, SeqCst);
         Ok(catalog)
-    }
-
-    async fn collection(&self, row: &Row) -> Result<Collection> {
-        let id = row.i64(0)?;
-        let params = [id.into(), row.i64(6)?.into()];
-        let shapes = self.0.db.query(PUBLISHED, &params).await?;
-        let shape = shapes.first().map(|shape| published(shape.text(0)?)).transpose()?;
-        from_row(row, Arc::new(shape.unwrap_or_default()))
     }
 
     /// Whether these structures change nothing, as far as this node remembers, and `known` publishes them.
@@ -249,11 +304,12 @@ impl Store {
 
 const VERSIONS: &str = "select published, cause, at from shape_version where collection_id = $1 \
      order by version desc limit $2";
-const LIST: &str = "select id, category, subcategory, field_name, type_name, generation, shape_version \
-     from collection order by id";
-const PUBLISHED: &str = "select published from shape_version where collection_id = $1 and version = $2";
+const VERSIONS_NOW: &str = "select id, generation, shape_version from collection";
+const COLLECTIONS: &str = "select c.id, c.category, c.subcategory, c.field_name, c.type_name, c.generation, \
+     c.shape_version, v.published from u join collection c on c.id = u.id \
+     join shape_version v on v.collection_id = c.id and v.version = c.shape_version";
 
-/// A collection from a row of [`LIST`]'s columns.
+/// A collection from a row that begins with the columns of [`COLLECTIONS`].
 pub(super) fn from_row(row: &Row, shape: Arc<Published>) -> Result<Collection> {
     Ok(Collection {
         id: row.i64(0)?,

@@ -96,7 +96,7 @@ pub(super) async fn append(tx: &mut Tx, happened: &[Happened]) -> Result<()> {
 impl Store {
     /// The position of the last event; 0 is before the first.
     pub async fn events_head(&self) -> Result<i64> {
-        let rows = self.db.query("select pos from event_pos", &[]).await?;
+        let rows = self.db.query(HEAD, &[]).await?;
         rows.first().map_or(Ok(0), |row| row.i64(0))
     }
 
@@ -118,6 +118,9 @@ impl Store {
         Ok((previous, next))
     }
 }
+
+/// The position of the last event.
+pub(super) const HEAD: &str = "select pos from event_pos";
 
 const EVENTS: &str = "select e.pos, e.at, e.kind, e.collection_id, e.version, e.subject, v.cause from event e \
      left join shape_version v on v.collection_id = e.collection_id and v.version = e.version \

@@ -4,7 +4,7 @@ use async_graphql::parser::parse_query;
 
 use super::{compiled, model_of, orders};
 use crate::graphql::collection::Shown;
-use crate::graphql::schema::{Purpose, register};
+use crate::graphql::schema::register;
 use crate::graphql::{faults, guard, rules};
 
 /// The argument `input` of `source`, or what is wrong.
@@ -164,12 +164,12 @@ fn whole_numbers_come_in_one_form() {
 /// What validation says of a document, first message.
 fn validated(text: &str) -> Option<String> {
     let model = model_of(&[orders()], &|id| if id == 1 { Shown::Hidden } else { Shown::Visible });
-    let schema = register(&model, Purpose::Validate, 64).unwrap();
+    let schema = register(&model, 64).unwrap();
     let document = parse_query(text).unwrap();
     let mut request = async_graphql::Request::new("");
     request.set_parsed_query(document);
     let answer = futures_util::FutureExt::now_or_never(schema.execute(request)).unwrap();
-    let fault = answer.errors.first().map(|error| faults::invalid(error, &model, &[]))?;
+    let fault = answer.errors.first().map(|error| faults::invalid(error, &model, None))?;
     Some(fault.message().to_owned())
 }
 
@@ -273,7 +273,7 @@ fn variables_that_are_not_declared_end_validation_before_the_library_sees_them()
 fn the_library_finds_nothing_in_what_the_early_rules_have_passed() {
     // Every mixture of three selections within and without fragments: what the early rules pass must leave nothing
     // for the library's rule to multiply.
-    let schema = register(&model_of(&[], &|_| Shown::Visible), Purpose::Validate, 64).unwrap();
+    let schema = register(&model_of(&[], &|_| Shown::Visible), 64).unwrap();
     let fields = ["a: outbox", "a: pending", "a: outbox(x: 1)", "a: outbox(x: 1, y: 2)"];
     let wraps = [
         ("", ""),

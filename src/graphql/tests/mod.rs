@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod described;
 mod input;
 mod scopes;
 mod selection;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use super::coerce::{self, Variables};
 use super::collection::{self, Shown};
 use super::model::{self, Model};
 use super::plan::{self, Node};
-use super::schema::{Purpose, register};
+use super::schema::register;
 use super::sdl;
 use crate::query::Collection;
 use crate::record::Json;
@@ -79,18 +81,26 @@ pub(super) fn given(json: &str) -> Vec<(String, Json)> {
 
 /// The merged selection of a document over the management part and [`orders`], or what is wrong with it.
 pub(super) fn compiled(text: &str, variables: &str) -> Result<(Vec<Node>, Variables), String> {
-    let model = model_of(&[orders()], &|_| Shown::Visible);
+    compiled_over(&model_of(&[orders()], &|_| Shown::Visible), text, variables)
+}
+
+/// The same over any model.
+pub(super) fn compiled_over(
+    model: &Model,
+    text: &str,
+    variables: &str,
+) -> Result<(Vec<Node>, Variables), String> {
     let document = async_graphql::parser::parse_query(text).map_err(|error| error.to_string())?;
     let (_, operation) = document.operations.iter().next().unwrap();
     let operation = operation.node.clone();
-    let variables = coerce::variables(&model, &operation, &given(variables))
+    let variables = coerce::variables(model, &operation, &given(variables))
         .map_err(|error| error.message().to_owned())?;
     let root = match operation.ty {
         OperationType::Query => "Query",
         OperationType::Mutation => "Mutation",
         OperationType::Subscription => "Subscription",
     };
-    plan::compile(&model, &document, &operation, root, &variables)
+    plan::compile(model, &document, &operation, root, &variables)
         .map(|nodes| (nodes, variables))
         .map_err(|misplaced| misplaced.error.message().to_owned())
 }
@@ -104,7 +114,7 @@ fn the_management_part_is_printed_as_it_is_written() {
     }
     assert_eq!(printed.len(), model::SDL.len());
     // async-graphql has the same idea of it.
-    let schema = register(&model, Purpose::Introspect, 64).unwrap();
+    let schema = register(&model, 64).unwrap();
     let exported = Model::from_sdl(&schema.sdl()).unwrap();
     for ty in model.types() {
         assert_eq!(exported.get(&ty.name), Some(ty));
@@ -151,7 +161,7 @@ fn a_collection_has_the_schema_that_is_promised() {
     ] {
         assert!(printed.contains(line), "{line} is missing");
     }
-    register(&model, Purpose::Validate, 64).unwrap();
+    register(&model, 64).unwrap();
 }
 
 #[test]
@@ -170,7 +180,7 @@ fn hidden_fields_are_nowhere_and_masked_ones_in_no_condition() {
     };
     assert_eq!(filter.iter().map(|f| &*f.name).collect::<Vec<_>>(), ["name"]);
     assert!(!printed.contains("customer_email"));
-    register(&model, Purpose::Validate, 64).unwrap();
+    register(&model, 64).unwrap();
 }
 
 #[test]
@@ -183,7 +193,7 @@ fn a_hidden_parent_hides_its_children() {
     let model = model_of(&[orders()], &|_| Shown::Hidden);
     assert!(model.field("OrderClothing", "_record").is_some());
     assert!(model.get("OrderClothingField").is_none());
-    register(&model, Purpose::Validate, 64).unwrap();
+    register(&model, 64).unwrap();
 }
 
 #[test]
@@ -204,7 +214,7 @@ fn names_that_meet_are_numbered() {
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
     assert!(model.field("OrderClothingPair", "status").is_some());
     assert!(model.get("OrderClothingFilter2").is_some());
-    register(&model, Purpose::Validate, 64).unwrap();
+    register(&model, 64).unwrap();
 }
 
 #[test]
@@ -215,7 +225,7 @@ fn odd_keys_do_not_break_descriptions() {
     let shape = Arc::make_mut(&mut collection.shape);
     shape.fields.push(odd);
     let model = model_of(&[collection], &|_| Shown::Visible);
-    let schema = register(&model, Purpose::Introspect, 64).unwrap();
+    let schema = register(&model, 64).unwrap();
     let printed = sdl::print(&model);
     assert_eq!(sdl::print(&Model::from_sdl(&printed).unwrap()), printed);
     assert!(Model::from_sdl(&schema.sdl()).unwrap().get("OrderClothing").is_some());
@@ -251,5 +261,5 @@ fn what_of_the_envelope_is_not_shown_is_nowhere() {
     let printed = sdl::print(&model);
     assert!(!printed.contains("OrderClothingRecordMetaFilter"), "nothing is left to compare: {printed}");
     assert!(model.field("OrderClothingChange", "key").is_none());
-    register(&model, Purpose::Validate, 64).unwrap();
+    register(&model, 64).unwrap();
 }

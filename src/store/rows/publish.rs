@@ -8,7 +8,8 @@ use super::{Applied, Learned, Looked, RowEffect, ddl, texts};
 use crate::error::{Code, Error, Result};
 use crate::query::Collection;
 use crate::shape::{
-    FIELD_SUFFIXES, Field, Published, Shape, Structure, collection_names, name_types, own_types,
+    FIELD_SUFFIXES, Field, Published, Shape, Structure, collection_names, name_types, names_wanted,
+    own_types, types_wanted,
 };
 use crate::store::Store;
 use crate::store::catalog;
@@ -203,7 +204,7 @@ impl Cover<'_> {
         let now = self.store.clock.now_us();
         // Another node may take the name, or make the collection, at the same moment.
         for _ in 0..NAME_TRIES {
-            let taken = self.taken().await?;
+            let taken = self.taken(&names_wanted(kind.0, kind.1)).await?;
             let (field_name, type_name) = collection_names(kind.0, kind.1, &|name| taken.contains(name));
             let params = [
                 kind.0.into(),
@@ -257,16 +258,30 @@ impl Cover<'_> {
         self.store.catalog.limits().shape.is_guarded(self.tx.dialect() == Dialect::Postgres)
     }
 
-    /// Names of root fields and types that have been given, with those that derive from them.
-    async fn taken(&mut self) -> Result<BTreeSet<String>> {
+    /// Names of root fields and types that have been given, with those that derive from them, as far as they begin with
+    /// one of these or such a name derives from them.
+    async fn taken(&mut self, beginnings: &[String]) -> Result<BTreeSet<String>> {
         let mut taken = BTreeSet::new();
-        for row in self.tx.query("select field_name from collection", &[]).await? {
-            let field = row.text(0)?;
-            taken.insert(field.to_owned());
-            taken.extend(FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}")));
-        }
-        for row in self.tx.query("select name from type_name", &[]).await? {
-            taken.insert(row.text(0)?.to_owned());
+        for from in beginnings {
+            // No name has a character behind `~`.
+            let range = [from.as_str().into(), format!("{from}~").into()];
+            let sql = "select field_name from collection where field_name >= $1 and field_name < $2";
+            let mut fields = self.tx.query(sql, &range).await?;
+            for suffix in FIELD_SUFFIXES {
+                if let Some(field) = from.strip_suffix(suffix) {
+                    let sql = "select field_name from collection where field_name = $1";
+                    fields.extend(self.tx.query(sql, &[field.into()]).await?);
+                }
+            }
+            for row in fields {
+                let field = row.text(0)?;
+                taken.insert(field.to_owned());
+                taken.extend(FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}")));
+            }
+            let sql = "select name from type_name where name >= $1 and name < $2";
+            for row in self.tx.query(sql, &range).await? {
+                taken.insert(row.text(0)?.to_owned());
+            }
         }
         Ok(taken)
     }
@@ -288,7 +303,7 @@ impl Cover<'_> {
         if name_types(&mut named, &collection.type_name, &|_| false).is_empty() {
             return Ok(());
         }
-        let taken = self.taken().await?;
+        let taken = self.taken(&[types_wanted(&collection.type_name).to_owned()]).await?;
         let new = name_types(next, &collection.type_name, &|name| taken.contains(name));
         self.claim(collection.id, new.into_iter()).await
     }

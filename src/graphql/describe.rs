@@ -208,7 +208,7 @@ impl<'a> Describer<'a> {
         let below = &node.children;
         match &*node.name {
             "types" => {
-                let types = self.model.types().iter().chain(self.system.types());
+                let types = self.model.types().chain(self.system.types());
                 self.list(types.map(Thing::Type), below, out)
             }
             "queryType" => self.optional(root("Query"), below, out),

@@ -182,7 +182,7 @@ pub(super) async fn find(publishing: &Publishing, actor: &Actor, name: &str) -> 
     let known = publishing.version();
     let mut found = publishing.visible_among(actor, [name])?.pop();
     // Another node may have published it a moment ago.
-    if found.is_none() && actor.subject != Actor::anonymous().subject && publishing.look_again(known).await {
+    if found.is_none() && actor.subject != Actor::anonymous().subject && publishing.refresh(known).await {
         found = publishing.visible_among(actor, [name])?.pop();
     }
     let Some(found) = found else {

@@ -19,6 +19,7 @@ mod names;
 mod plan;
 mod prepare;
 mod project;
+mod reach;
 mod rules;
 mod schema;
 mod sdl;
@@ -205,7 +206,7 @@ impl Engine {
         // that are not known is tried once more when the catalog turns out to be older than the database.
         if prepared.as_ref().is_err_and(|faults| faults.iter().any(Fault::is_stale))
             && context.actor.subject != Actor::anonymous().subject
-            && publishing.look_again(known).await
+            && publishing.refresh(known).await
         {
             return inner.preparer.prepare(context, request, transport, visible).await;
         }

@@ -203,8 +203,11 @@ impl Type {
 /// All types of a schema, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
-    types: Vec<Type>,
+    /// A type that models share is copied when one of them changes it.
+    types: Vec<Arc<Type>>,
     by_name: HashMap<Arc<str>, usize>,
+    /// The names of the members of types that fields were added to.
+    added: HashMap<usize, HashSet<Arc<str>>>,
 }
 
 impl Model {
@@ -231,8 +234,8 @@ impl Model {
     }
 
     /// All types, in order.
-    pub(super) fn types(&self) -> &[Type] {
-        &self.types
+    pub(super) fn types(&self) -> impl Iterator<Item = &Type> {
+        self.types.iter().map(Arc::as_ref)
     }
 
     /// How many fields and values the types have: what a schema costs goes by that.
@@ -243,12 +246,12 @@ impl Model {
             Kind::Object(fields) => fields.len(),
             Kind::Input(fields) => fields.len(),
         };
-        self.types.iter().map(members).sum()
+        self.types().map(members).sum()
     }
 
     /// A type by its name.
     pub(super) fn get(&self, name: &str) -> Option<&Type> {
-        self.by_name.get(name).and_then(|index| self.types.get(*index))
+        self.by_name.get(name).and_then(|index| self.types.get(*index)).map(Arc::as_ref)
     }
 
     /// The fields of an object type; none for anything else.
@@ -274,12 +277,27 @@ impl Model {
             Kind::Object(fields) => fields.retain(|field| seen.insert(field.name.clone())),
             Kind::Input(fields) => fields.retain(|field| seen.insert(field.name.clone())),
         }
-        match self.by_name.get(&ty.name).and_then(|index| self.types.get_mut(*index)) {
+        self.put(Arc::new(ty));
+    }
+
+    /// Adds a type that another model has.
+    pub(super) fn share(&mut self, other: &Model, name: &str) {
+        if let Some(ty) = other.by_name.get(name).and_then(|index| other.types.get(*index)) {
+            self.put(ty.clone());
+        }
+    }
+
+    fn put(&mut self, ty: Arc<Type>) {
+        let index = self.by_name.get(&ty.name).copied();
+        match index.and_then(|index| self.types.get_mut(index)) {
             Some(slot) => *slot = ty,
             None => {
                 self.by_name.insert(ty.name.clone(), self.types.len());
                 self.types.push(ty);
             }
+        }
+        if let Some(index) = index {
+            self.added.remove(&index);
         }
     }
 
@@ -289,11 +307,13 @@ impl Model {
             let kind = Kind::Object(Vec::new());
             self.insert(Type { name: type_name.into(), description: None, kind });
         }
-        let index = self.by_name.get(type_name).copied();
-        let kind = index.and_then(|index| self.types.get_mut(index)).map(|ty| &mut ty.kind);
-        if let Some(Kind::Object(fields)) = kind
-            && fields.iter().all(|other| other.name != field.name)
-        {
+        let Some(index) = self.by_name.get(type_name).copied() else { return };
+        let Some(Kind::Object(fields)) = self.types.get_mut(index).map(|ty| &mut Arc::make_mut(ty).kind)
+        else {
+            return;
+        };
+        let names = || fields.iter().map(|field| field.name.clone()).collect();
+        if self.added.entry(index).or_insert_with(names).insert(field.name.clone()) {
             fields.push(field);
         }
     }

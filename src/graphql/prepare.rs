@@ -22,6 +22,7 @@ use super::collection::{self, Shown};
 use super::model::{Model, TypeRef};
 use super::names;
 use super::plan::{self, Misplaced, Node};
+use super::reach::{self, Mentioned, ROOTS, root};
 use super::schema;
 use super::{Context, Request, faults, guard, rules};
 use crate::config;
@@ -47,14 +48,26 @@ pub(super) struct Document {
     bytes: usize,
     /// The names of collections that it may be about.
     collections: BTreeSet<String>,
+    /// What it names of the management part.
+    mentioned: Mentioned,
 }
 
 /// The management part and some collections, for validation and coercion.
 pub(super) struct Slice {
     id: u64,
-    /// The types.
+    /// The types; those of the management part are shared by all slices.
     pub(super) model: Model,
+    /// What validates.
     schema: Schema,
+    /// How many fields and values that has.
+    members: usize,
+}
+
+impl Slice {
+    /// How many fields and values it has.
+    pub(super) fn members(&self) -> usize {
+        self.members
+    }
 }
 
 /// A valid operation. Holds neither its document nor its slice: whoever finds it has them, and they would outlive the
@@ -109,7 +122,7 @@ impl Weighter<PlanKey, Arc<Compiled>> for Size {
 
 impl Weighter<Vec<u8>, Arc<Slice>> for Size {
     fn weight(&self, _: &Vec<u8>, slice: &Arc<Slice>) -> u64 {
-        slice.model.members() as u64
+        slice.members() as u64
     }
 }
 
@@ -178,7 +191,7 @@ impl Preparer {
         let operation = choose(&document.parsed, name).map_err(one)?;
         allowed(operation.ty, context, transport).map_err(one)?;
         let collections = visible(Wanted::Named(&document.collections)).map_err(one)?;
-        let slice = self.slice(&collections).map_err(one)?;
+        let slice = self.slice(&collections, &document.mentioned).map_err(one)?;
         let key = (document.id, name.map(str::to_owned), slice.id);
         let compiled = match self.plans.get(&key) {
             Some(compiled) => compiled,
@@ -215,29 +228,31 @@ impl Preparer {
             mention(&operation.node.selection_set.node, &mut roots);
         }
         for fragment in parsed.fragments.values() {
-            if ["Query", "Mutation", "Subscription"]
-                .contains(&fragment.node.type_condition.node.on.node.as_str())
-            {
+            if ROOTS.contains(&fragment.node.type_condition.node.on.node.as_str()) {
                 mention(&fragment.node.selection_set.node, &mut roots);
             }
         }
+        let mentioned = Mentioned::new(&self.management, &parsed, roots.iter().copied());
         let ours =
             |name: &str| ["Query", "Mutation"].iter().any(|root| self.management.field(root, name).is_some());
         let collections = roots.into_iter().filter(|name| !ours(name)).flat_map(names::collections);
         let collections = collections.map(str::to_owned).collect();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let document = Arc::new(Document { id, bytes: text.len(), collections, parsed });
+        let document = Arc::new(Document { id, bytes: text.len(), collections, mentioned, parsed });
         self.documents.insert(text.to_owned(), document.clone());
         Ok(document)
     }
 
-    /// The schema for these collections.
-    fn slice(&self, collections: &[Visible]) -> Result<Arc<Slice>> {
-        let key = visibility(collections);
+    /// The schema for these collections, as far as a document that mentions this can reach it.
+    fn slice(&self, collections: &[Visible], mentioned: &Mentioned) -> Result<Arc<Slice>> {
+        let mut key = visibility(collections);
+        mentioned.fingerprint(&mut key);
         self.slices.get_or_insert_with(&key, || {
             let model = self.model(collections);
-            let schema = schema::register(&model, self.limits().nesting_max)?;
-            Ok(Arc::new(Slice { id: self.ids.fetch_add(1, Ordering::Relaxed), model, schema }))
+            let part = reach::part(&model, &self.management, mentioned);
+            let schema = schema::register(&part, self.limits().nesting_max)?;
+            let members = part.members();
+            Ok(Arc::new(Slice { members, id: self.ids.fetch_add(1, Ordering::Relaxed), model, schema }))
         })
     }
 
@@ -351,15 +366,6 @@ pub(super) fn visibility(collections: &[Visible]) -> Vec<u8> {
         collection::fingerprint(collection, &|id| shown(scope, id), &mut key);
     }
     key
-}
-
-/// The root type of a kind of operation.
-fn root(kind: OperationType) -> &'static str {
-    match kind {
-        OperationType::Query => "Query",
-        OperationType::Mutation => "Mutation",
-        OperationType::Subscription => "Subscription",
-    }
 }
 
 /// The names of the fields at the top of a set; those of fragments are found at the fragments.

@@ -143,14 +143,6 @@ impl Publishing {
         self.version() != version
     }
 
-    /// As [`Publishing::refresh`], for whom a name is not known: costs next to nothing when nothing has been published.
-    pub async fn look_again(&self, version: i64) -> bool {
-        if let Err(error) = self.0.store.catalog.refresh_if_published().await {
-            tracing::debug!(%error, "the catalog was not refreshed");
-        }
-        self.version() != version
-    }
-
     /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the
     /// schema slice; arguments are coerced. What is appended is taken from `budget`. On an error
     /// nothing has been appended.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Publishing;
@@ -17,6 +18,16 @@ use crate::store::wake::Topic;
 
 /// How long a lost wake-up can delay a change.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How often the catalog is compared with all that there is: a node of an older version tells no events.
+const RECONCILE: Duration = Duration::from_secs(10);
+
+/// How the catalog is looked at.
+enum Look {
+    Not,
+    New,
+    Whole,
+}
 
 /// The tails of this node, by collection.
 pub(super) struct Hubs {
@@ -126,14 +137,22 @@ impl Publishing {
     pub async fn run_tail(self, stop: CancellationToken) {
         let wake = &self.0.store.wake;
         let (mut changes, mut catalog) = (wake.subscribe(Topic::Changes), wake.subscribe(Topic::Catalog));
+        let mut whole = tokio::time::interval(RECONCILE);
+        whole.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let look_at_catalog = tokio::select! {
+            let look = tokio::select! {
                 () = stop.cancelled() => return,
-                heard = changes.changed() => heard.is_err(),
-                heard = catalog.changed() => heard.is_ok(),
-                () = tokio::time::sleep(POLL) => true,
+                heard = changes.changed() => if heard.is_err() { Look::New } else { Look::Not },
+                heard = catalog.changed() => if heard.is_ok() { Look::New } else { Look::Not },
+                _ = whole.tick() => Look::Whole,
+                () = tokio::time::sleep(POLL) => Look::New,
             };
-            if look_at_catalog && let Err(error) = self.0.store.catalog.refresh().await {
+            let looked = match look {
+                Look::Not => Ok(()),
+                Look::New => self.0.store.catalog.refresh().await.map(drop),
+                Look::Whole => self.0.store.catalog.reconcile().await.map(drop),
+            };
+            if let Err(error) = looked {
                 tracing::warn!(%error, "the catalog cannot be read; trying again");
             }
             if let Err(error) = self.tail_step().await {

@@ -2,7 +2,7 @@
 //! anything itself: [`rows`](super::rows) does, in the transaction of the effects that uncover something new.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +37,10 @@ pub struct Catalog {
     rejecting: Vec<Arc<Collection>>,
 }
 
+fn version(collection: &Collection) -> (i64, i64) {
+    (collection.generation, i64::from(collection.shape.version))
+}
+
 fn kind(collection: &Collection) -> (&str, &str) {
     (&collection.category, &collection.subcategory)
 }
@@ -63,7 +67,7 @@ impl Catalog {
     fn with(&self, changed: Vec<Arc<Collection>>) -> Catalog {
         let mut next = self.clone();
         for collection in changed {
-            let weight = |one: &Collection| one.generation + i64::from(one.shape.version) + 1;
+            let weight = |one: &Collection| version(one).0 + version(one).1 + 1;
             next.version += weight(&collection);
             if let Some(known) = next.collections.get_mut(collection.field_name.as_str()) {
                 next.version -= weight(known);
@@ -131,7 +135,7 @@ struct Inner {
     merged: Mutex<HashMap<i64, Merged>>,
     /// How many refreshes have begun.
     begun: AtomicU64,
-    /// The position of the last event when the last one that succeeded began.
+    /// The position of the last event that is known of; -1 before the first refresh.
     head: AtomicI64,
     /// The last one that succeeded; held by the one at work.
     refreshing: tokio::sync::Mutex<u64>,
@@ -174,31 +178,27 @@ impl Cache {
         self.0.limits.load_full()
     }
 
-    /// Reads what is newer from the database. Whoever asks while another is at work waits for the next one together
-    /// with all others that do, so that however many ask, nobody waits for more than two.
+    /// Reads what is newer from the database, as the events tell. Whoever asks while another is at work waits for the
+    /// next one together with all others that do, so that however many ask, nobody waits for more than two.
     pub async fn refresh(&self) -> Result<Arc<Catalog>> {
+        self.refreshed(false).await
+    }
+
+    /// As [`Cache::refresh`], but compares with all collections that there are, whatever events tell.
+    pub async fn reconcile(&self) -> Result<Arc<Catalog>> {
+        self.refreshed(true).await
+    }
+
+    async fn refreshed(&self, whole: bool) -> Result<Arc<Catalog>> {
         let asked = self.0.begun.load(SeqCst);
         let mut succeeded = self.0.refreshing.lock().await;
-        if *succeeded > asked {
+        if *succeeded > asked && !whole {
             return Ok(self.load());
         }
         let number = self.0.begun.fetch_add(1, SeqCst) + 1;
-        let catalog = self.read().await?;
+        let catalog = self.read(whole).await?;
         *succeeded = number;
         Ok(catalog)
-    }
-
-    /// As [`Cache::refresh`] when anything has been published since the last time; else it reads one number.
-    pub async fn refresh_if_published(&self) -> Result<Arc<Catalog>> {
-        match self.published().await? > self.0.head.load(SeqCst) {
-            true => self.refresh().await,
-            false => Ok(self.load()),
-        }
-    }
-
-    async fn published(&self) -> Result<i64> {
-        let head = self.0.db.query(events::HEAD, &[]).await?;
-        head.first().map_or(Ok(0), |row| row.i64(0))
     }
 
     /// How many refreshes have begun.
@@ -213,31 +213,35 @@ impl Cache {
         self.0.refreshing.lock().await
     }
 
-    async fn read(&self) -> Result<Arc<Catalog>> {
-        let known = self.load();
-        // First, so that whatever comes meanwhile is looked for again.
-        let head = self.published().await?;
-        let mut changed = Vec::new();
-        for row in &self.0.db.query(VERSIONS_NOW, &[]).await? {
-            let id = row.i64(0)?;
-            let now = (row.i64(1)?, row.i64(2)?);
-            if known.by_id(id).is_none_or(|one| (one.generation, i64::from(one.shape.version)) != now) {
-                changed.push(id);
+    async fn read(&self, whole: bool) -> Result<Arc<Catalog>> {
+        let (known, mut head) = (self.load(), self.0.head.load(SeqCst));
+        let mut changed = BTreeSet::new();
+        if whole || head < 0 {
+            // First, so that whatever comes meanwhile is looked for again.
+            let now = self.0.db.query(events::HEAD, &[]).await?;
+            head = now.first().map_or(Ok(0), |row| row.i64(0))?;
+            for row in &self.0.db.query(VERSIONS_NOW, &[]).await? {
+                let (id, now) = (row.i64(0)?, (row.i64(1)?, row.i64(2)?));
+                if known.by_id(id).is_none_or(|one| version(one) != now) {
+                    changed.insert(id);
+                }
+            }
+        } else {
+            for row in &self.0.db.query(events::SINCE, &[head.into()]).await? {
+                head = head.max(row.i64(0)?);
+                changed.insert(row.i64(1)?);
             }
         }
-        if changed.is_empty() {
-            self.0.head.store(head, SeqCst);
-            return Ok(known);
-        }
         let mut read = Vec::with_capacity(changed.len());
-        for ids in changed.chunks(READ_MAX) {
-            let rows = ids.iter().map(|id| vec![(*id).into()]).collect();
-            for row in &self.0.db.query_many(&[("id", Type::Int)], rows, COLLECTIONS).await? {
+        let rows: Vec<_> = changed.into_iter().map(|id| vec![id.into()]).collect();
+        for ids in rows.chunks(READ_MAX) {
+            for row in &self.0.db.query_many(&[("id", Type::Int)], ids.to_vec(), COLLECTIONS).await? {
                 let shape = Arc::new(published(row.text(7)?)?);
                 read.push(Arc::new(from_row(row, shape)?));
             }
         }
-        let catalog = Arc::new(known.with(read));
+        read.retain(|one| known.by_id(one.id).is_none_or(|known| version(known) != version(one)));
+        let catalog = if read.is_empty() { known } else { Arc::new(known.with(read)) };
         self.0.current.store(catalog.clone());
         self.0.head.store(head, SeqCst);
         Ok(catalog)

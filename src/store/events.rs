@@ -1,5 +1,6 @@
 //! What happened to shapes, in the order in which it was committed: each at one dense position, given in the
-//! transaction that made it happen, and kept as long as the versions that it tells of. Must not decide who is told.
+//! transaction that made it happen, and kept as long as the versions that it tells of. Nodes refresh their catalogs by
+//! it: whatever changes a collection or its build says so here. Must not decide who is told.
 
 use super::Store;
 use super::catalog::published;
@@ -121,6 +122,9 @@ impl Store {
 
 /// The position of the last event.
 pub(super) const HEAD: &str = "select pos from event_pos";
+
+/// Which collections have changed behind a position.
+pub(super) const SINCE: &str = "select pos, collection_id from event where pos > $1";
 
 const EVENTS: &str = "select e.pos, e.at, e.kind, e.collection_id, e.version, e.subject, v.cause from event e \
      left join shape_version v on v.collection_id = e.collection_id and v.version = e.version \

@@ -210,7 +210,7 @@ fn names_that_meet_are_numbered() {
     second.field_name = "orderClothingPair".into();
     second.type_name = "OrderClothingPair".into();
     let model = model_of(&[first, second], &|_| Shown::Visible);
-    let names: Vec<&str> = model.types().iter().map(|ty| &*ty.name).collect();
+    let names: Vec<&str> = model.types().map(|ty| &*ty.name).collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
     assert!(model.field("OrderClothingPair", "status").is_some());
     assert!(model.get("OrderClothingFilter2").is_some());

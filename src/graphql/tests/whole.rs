@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::orders;
 use crate::config;
 use crate::graphql::introspect::Whole;
+use crate::graphql::model::Model;
 use crate::graphql::prepare::{Prepared, Preparer, Transport, Wanted};
 use crate::graphql::{Context, Request, sdl};
 use crate::policy::Engine;
@@ -110,4 +111,24 @@ async fn schemas_are_kept_only_as_far_as_there_is_room() {
         }
         assert_eq!(whole.built(), built, "{bytes_max}");
     }
+}
+
+#[tokio::test]
+async fn a_slice_has_of_the_management_part_what_its_document_names() {
+    let preparer = Preparer::new(Arc::new(config::Config::default()));
+    let catalog = two();
+    let mut sizes = Vec::new();
+    for query in [
+        "{ orderCoats { totalCount } }",
+        "{ orderCoats { totalCount } lag { outbox } }",
+        "{ orderCoats { totalCount } lag { partitions { claimed } } collection(name: \"x\") { shape { version } } }",
+        "query($first: Int) { orderCoats(first: $first) { nodes { ...F } } } fragment F on OrderCoats { status }",
+    ] {
+        let slice = prepared(&preparer, &catalog, query).await.slice;
+        assert!(slice.model.field("Query", "records").is_some(), "hints and inputs know all of it");
+        sizes.push(slice.members());
+    }
+    let (all, of) = (Model::management().unwrap().members(), |n: usize| sizes[n]);
+    assert!(of(0) < of(1) && of(1) < of(2) && of(3) == of(0), "{sizes:?}");
+    assert!(of(0) < all, "{sizes:?} of {all}");
 }

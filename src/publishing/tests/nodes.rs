@@ -1,8 +1,10 @@
 //! Two nodes on one database, one of which has not heard yet what the other has published.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
-use super::{World, effect, field, with_roles, worlds};
+use super::{World, effect, effect_of, field, with_roles, worlds};
 use crate::publishing::Root;
 use crate::record::Signer;
 use crate::store::Store;
@@ -65,6 +67,35 @@ async fn what_another_node_has_let_go_is_written_and_what_is_held_back_locks_not
         let rows = world.ask(&admin, Root::List, &field("shopOrder", json!({}), fields)).await.unwrap();
         let late = [json!(null), json!(null), json!(null), json!(4)].map(|late| json!({"late": late}));
         assert_eq!(rows, json!({"nodes": late}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_takes_what_has_changed_and_shares_the_rest() {
+    for world in worlds("sharing").await {
+        let store = &world.store;
+        for kind in ["order", "coat", "shoe"] {
+            apply(store, effect_of(kind, "web", "1", 1, Some(&json!({"n": 1})))).await;
+        }
+        let before = store.catalog.load();
+        apply(store, effect_of("coat", "web", "2", 1, Some(&json!({"n": 1, "late": 2})))).await;
+        let after = store.catalog.load();
+        let same = ["shopOrder", "shopCoat", "shopShoe"]
+            .map(|name| Arc::ptr_eq(&before.collections[name], &after.collections[name]));
+        assert_eq!((same, after.version - before.version), ([true, false, true], 1));
+        for collection in after.collections.values() {
+            assert_eq!(after.by_id(collection.id), Some(collection));
+            assert_eq!(after.fed_by("shop", &collection.subcategory), Some(collection));
+        }
+        assert!(after.fed_by("shop", "hat").is_none() && after.by_id(i64::MAX).is_none());
+        // What no event tells of is found by a look at all.
+        let mut tx = store.db.begin().await.unwrap();
+        let id = after.collections["shopShoe"].id;
+        tx.execute("update collection set generation = 7 where id = $1", &[id.into()]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.catalog.refresh().await.unwrap().by_id(id).unwrap().generation, 1);
+        assert_eq!(store.catalog.reconcile().await.unwrap().by_id(id).unwrap().generation, 7);
+        assert_eq!(store.catalog.load().version, after.version + 6);
     }
 }
 

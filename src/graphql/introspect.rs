@@ -86,8 +86,8 @@ pub(super) struct Whole {
     visible: Box<Visibles>,
     preparer: Arc<Preparer>,
     schemas: Cache<Vec<u8>, Arc<Model>, Size>,
-    /// Held while one is built and read: however many ask, they take one thread.
-    one: Semaphore,
+    /// Held while one is built and read: however many ask, and go away, they take one thread.
+    one: Arc<Semaphore>,
     built: AtomicUsize,
 }
 
@@ -95,7 +95,7 @@ impl Whole {
     /// None are built yet; those that are kept take about `bytes_max`.
     pub(super) fn new(visible: Box<Visibles>, preparer: Arc<Preparer>, bytes_max: usize) -> Self {
         let schemas = Cache::with_weighter(SCHEMAS_GUESS, bytes_max as u64, Size);
-        Whole { visible, preparer, schemas, one: Semaphore::new(1), built: AtomicUsize::new(0) }
+        Whole { visible, preparer, schemas, one: Arc::new(Semaphore::new(1)), built: AtomicUsize::new(0) }
     }
 
     /// How many have been built.
@@ -113,9 +113,14 @@ impl Whole {
         actor: &Actor,
         read: impl FnOnce(&Model) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let _one = self.one.acquire().await.map_err(Error::internal)?;
+        let one = self.one.clone().acquire_owned().await.map_err(Error::internal)?;
         let (this, actor) = (self.clone(), actor.clone());
-        tokio::task::spawn_blocking(move || read(&*this.model(&actor)?)).await.map_err(Error::internal)?
+        let work = move || {
+            // Who asked may be gone; the thread is not.
+            let _one = one;
+            read(&*this.model(&actor)?)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
     }
 
     /// The answers of the fields of introspection among `nodes`, by their response keys.

@@ -1,6 +1,7 @@
 //! Schemas cost what is asked of them: slices outlive the versions of other collections, whole schemas are built once
 //! for all who ask, off the path of requests, and kept only as far as there is room.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::orders;
@@ -100,6 +101,28 @@ async fn one_schema_is_built_for_all_who_ask() {
     catalog.lock().unwrap().pop();
     assert!(!ask().await.contains("OrderCoats"));
     assert_eq!(whole.built(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_makes_no_room_for_another() {
+    let (whole, _) = whole(64 << 20);
+    let (inside, actor) = (Arc::new(AtomicUsize::new(0)), ann());
+    let ((go, held), (begin, begun)) = (std::sync::mpsc::channel::<()>(), tokio::sync::oneshot::channel());
+    let count = inside.clone();
+    let first = whole.read(&actor, move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        begin.send(()).unwrap();
+        held.recv().unwrap();
+        count.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    });
+    tokio::select! {
+        _ = first => panic!("it is held"),
+        _ = begun => {}
+    }
+    let second = whole.read(&actor, move |_| Ok(inside.load(Ordering::SeqCst)));
+    let (at_once, ()) = tokio::join!(second, async { go.send(()).unwrap() });
+    assert_eq!(at_once.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -216,6 +216,8 @@ section! {
         retry_pause_max_ms: u64 = 60_000,
         /// A batch of records that plugins decide about ends with the document that passes this many bytes.
         batch_bytes_max: usize = 8 * 1024 * 1024,
+        /// How many rows are gone over at once when a field gets another type, beside all other work.
+        rebuild_rows_max: usize = 200,
         /// How many plugins may stand between a record and its source.
         hops_max: i32 = 16,
         /// Plugins beside the built-in `materialize`.

@@ -238,6 +238,7 @@ fn asked(node: &Node) -> Asked {
     let mut asked = Asked::default();
     for member in &node.children {
         asked.versions |= &*member.name == "versions";
+        asked.rebuild |= &*member.name == "rebuild";
         asked.json_schema |= &*member.name == "jsonSchema";
         asked.pending |= &*member.name == "pending";
         for member in member.children.iter().filter(|_| &*member.name == "shape") {
@@ -279,6 +280,7 @@ async fn decide_field(services: &Services, context: &Context, input: Arguments<'
         hidden: input.get("hidden").map(|hidden| *hidden == Json::Bool(true)),
         values: input.get("values").map(|_| texts(input.list("values"))),
         deprecated: input.text("deprecated"),
+        retype: input.text("type"),
         name: input.text("name"),
         aliases: input.get("aliases").map(|_| texts(input.list("aliases")).into_iter().collect()),
     };

@@ -101,6 +101,10 @@ impl Leases {
         }
         store.take(self.role, &wanted, &self.owner, lease_ms, force, now).await?;
         self.taken_over = true;
+        if self.role == Role::Worker {
+            // What was published with a barrier is known before anything is written under these leases.
+            store.catalog.refresh().await?;
+        }
         // Again: a change before the taking may have come after the look, and one after it takes these leases away.
         if self.role == Role::Worker && !inner.has_all_plugins().await? {
             store.give_back(self.role, &wanted, &self.owner).await?;

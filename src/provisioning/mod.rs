@@ -9,6 +9,7 @@ mod decide;
 mod lease;
 mod marker;
 mod plan;
+mod rebuild;
 mod relay;
 mod report;
 mod retry;

@@ -34,6 +34,9 @@ pub(super) struct State {
     due: BTreeMap<u32, i64>,
     looked_at: i64,
     reclaimed_at: BTreeMap<u32, i64>,
+    /// Whether rows are being gone over once more, and when that was last looked for.
+    rebuilding: bool,
+    rebuild_looked_at: i64,
 }
 
 impl State {
@@ -44,6 +47,8 @@ impl State {
             due: BTreeMap::new(),
             looked_at: 0,
             reclaimed_at: BTreeMap::new(),
+            rebuilding: false,
+            rebuild_looked_at: 0,
         }
     }
 
@@ -84,7 +89,7 @@ impl Inner {
             upto = self.look(&mut state, now).await?;
         }
         let busy = upto.iter().any(|(p, upto)| state.settled.get(p).is_some_and(|settled| settled < upto));
-        let wait = if busy { Duration::ZERO } else { self.until_due(&state, now, wait) };
+        let wait = if busy || state.rebuilding { Duration::ZERO } else { self.until_due(&state, now, wait) };
         let deliveries = self.receive(&*ready.stream, &mut state, wait, stop).await;
         for delivery in &deliveries {
             let upto = upto.entry(delivery.partition).or_insert(0);
@@ -97,7 +102,24 @@ impl Inner {
         }
         let count = self.work(&mut state, &upto, now).await?;
         self.confirm(&*ready.stream, &state, &deliveries).await;
+        let count = count + self.rebuild(&mut state, now, poll_us).await;
         Ok(if count + deliveries.len() == 0 { Outcome::Idle } else { Outcome::Progress(count) })
+    }
+
+    /// Goes over some rows once more when it is time; how many. A failure only delays that.
+    async fn rebuild(&self, state: &mut State, now: i64, poll_us: i64) -> usize {
+        if !state.rebuilding && (0..poll_us).contains(&(now - state.rebuild_looked_at)) {
+            return 0;
+        }
+        let step = self.rebuild_step(&state.leases).await;
+        (state.rebuilding, state.rebuild_looked_at) = (matches!(step, Ok(Some(_))), now);
+        match step {
+            Ok(count) => count.unwrap_or(0),
+            Err(error) => {
+                tracing::warn!(%error, cause = ?error.cause(), "rows were not gone over; trying again");
+                0
+            }
+        }
     }
 
     /// The one statement of an idle worker: leases, how far everything is, when the next retry is due.

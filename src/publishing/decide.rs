@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::query::{Collection, write};
 use crate::record::Actor;
-use crate::shape::{Decided, Field, Published, Wish};
+use crate::shape::{Decided, Field, Published, Wish, type_of};
 use crate::store::rows::{self, Decision};
 
 /// Fields to classify, or to keep back again.
@@ -86,6 +86,7 @@ impl Publishing {
         let may_untag = actor.has_role("pii");
         let change = |shape: &mut Published| {
             let field = shape.at_path_mut(path).ok_or_else(|| unknown_path(path))?;
+            let ty = type_of(&field.kind);
             let (tags, before) = (field.tags.clone(), told(field, wish));
             field.decide(wish);
             if !may_untag && tags.difference(&field.tags).any(|tag| tag == "pii" || tag.starts_with("pii.")) {
@@ -97,7 +98,12 @@ impl Publishing {
                 enums::may_be_enum(field)?;
             }
             name(shape, path, wish, &self.0.shape)?;
+            if let Some(ty) = &wish.retype {
+                let refused = |reason| Error::new(Code::Conflict, format!("`type`: {reason}"));
+                shape.retype(path, ty, &self.0.shape).map_err(refused)?;
+            }
             let after = shape.at_path_mut(path).map(|field| told(field, wish)).unwrap_or_default();
+            let (before, after) = with_type(wish, ty, before, after);
             Ok(Decision { paths: vec![path.to_owned()], before, after })
         };
         let (what, subject) = (("FIELD", "decided by a steward"), &actor.subject);
@@ -160,6 +166,15 @@ fn told(field: &Field, wish: &Wish) -> Value {
         members.insert("values".into(), values.values().map(|named| named.value.as_str()).collect());
     }
     told
+}
+
+/// The same with the types, when the wish is about them.
+fn with_type(wish: &Wish, ty: String, mut before: Value, mut after: Value) -> (Value, Value) {
+    if let (Some(wanted), Value::Object(was), Value::Object(is)) = (&wish.retype, &mut before, &mut after) {
+        was.insert("type".into(), ty.into());
+        is.insert("type".into(), wanted.as_str().into());
+    }
+    (before, after)
 }
 
 /// Gives and takes names.

@@ -15,6 +15,7 @@ use crate::shape::{
     Difference, Field, Published, Scalar, Seen, Sighting, Statistic, Statistics, What, diff, type_of,
 };
 use crate::store::lineage::Lineage;
+use crate::store::rows::Rebuild;
 
 /// The most records in one statement.
 const RECORDS_MAX: usize = 512;
@@ -119,6 +120,10 @@ impl Publishing {
                 fields.push(told);
             }
         });
+        let rebuild = match asked.rebuild && actor.has_role("steward") {
+            true => self.0.store.rebuild_of(collection.id).await?.map(|job| rebuild(&job)),
+            false => None,
+        };
         let versions = match asked.versions {
             true => self.versions(collection, scope).await?,
             false => Value::Null,
@@ -144,6 +149,7 @@ impl Publishing {
                 "fields": fields,
             },
             "versions": versions,
+            "rebuild": rebuild,
             "jsonSchema": json_schema,
             "modes": self.modes(actor, collection, scope),
             "pending": if asked.pending { self.pending(actor, (collection, scope)).await? } else { Value::Null },
@@ -238,6 +244,12 @@ pub struct Asked {
     pub json_schema: bool,
     /// What waits for a steward.
     pub pending: bool,
+    /// How far going over its rows is.
+    pub rebuild: bool,
+}
+
+fn rebuild(job: &Rebuild) -> Value {
+    json!({ "state": job.state.to_uppercase(), "done": job.done.to_string(), "of": job.total.map(|of| of.to_string()) })
 }
 
 fn described(above: &[&str], field: &Field, seen: Option<&Sighting>) -> Value {
@@ -299,6 +311,8 @@ pub(super) fn change(difference: &Difference) -> Value {
         What::Shown(ty) => ("SHOWN", None, ty.clone()),
         What::Enumerated(from, to) => ("ENUMERATED", Some(&from.to_string()), to.to_string()),
         What::Unclassified(ty) => ("UNCLASSIFIED", None, ty.clone()),
+        What::Retyping(from, to) => ("RETYPING", Some(from), to.clone()),
+        What::Retyped(from, to) => ("RETYPED", Some(from), to.clone()),
         What::Renamed(from, to) => ("RENAMED", Some(from), to.clone()),
         What::Unaliased(names) => ("UNALIASED", None, names.join(", ")),
         What::Deprecated(text) => ("DEPRECATED", None, text.clone()),

@@ -57,7 +57,7 @@ pub(super) async fn open(
     let mut subscriber = Subscriber {
         catalog: store.wake.subscribe(Topic::Catalog),
         position: after.map_or(head, |after| after.position),
-        rows: query.scope().rows().fingerprint(),
+        rows: fingerprint(&query),
         phase: Phase::Missed { until: head },
         caught_up: after.is_some() || snapshot,
         pending: VecDeque::new(),
@@ -100,6 +100,12 @@ fn scoped(
         Error::not_found(format!("there is no collection `{}` for you (any more)", collection.field_name))
     })?;
     publishing.scoped((collection, &scope), Root::Changes, field)
+}
+
+/// Of the rows that it may see, and of the types that they have: what was told of others does not go on.
+fn fingerprint(query: &Scoped<Query>) -> u64 {
+    let retyped = query.get().collection().shape.retired.len() as u64;
+    query.scope().rows().fingerprint() ^ retyped.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn gone(collection: &Collection) -> Error {
@@ -218,14 +224,15 @@ impl Subscriber {
             let text = "a field in `where` has become an enum, or is none any more; subscribe anew";
             return Err(Error::bad_request(text));
         }
-        let rebuilt = collection.generation != self.collection.generation;
+        let rebuilt = collection.generation != self.collection.generation
+            || collection.shape.retired != self.collection.shape.retired;
         self.collection = collection;
         // A cursor that was good at the start may be of the build before; it is not needed any more.
         self.field.arguments.retain(|(name, _)| name != "after");
         let query = scoped(&self.publishing, &self.actor, &self.collection, &self.field)?;
         let other_rows = query.scope().rows() != self.query.scope().rows();
         self.query = query;
-        self.rows = self.query.scope().rows().fingerprint();
+        self.rows = fingerprint(&self.query);
         if rebuilt || other_rows { self.reset().await } else { Ok(()) }
     }
 

@@ -115,6 +115,8 @@ pub struct Wish {
     pub values: Option<Vec<String>>,
     /// Why it is to be used no longer; empty takes that back.
     pub deprecated: Option<String>,
+    /// Its new type: [`Published::retype`] begins to give it.
+    pub retype: Option<String>,
     /// Its new name: [`Published::rename`] gives it.
     pub name: Option<String>,
     /// The old names that it answers to from now on: [`Published::keep_aliases`] takes away the others.

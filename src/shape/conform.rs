@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::publish::pointer_token;
+use super::retype;
 use super::values::{self, Fit};
 use super::{Cell, Conformed, Enumeration, Field, Kind, Misfit, Published, Scalar};
 use crate::config::Mode;
@@ -16,7 +17,10 @@ const FEW: usize = 12;
 
 /// Turns a document into the cells of a row of this published shape.
 pub fn conform(published: &Published, document: &Json) -> Conformed {
-    let (row, rest) = Row::of(published, document);
+    let (mut row, rest) = Row::of(published, document);
+    for (keys, field) in published.built() {
+        build(&mut row, &keys, &field, document);
+    }
     Conformed { cells: row.cells, rest: rest.to_text(), rescued: row.rescued }
 }
 
@@ -26,6 +30,35 @@ pub fn refusals(published: &Published, document: &Json) -> Vec<Misfit> {
         return Vec::new();
     }
     Row::of(published, document).0.refused
+}
+
+/// Adds the cell of a field that is built, and what does not fit it.
+fn build(row: &mut Row<'_>, keys: &[&str], field: &Field, document: &Json) {
+    let mut built = Row::default();
+    let mut value = Some(document);
+    for key in keys {
+        built.path.push(Step::Key(key));
+        value = match value {
+            // Of equal keys the last counts.
+            Some(Json::Object(members)) => {
+                members.iter().rev().find(|(own, _)| own == key).map(|(_, value)| value)
+            }
+            _ => None,
+        };
+    }
+    match value {
+        None | Some(Json::Null) => built.cells.push(Cell::Null),
+        Some(value) => {
+            built.at(field);
+            built.value(&field.kind, value, &mut Rest::default());
+        }
+    }
+    row.cells.append(&mut built.cells);
+    for misfit in built.rescued {
+        if row.rescued.iter().all(|known| known.path != misfit.path || known.value != misfit.value) {
+            row.rescued.push(misfit);
+        }
+    }
 }
 
 /// A step of a JSON pointer.
@@ -133,6 +166,7 @@ fn text(out: Vec<u8>) -> Cell {
 }
 
 /// The row at work.
+#[derive(Default)]
 struct Row<'a> {
     cells: Vec<Cell>,
     rescued: Vec<Misfit>,
@@ -143,20 +177,15 @@ struct Row<'a> {
     accepted: Option<&'a Enumeration>,
     /// The shape, when modes may hold back what is not published.
     held: Option<&'a Published>,
+    /// A steward has chosen the type of the field at work.
+    retyped: bool,
 }
 
 impl<'a> Row<'a> {
     /// The row of a document, and what is not published of it.
     fn of(published: &'a Published, document: &'a Json) -> (Self, Rest<'a>) {
         let held = published.holds().then_some(published);
-        let mut row = Row {
-            cells: Vec::new(),
-            rescued: Vec::new(),
-            refused: Vec::new(),
-            path: Vec::new(),
-            accepted: None,
-            held,
-        };
+        let mut row = Row { held, ..Row::default() };
         let mut rest = Rest::default();
         match document {
             Json::Object(members) => row.object(&published.fields, members, &mut rest),
@@ -206,6 +235,12 @@ impl<'a> Row<'a> {
             None => rest.members.push((Step::Key(key), Left::Whole(value))),
         }
         self.path.pop();
+    }
+
+    /// Goes on with this field.
+    fn at(&mut self, field: &'a Field) {
+        self.accepted = field.enumeration();
+        self.retyped = field.decided.retyped.is_some();
     }
 
     fn rescue(&mut self, value: &Json, reason: String) {
@@ -266,7 +301,7 @@ impl<'a> Row<'a> {
                 None | Some(Json::Null) => self.absent(std::slice::from_ref(field)),
                 Some(value) => {
                     self.path.push(Step::Key(&field.key));
-                    self.accepted = field.enumeration();
+                    self.at(field);
                     let mut part = Rest::default();
                     self.value(&field.kind, value, &mut part);
                     self.path.pop();
@@ -331,7 +366,8 @@ impl<'a> Row<'a> {
     }
 
     fn scalar(&mut self, scalar: Scalar, value: &Json) -> Cell {
-        match values::fit(value, scalar) {
+        let read = if self.retyped { retype::read(value, scalar) } else { None };
+        match values::fit(read.as_ref().unwrap_or(value), scalar) {
             Fit::Cell(Cell::Text(text)) if self.accepted.is_some_and(|all| all.name(&text).is_none()) => {
                 self.misfit(value, "none of the values that its enum has".to_owned());
                 Cell::Null
@@ -448,7 +484,7 @@ impl<'a> Row<'a> {
             write_string(field.stored(), out);
             out.push(b':');
             self.path.push(Step::Key(&field.key));
-            self.accepted = field.enumeration();
+            self.at(field);
             let mut part = Rest::default();
             self.item(&field.kind, None, value, &mut part, out);
             self.path.pop();

@@ -40,6 +40,10 @@ pub enum What {
     Shown(String),
     /// A steward has accepted other values of it: so many before, so many now; without any it is no enum.
     Enumerated(usize, usize),
+    /// It is getting another type, from the one to the other.
+    Retyping(String, String),
+    /// It has got another type by a steward's word, from the one to the other.
+    Retyped(String, String),
     /// A steward has renamed it, from the one to the other.
     Renamed(String, String),
     /// It no longer answers to these names.
@@ -57,13 +61,14 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
     let known: BTreeMap<u32, &Field> = previous.fields().map(|field| (field.id, field)).collect();
     for field in next.fields() {
         let mut add = |what| all.push(Difference { field_id: field.id, path: field.path.clone(), what });
-        let Some(was) = known.get(&field.id) else {
+        let before = known.get(&field.id).or_else(|| known.get(&next.id_before(field.id)?));
+        let Some(was) = before else {
             add(What::Added(type_of(&field.kind)));
             continue;
         };
         let (old, new) = (type_of(&was.kind), type_of(&field.kind));
         if old != new {
-            add(What::Widened(old, new));
+            add(if was.id == field.id { What::Widened(old, new) } else { What::Retyped(old, new) });
         }
         let tags: Vec<String> = field.tags.difference(&was.tags).cloned().collect();
         if !tags.is_empty() {
@@ -91,6 +96,10 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
             add(What::Enumerated(count(was), count(field)));
         }
         renamed(was, field, &mut add);
+        let building = next.building.iter().filter(|one| one.field == field.id);
+        for one in building.filter(|one| !previous.building.contains(one)) {
+            add(What::Retyping(type_of(&field.kind), type_of(&one.kind)));
+        }
     }
     all
 }

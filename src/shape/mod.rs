@@ -21,6 +21,7 @@ mod modes;
 mod names;
 mod publish;
 mod rename;
+mod retype;
 mod sightings;
 mod sketch;
 mod statistics;
@@ -41,6 +42,7 @@ pub use names::{
     FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, entry_type, name_types, names_wanted, own_types,
     types_wanted,
 };
+pub use retype::{Building, Retired};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
 pub use statistics::{Statistic, Statistics};
@@ -144,6 +146,10 @@ pub struct Decided {
     /// The name by which texts of columns and images of rows hold its values, when that is not its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored: Option<String>,
+    /// A steward has chosen its type: texts of numbers count as numbers, and it widens for no kind of numbers that was
+    /// known then, which are these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retyped: Option<u16>,
 }
 
 impl Decided {
@@ -181,6 +187,12 @@ pub struct Published {
     /// Paths at and below which nothing new is published, whatever the mode, until a steward accepts it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub declined: BTreeSet<String>,
+    /// Fields that are getting another type: nobody sees that yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub building: Vec<Building>,
+    /// Ids that fields had before they were retyped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
 }
 
 /// One value of a row's column.
@@ -270,10 +282,11 @@ impl Published {
         }
     }
 
-    /// The columns of a row, in field order: leaf, list and presence columns.
+    /// The columns of a row, in field order: leaf, list and presence columns; then those that are built.
     pub fn columns(&self) -> Vec<Column> {
         let mut columns = Vec::new();
         add_columns(&self.fields, &mut columns);
+        self.built().for_each(|(_, field)| add_columns(&[field], &mut columns));
         columns
     }
 
@@ -375,6 +388,19 @@ impl Kind {
 }
 
 impl Scalar {
+    /// All of them.
+    pub const ALL: [Scalar; 9] = [
+        Scalar::Boolean,
+        Scalar::Int,
+        Scalar::BigInt,
+        Scalar::Float,
+        Scalar::String,
+        Scalar::DateTime,
+        Scalar::Date,
+        Scalar::Uuid,
+        Scalar::Json,
+    ];
+
     /// The type of its column.
     pub fn sql(self) -> SqlType {
         match self {

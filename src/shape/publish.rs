@@ -25,7 +25,7 @@ use super::modes::{Accepted, Gate};
 use super::names::Namer;
 use super::rename::{flat_names, flattened};
 use super::structure::{
-    ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, NUMBERS, Node, OBJECT, SCALARS, STRING,
+    ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, Kinds, NUMBERS, Node, OBJECT, SCALARS, STRING,
 };
 use super::{Decided, Field, Kind, Published, Scalar, Shape};
 use crate::config;
@@ -70,15 +70,15 @@ fn scalar_of(node: &Node) -> Scalar {
         STRING if node.all & DATE_TIME != 0 => Scalar::DateTime,
         STRING if node.all & DATE != 0 => Scalar::Date,
         STRING if node.all & UUID != 0 => Scalar::Uuid,
-        kinds if kinds & !NUMBERS == 0 => number_of(node),
+        kinds if kinds & !NUMBERS == 0 => number_of(kinds),
         _ => Scalar::String,
     }
 }
 
-fn number_of(node: &Node) -> Scalar {
-    if node.kinds & (FLOAT | INTEGER) != 0 {
+fn number_of(kinds: Kinds) -> Scalar {
+    if kinds & (FLOAT | INTEGER) != 0 {
         Scalar::Float
-    } else if node.kinds & INT64 != 0 {
+    } else if kinds & INT64 != 0 {
         Scalar::BigInt
     } else {
         Scalar::Int
@@ -97,14 +97,14 @@ enum At {
 }
 
 /// What a published scalar becomes when its location has seen this.
-fn widened(scalar: Scalar, node: &Node, at: At) -> Scalar {
-    if node.kinds & NUMBERS & !INT32 == 0 {
+fn widened(scalar: Scalar, kinds: Kinds, at: At) -> Scalar {
+    if kinds & NUMBERS & !INT32 == 0 {
         return scalar;
     }
     match (scalar, at) {
         (Scalar::Int, At::Item) => Scalar::Float,
         (Scalar::BigInt, At::Item) => scalar,
-        (Scalar::Int | Scalar::BigInt, _) => number_of(node),
+        (Scalar::Int | Scalar::BigInt, _) => number_of(kinds),
         _ => scalar,
     }
 }
@@ -151,10 +151,11 @@ impl Shape {
             gate: Gate::new(previous, accepted, limits),
             limits,
             last_field_id: previous.last_field_id,
-            columns: previous.columns().len(),
+            columns: previous.columns().len() + previous.retired.len(),
             reserved: 0,
             locations: previous.fields().count(),
             flat: flat_names(&next.fields).into_keys().collect(),
+            known: 0,
             changed: false,
         };
         build.grow(&mut next.fields, &self.root, At::Column);
@@ -190,6 +191,8 @@ struct Build<'a> {
     reserved: usize,
     locations: usize,
     flat: HashSet<String>,
+    /// Kinds of numbers that the field at work does not widen for.
+    known: Kinds,
     changed: bool,
 }
 
@@ -199,6 +202,7 @@ impl Build<'_> {
         for field in fields {
             let Some(member) = node.member(&field.key) else { continue };
             let path = field.path.clone();
+            self.known = field.decided.retyped.unwrap_or(0);
             self.grow_kind(&mut field.kind, &member, &path, at);
             self.tag(field, &member);
         }
@@ -217,7 +221,7 @@ impl Build<'_> {
     fn grow_kind(&mut self, kind: &mut Kind, node: &Node, path: &str, at: At) {
         match kind {
             Kind::Scalar(scalar) => {
-                let wide = widened(*scalar, node, at);
+                let wide = widened(*scalar, node.kinds & !self.known, at);
                 if wide != *scalar && self.gate.lets(path) {
                     self.changed = true;
                     *scalar = wide;

@@ -28,6 +28,8 @@ mod m0008_decisions;
 mod m0009_statistics;
 #[path = "../../migrations/m0010_events.rs"]
 mod m0010_events;
+#[path = "../../migrations/m0011_rebuild.rs"]
+mod m0011_rebuild;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -47,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_decisions::Migration),
             Box::new(m0009_statistics::Migration),
             Box::new(m0010_events::Migration),
+            Box::new(m0011_rebuild::Migration),
         ]
     }
 }

@@ -34,6 +34,7 @@ mod parked;
 mod policy;
 mod quarantine;
 mod readme;
+mod rebuild;
 mod record;
 mod reload;
 mod rename;

@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// Takes every partition from its worker; what is being settled under the old fences ends before, or not at all.
-    async fn barrier(&self, tx: &mut Tx) -> Result<()> {
+    pub(in crate::store) async fn barrier(&self, tx: &mut Tx) -> Result<()> {
         if self.db.dialect() == Dialect::Postgres {
             // The whole table: row by row it could wait for somebody who waits for it.
             tx.execute("lock table partition in share row exclusive mode", &[]).await?;

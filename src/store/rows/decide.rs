@@ -2,7 +2,7 @@
 //! judge who may decide.
 
 use super::publish::Cover;
-use super::{Applied, Looked};
+use super::{Applied, Looked, rebuild};
 use crate::error::{Error, Result};
 use crate::query::Collection;
 use crate::shape::{Published, Shape};
@@ -45,8 +45,8 @@ pub struct Decided {
 impl Store {
     /// Publishes what `change` makes of a collection's shape, for this cause, and writes down who decided what, in one
     /// transaction. Returns the collection as it is then, and the decision if it has changed anything. All nodes notice
-    /// it as they do every published version. `looked` is how far the rows have been looked through for what it
-    /// excludes.
+    /// it as they do every published version; when it gives out ids of fields, all rows are gone over. `looked` is how
+    /// far the rows have been looked through for what it excludes.
     ///
     /// # Errors
     /// Those of `change`, and `UNAVAILABLE` when another transaction stands in the way for too long.
@@ -77,9 +77,12 @@ impl Store {
         let (mut tx, mut applied) = (self.db.begin().await?, Applied::default());
         let mut cover = Cover { store: self, tx: &mut tx, applied: &mut applied };
         let kind = (collection.category.as_str(), collection.subcategory.as_str());
-        let mut decision = None;
+        let (mut decision, mut grown) = (None, false);
         let change = |published: &mut Published, seen: &Shape| {
+            let last = published.last_field_id;
             decision = Some(change(published, seen)?);
+            // What gives out ids is for rows that are there, too.
+            grown = published.last_field_id > last;
             Ok(())
         };
         let revised = cover.revise(kind, cause, looked, change).await?;
@@ -90,7 +93,12 @@ impl Store {
                 (one.kind, one.subject) = (EventKind::Decided, Some(subject.to_owned()));
             }
         }
-        self.publish_decided(tx, &applied).await?;
+        applied.announce(&mut tx).await?;
+        if grown {
+            rebuild::start(self, &mut tx, &revised).await?;
+        }
+        tx.commit().await?;
+        self.committed(&applied).await?;
         Ok((revised, decision))
     }
 
@@ -121,7 +129,7 @@ impl Store {
         Ok(released)
     }
 
-    async fn publish_decided(&self, mut tx: Tx, applied: &Applied) -> Result<()> {
+    pub(super) async fn publish_decided(&self, mut tx: Tx, applied: &Applied) -> Result<()> {
         applied.announce(&mut tx).await?;
         tx.commit().await?;
         self.committed(applied).await

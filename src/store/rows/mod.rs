@@ -12,12 +12,14 @@ mod list;
 mod prepare;
 mod publish;
 mod read;
+mod rebuild;
 mod sight;
 mod sql;
 mod texts;
 
 pub use decide::{Decided, Decision};
 pub use read::{EachRow, SnapshotPage};
+pub use rebuild::{Due, Rebuild};
 pub use texts::Looked;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::shape::{Cell, Column, SqlType, conform};
 use crate::store::db::{Row, Tx, Type, Value};
 use crate::store::rows::image::{Images, Origin};
 use crate::store::rows::publish::Batch;
-use crate::store::rows::{Conformed, marks, planned, table};
+use crate::store::rows::{Conformed, RowEffect, marks, planned, table};
 
 /// The most keys in one statement.
 const KEYS_MAX: usize = 512;
@@ -131,6 +131,62 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
         });
     }
     Ok(Work { collection, columns, changes, last, position: 0 })
+}
+
+/// Brings rows that still come from these records into the form that the shape gives them now, and tells what has
+/// changed as changes behind `position`, which is locked. Returns whether there are any.
+pub(super) async fn again(
+    tx: &mut Tx,
+    collection: &Collection,
+    effects: Vec<&RowEffect>,
+    position: i64,
+    (now, kept_max): (i64, i64),
+) -> Result<bool> {
+    let columns = collection.shape.columns();
+    let images = Images::new(&collection.shape, &columns);
+    let batch = Batch { collection: Arc::new(collection.clone()), effects };
+    let current = read(tx, &batch, &columns, &images).await?;
+    let mut changes = Vec::new();
+    for effect in &batch.effects {
+        let (record, key) = (&effect.record, effect.record.key.as_str());
+        let row = current.get(key).filter(|row| row.revision == record.revision);
+        let (Some(row), Some(document)) = (row, &effect.document) else { continue };
+        let conformed = conform(&collection.shape, document);
+        let misfits = (!conformed.rescued.is_empty())
+            .then(|| serde_json::to_string(&conformed.rescued).map_err(Error::internal))
+            .transpose()?;
+        let origin = origin(record, misfits, conformed.rest)?;
+        let image = images.image(&origin, &conformed.cells);
+        let seen = image != row.image;
+        let mut params =
+            vec![Value::from(key), Value::opt_text(origin.rescued), Value::opt_text(origin.rest)];
+        let mut sets = vec!["rescued = $2".to_owned(), "rest = $3".to_owned()];
+        for (cell, column) in conformed.cells.into_iter().zip(&columns) {
+            params.push(value(cell, column.sql));
+            sets.push(format!("{} = ${}", column.name, params.len()));
+        }
+        if seen {
+            params.push((position + 1 + i64::try_from(changes.len()).map_err(Error::internal)?).into());
+            sets.push(format!("pos = ${}", params.len()));
+            changes.push(Planned {
+                key: key.to_owned(),
+                revision: record.revision,
+                record_id: record.draft.id,
+                before: Some(row.image.clone()),
+                after: Some(image),
+            });
+        }
+        let sql = format!("update {} set {} where key = $1", planned(collection), sets.join(", "));
+        tx.execute(&sql, &params).await?;
+    }
+    if changes.is_empty() {
+        return Ok(false);
+    }
+    let collection = batch.collection;
+    let mut work = Work { collection, columns: Vec::new(), changes, last: BTreeMap::new(), position: 0 };
+    work.take_positions(tx).await?;
+    work.write_changes(tx, now, kept_max).await?;
+    Ok(true)
 }
 
 fn origin(record: &Record, rescued: Option<String>, rest: Option<String>) -> Result<Origin> {

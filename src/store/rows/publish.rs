@@ -411,6 +411,7 @@ impl Cover<'_> {
         let previous = collection.shape.clone();
         let mut next = Published::clone(&previous);
         change(&mut next, &shape)?;
+        next.note_known(&shape);
         if next != *previous {
             self.check_enums(&collection, &next, looked).await?;
             if next.last_field_id > previous.last_field_id {
@@ -423,6 +424,13 @@ impl Cover<'_> {
             ddl::widen(self.tx, &collection, &previous, None).await?;
         }
         Ok(collection)
+    }
+
+    /// The collection as the database has it now.
+    pub(super) async fn current(&mut self, collection: &Collection) -> Result<Collection> {
+        let kind = (collection.category.as_str(), collection.subcategory.as_str());
+        let state = self.load(kind, false).await?;
+        Ok(state.ok_or_else(|| Error::internal("a collection is gone"))?.collection)
     }
 
     fn happened(&mut self, kind: EventKind, collection: &Collection) {

@@ -193,4 +193,34 @@ on_every_backend! {
         assert_eq!(app.codes(&consumer, query).await, ["BAD_REQUEST"]);
         assert_eq!(app.data(query).await["fxDay"]["nodes"][0]["articles"][0]["value"]["secret"], "x");
     }
+
+    async fn no_key_is_too_odd_and_no_map_too_large(backend) {
+        let app = TestApp::start(backend).await;
+        let odd = ["", "a\"b\\c", "\u{1}\n\t", "\u{0}", "é😀", "__proto__", "~*", "a/b", "2026-11-22", "{}],"];
+        let mut keys: serde_json::Map<String, Value> = odd.iter().map(|key| ((*key).to_owned(), json!(1))).collect();
+        keys.extend([("k".repeat(5_000), json!(2)), ("2026-11-23".to_owned(), json!(3))]);
+        let days = |n: usize| format!("{:04}-{:02}-{:02}", 1000 + n / 336, n / 28 % 12 + 1, n % 28 + 1);
+        let many: serde_json::Map<_, _> = (0..50_000).map(|n| (days(n), json!({"v": n}))).collect();
+        let deep = (0..40).fold(json!(7), |inner, n| json!({days(n): inner}));
+        app.source("a/b/s/0", &json!({"m": {"2026-11-22": 0}})).await;
+        app.settled().await;
+        app.source("a/b/s/1", &json!({"m": keys, "many": many, "deep": deep})).await;
+        app.settled().await;
+        let query = "query($keys: [String!], $key: String) { aB(where: {m: {hasKey: $key}}) { nodes {
+            m(keys: $keys) { key } many(first: 2) { key value { v } } deep { key } _record { rescued } } } }";
+        for key in odd.iter().filter(|key| !key.contains('\0')) {
+            let answer = app.ask(&app.admin(), query, json!({"keys": [key, "none"], "key": key})).await;
+            let row = &answer["data"]["aB"]["nodes"].as_array().unwrap().last().unwrap();
+            assert_eq!(row["m"], json!([{"key": key}]), "{key:?} {answer}");
+        }
+        let answer = app.ask(&app.admin(), query, json!({"keys": ["k".repeat(5_000)], "key": "k".repeat(5_000)})).await;
+        let row = &answer["data"]["aB"]["nodes"][0];
+        assert_eq!(row["m"].as_array().map(Vec::len), Some(1));
+        let first = [0, 1].map(|n| json!({"key": days(n), "value": {"v": n}}));
+        assert_eq!((&row["many"], row["deep"].as_array().map(Vec::len)), (&json!(first), Some(1)));
+        assert_eq!(row["_record"]["rescued"][0]["path"], "/m/\0");
+        let shape = app.data("{ collection(name: \"aB\") { shape { version fields { path type } } } }").await;
+        let fields = shape["collection"]["shape"]["fields"].as_array().unwrap();
+        assert_eq!(fields.len(), 4, "{fields:?}");
+    }
 }

@@ -56,7 +56,7 @@ fn value_for(name: &str, dice: &mut Dice) -> Value {
 }
 
 /// Data, but for some that would not make a map alone.
-const KEYS: [&str; 5] = ["2026-01-01", "2026-01-02", "ada@example.org", "z\"q\\é", "12345"];
+const KEYS: [&str; 6] = ["2026-01-01", "2026-01-02", "ada@example.org", "z\"q\\é", "a\\u0000", "12345"];
 
 const SCALARS: [&str; 7] = ["i", "big", "x", "b", "t", "d", "s"];
 
@@ -82,7 +82,10 @@ fn document(dice: &mut Dice) -> Value {
             members.insert("o".into(), inner.into());
         }
     }
-    let map = (0..dice.roll(4)).map(|_| (dice.pick(&KEYS).to_string(), json!({"s": value_for("s", dice)})));
+    let map = (0..dice.roll(4)).map(|_| {
+        let any = dice.pick(&[json!(1), json!("a\0b\\u0000"), json!({"k": 2})]).clone();
+        (dice.pick(&KEYS).to_string(), json!({"s": value_for("s", dice), "any": any}))
+    });
     members.insert("map".into(), map.collect::<Map<_, _>>().into());
     let items: Vec<Value> = (0..dice.roll(3))
         .map(|n| if n == 0 { json!({"s": value_for("s", dice)}) } else { json!({"n": n, "s": null}) })
@@ -153,7 +156,7 @@ fn everything() -> Vec<Selected> {
     all.push(again);
     all.push(some("o", &["s", "i", "__typename"]));
     all.push(some("items", &["s", "n", "__typename"]));
-    let value = || some("value", &["s", "__typename"]);
+    let value = || some("value", &["s", "any", "__typename"]);
     all.push(field("map", json!({}), vec![leaf("key"), value(), leaf("__typename")]));
     for (name, arguments) in
         [("one", json!({"keys": ["2026-01-01", "z\"q\\é"]})), ("first", json!({"first": 1}))]

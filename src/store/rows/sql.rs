@@ -72,16 +72,7 @@ impl Sql {
                 _ => format!("({} is null)", column(&field.column)),
             },
             Filter::Contains(field, literal) => self.contains(field, &[literal]),
-            Filter::HasKey(field, key) => {
-                let (name, key) = (column(&field.column), self.param(key.as_str().into()));
-                match self.dialect {
-                    Dialect::Sqlite => format!("exists (select 1 from json_each({name}) where key = {key})"),
-                    Dialect::Postgres => {
-                        let keys = format!("json_object_keys({name}::json)");
-                        format!("exists (select 1 from {keys} item where item = {key})")
-                    }
-                }
-            }
+            Filter::HasKey(field, key) => self.has_key(&column(&field.column), key),
             leaf => two_valued(&self.leaf(leaf)?, exact),
         })
     }
@@ -191,6 +182,28 @@ impl Sql {
     }
 
     /// Whether a list has one of these items.
+    fn has_key(&mut self, name: &str, key: &str) -> String {
+        match self.dialect {
+            Dialect::Sqlite => {
+                let key = self.param(key.into());
+                format!("exists (select 1 from json_each({name}) where key = {key})")
+            }
+            Dialect::Postgres => {
+                // It does not read U+0000, which no key has, but a value may. What stands for it here is the text of
+                // others, too, so the key must also be there as it was written.
+                let nul = |text: &str| text.replace("\\u0000", "\\u0001");
+                let mut written = Vec::new();
+                write::text(key, &mut written);
+                written.push(b':');
+                let written = self.param(String::from_utf8_lossy(&written).into_owned().into());
+                let key = self.param(nul(key).into());
+                let keys = format!("json_object_keys(replace({name}, '\\u0000', '\\u0001')::json)");
+                let exists = format!("exists (select 1 from {keys} item where item = {key})");
+                format!("({exists} and strpos({name}, {written}) > 0)")
+            }
+        }
+    }
+
     fn contains(&mut self, field: &FieldRef, literals: &[&Literal]) -> String {
         let name = column(&field.column);
         let marks: Vec<String> = literals.iter().map(|literal| self.item(field.scalar, literal)).collect();

@@ -42,6 +42,8 @@ pub struct Config {
     pub shape: Shape,
     /// What is gathered about the values of fields.
     pub statistics: Statistics,
+    /// How relations are looked for.
+    pub relations: Relations,
     /// What is logged.
     pub log: Log,
 }
@@ -60,6 +62,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("policy", Policy::OPTIONS),
     ("shape", Shape::OPTIONS),
     ("statistics", Statistics::OPTIONS),
+    ("relations", Relations::OPTIONS),
     ("log", Log::OPTIONS),
 ];
 
@@ -468,6 +471,20 @@ section! {
         flush_ms: u64 = 5_000,
         /// The most fields whose statistics this node holds until then; records beyond are not taken in.
         held_max: usize = 10_000,
+    }
+}
+
+section! {
+    /// How relations are looked for when a steward asks for candidates.
+    Relations {
+        /// The most collections that are looked at.
+        collections_max: usize = 200,
+        /// The most pairs of a field and a key whose values are counted, the likeliest first.
+        pairs_max: usize = 200,
+        /// The most rows of a collection that are looked at for one count.
+        rows_max: usize = 1_000_000,
+        /// The least share of a field's distinct values that a key must have.
+        contained_min: f64 = 0.9,
     }
 }
 

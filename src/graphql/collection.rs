@@ -37,10 +37,10 @@ pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<
     let row = build.row(&collection.shape.fields, &origin(collection));
     build.collect(&collection.shape.fields, &[], Shown::Visible);
     build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
-    let ordered = build.order(&collection.shape.fields, names.ty, Shown::Visible, true).is_some();
+    build.order(&collection.shape.fields, names.ty, Shown::Visible, true);
     build.connection(&row);
     build.aggregate();
-    build.roots(collection, ordered);
+    build.roots(collection);
 }
 
 fn origin(collection: &Collection) -> String {
@@ -360,24 +360,13 @@ impl<'a> Build<'a> {
         self.object("Aggregate", "Figures of one group of rows.", fields);
     }
 
-    fn roots(&mut self, collection: &Collection, ordered: bool) {
+    fn roots(&mut self, collection: &Collection) {
         let row = TypeRef::named(self.names.ty);
         let of = format!("`{}`/`{}`", printable(&collection.category), printable(&collection.subcategory));
-        let filter = Input::new("where", self.derived("Filter"), "Only rows for which this holds.");
-        let int = || TypeRef::named("Int");
         let text = || TypeRef::named("String");
-        let mut list =
-            Field::new(self.names.field, self.derived("Connection").required(), format!("Rows of {of}."))
-                .argument(filter.clone());
-        if ordered {
-            let order = self.derived("Order").required().list();
-            list = list.argument(Input::new("orderBy", order, "In this order."));
-        }
-        let list = list
-            .argument(Input::new("first", int(), "This many rows from the start."))
-            .argument(Input::new("after", text(), "From behind this cursor on."))
-            .argument(Input::new("last", int(), "This many rows from the end."))
-            .argument(Input::new("before", text(), "Up to before this cursor."));
+        let list =
+            Field::new(self.names.field, self.derived("Connection").required(), format!("Rows of {of}."));
+        let list = page(self.model, self.names, list);
         let mut by_key = Field::new(self.names.by_key(), row, format!("One row of {of}."));
         if self.member("sourceName") == Shown::Visible {
             let name = Input::new("sourceName", text(), "Needed when several sources have this uid.");
@@ -389,7 +378,7 @@ impl<'a> Build<'a> {
         });
         let figures = self.derived("Aggregate").required().list().required();
         let mut aggregate = Field::new(self.names.aggregate_field(), figures, format!("Figures of {of}."))
-            .argument(filter.clone());
+            .argument(filter(self.names));
         if !self.groupable.is_empty() {
             let fields = self.derived("Field").required().list();
             aggregate =
@@ -399,7 +388,7 @@ impl<'a> Build<'a> {
             Input::new("snapshot", TypeRef::named("Boolean"), "First all rows as they are, then changes.");
         let changes =
             Field::new(self.names.field, self.derived("Change").required(), format!("Changes of {of}."))
-                .argument(filter)
+                .argument(filter(self.names))
                 .argument(Input::new("after", text(), "From behind this cursor on."))
                 .argument(snapshot.or(Json::Bool(false)));
         for field in [Some(list), by_key, Some(aggregate)].into_iter().flatten() {
@@ -407,6 +396,26 @@ impl<'a> Build<'a> {
         }
         self.model.add_field("Subscription", changes);
     }
+}
+
+fn filter(names: Names<'_>) -> Input {
+    let ty = TypeRef::named(names.derived("Filter"));
+    Input::new("where", ty, "Only rows for which this holds.")
+}
+
+/// A field of a connection with its arguments; the types of the collection's filter and order are there already.
+pub(super) fn page(model: &Model, names: Names<'_>, field: Field) -> Field {
+    let (int, text) = (|| TypeRef::named("Int"), || TypeRef::named("String"));
+    let (mut field, order) = (field.argument(filter(names)), names.derived("Order"));
+    if model.get(&order).is_some() {
+        let order = TypeRef::named(order).required().list();
+        field = field.argument(Input::new("orderBy", order, "In this order."));
+    }
+    field
+        .argument(Input::new("first", int(), "This many rows from the start."))
+        .argument(Input::new("after", text(), "From behind this cursor on."))
+        .argument(Input::new("last", int(), "This many rows from the end."))
+        .argument(Input::new("before", text(), "Up to before this cursor."))
 }
 
 /// Name, suffix of its type, what it is, and the type that it gives for a scalar.

@@ -108,13 +108,11 @@ impl Execution<'_> {
     }
 
     async fn field(&self, node: &Node, out: &mut Vec<u8>) -> Result<()> {
-        if let Some(((collection, scope), root)) = locate(&self.prepared.collections, &node.name) {
+        let visible = &self.prepared.collections;
+        if let Some((from, root)) = locate(visible, &node.name) {
             let selected = node.selected(&self.prepared.variables)?;
-            return self
-                .services
-                .publishing
-                .read((collection, scope), root, &selected, &self.budget, out)
-                .await;
+            let publishing = &self.services.publishing;
+            return publishing.read(from, visible, root, &selected, &self.budget, out).await;
         }
         let arguments = node.filled(&self.prepared.variables)?;
         if &*node.name == "collections" {

@@ -12,7 +12,7 @@ use super::plan::Node;
 use super::{Context, Services};
 use crate::error::{Error, Result};
 use crate::provisioning::Which;
-use crate::publishing::{Asked, Classify, Events, Publishing, Visible};
+use crate::publishing::{Accept, Asked, Classify, End, Events, Publishing, Visible};
 use crate::record::{Actor, Envelope, Json, Receipt, Source, UsageAgreement};
 use crate::shape::Wish;
 use crate::sourcing::{Input, Retraction};
@@ -113,6 +113,18 @@ async fn other(
         "setMode" => modes::set_mode(services, context, arguments.object("input")).await,
         "acceptFields" => modes::accept_fields(services, context, arguments.object("input")).await,
         "rejectFields" => modes::reject_fields(services, context, arguments.object("input")).await,
+        "relations" => services.publishing.relations(&context.actor, arguments.text("collection").as_deref()),
+        "relationCandidates" => {
+            let collection = arguments.text("collection");
+            services.publishing.relation_candidates(&context.actor, collection.as_deref()).await
+        }
+        "keyCandidates" => {
+            services.publishing.key_candidates(&context.actor, &arguments.required("collection")?).await
+        }
+        "acceptRelation" => accept_relation(services, context, arguments.object("input")).await,
+        "removeRelation" => {
+            services.publishing.remove_relation(&context.actor, &arguments.required("id")?).await
+        }
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,
@@ -298,6 +310,19 @@ pub(super) fn events(arguments: &[(String, Json)]) -> Events {
         after: arguments.text("after"),
         changes: false,
     }
+}
+
+async fn accept_relation(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
+    let end = |end: Arguments<'_>| {
+        Ok::<_, Error>(End { collection: end.required("collection")?, path: end.required("path")? })
+    };
+    let asked = Accept {
+        from: end(input.object("from"))?,
+        to: end(input.object("to"))?,
+        name: input.text("name"),
+        inverse_name: input.text("inverseName"),
+    };
+    services.publishing.accept_relation(&context.actor, &asked).await
 }
 
 async fn dead_letters(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {

@@ -20,6 +20,7 @@ mod plan;
 mod prepare;
 mod project;
 mod reach;
+mod relation;
 mod rules;
 mod schema;
 mod sdl;

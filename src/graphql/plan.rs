@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) parent: Arc<str>,
     /// Its arguments.
     pub(super) arguments: Vec<Member>,
+    /// Whether it gives pages, so that it takes an argument `first`.
+    pub(super) paged: bool,
     /// The selection below it.
     pub(super) children: Vec<Node>,
 }
@@ -256,8 +258,9 @@ impl<'a> Collector<'a> {
         let below: Vec<&SelectionSet> =
             group.fields.iter().map(|field| &field.node.selection_set.node).collect();
         let children = self.nodes_below(ty.name(), &below)?;
+        let paged = defined.iter().any(|argument| &*argument.name == "first");
         let (key, name) = (group.key.into(), name.into());
-        Ok(Node { key, name, pos: first.pos, ty, parent: parent.into(), arguments, children })
+        Ok(Node { key, name, pos: first.pos, ty, parent: parent.into(), arguments, paged, children })
     }
 
     fn nodes_below(&self, parent: &str, sets: &[&'a SelectionSet]) -> Result<Vec<Node>, Misplaced> {

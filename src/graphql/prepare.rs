@@ -24,11 +24,11 @@ use super::names;
 use super::plan::{self, Misplaced, Node};
 use super::reach::{self, Mentioned, ROOTS, root};
 use super::schema;
-use super::{Context, Request, faults, guard, rules};
+use super::{Context, Request, faults, guard, relation, rules};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope};
-use crate::publishing::Visible;
+use crate::publishing::{Visible, reach as related};
 use crate::record::Json;
 
 /// Says of which collections an actor's view is asked for.
@@ -50,6 +50,8 @@ pub(super) struct Document {
     collections: BTreeSet<String>,
     /// What it names of the management part.
     mentioned: Mentioned,
+    /// The names of all its fields.
+    fields: HashSet<String>,
 }
 
 /// The management part and some collections, for validation and coercion.
@@ -190,7 +192,12 @@ impl Preparer {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = choose(&document.parsed, name).map_err(one)?;
         allowed(operation.ty, context, transport).map_err(one)?;
-        let collections = visible(Wanted::Named(&document.collections)).map_err(one)?;
+        let collections = visible(Wanted::Named(&document.collections))
+            .and_then(|named| {
+                let mentioned = |name: &str| document.fields.contains(name);
+                related(named, mentioned, |others| visible(Wanted::Named(others)))
+            })
+            .map_err(one)?;
         let slice = self.slice(&collections, &document.mentioned).map_err(one)?;
         let key = (document.id, name.map(str::to_owned), slice.id);
         let compiled = match self.plans.get(&key) {
@@ -223,11 +230,13 @@ impl Preparer {
         guard::measure(&parsed, self.limits())
             .and_then(|()| rules::check(&parsed))
             .map_err(|error| vec![Fault::at(context, error)])?;
-        let mut roots = HashSet::new();
+        let (mut roots, mut fields) = (HashSet::new(), HashSet::new());
         for (_, operation) in parsed.operations.iter() {
             mention(&operation.node.selection_set.node, &mut roots);
+            below(&operation.node.selection_set.node, &mut fields);
         }
         for fragment in parsed.fragments.values() {
+            below(&fragment.node.selection_set.node, &mut fields);
             if ROOTS.contains(&fragment.node.type_condition.node.on.node.as_str()) {
                 mention(&fragment.node.selection_set.node, &mut roots);
             }
@@ -238,7 +247,7 @@ impl Preparer {
         let collections = roots.into_iter().filter(|name| !ours(name)).flat_map(names::collections);
         let collections = collections.map(str::to_owned).collect();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let document = Arc::new(Document { id, bytes: text.len(), collections, mentioned, parsed });
+        let document = Arc::new(Document { id, bytes: text.len(), collections, mentioned, fields, parsed });
         self.documents.insert(text.to_owned(), document.clone());
         Ok(document)
     }
@@ -256,8 +265,15 @@ impl Preparer {
         })
     }
 
-    /// The management part with these collections.
+    /// The management part with these collections and the relations among them.
     pub(super) fn model(&self, collections: &[Visible]) -> Model {
+        let mut model = self.unrelated(collections);
+        relation::add(&mut model, collections);
+        model
+    }
+
+    /// The management part with these collections, each for itself.
+    pub(super) fn unrelated(&self, collections: &[Visible]) -> Model {
         let mut model = self.management.clone();
         for (collection, scope) in collections {
             collection::add(&mut model, collection, &|id| shown(scope, id));
@@ -316,7 +332,7 @@ impl Preparer {
         let mut cost = 0_u64;
         for node in nodes {
             let rows = rows(node, variables, limits);
-            cost = cost.saturating_add(rows.saturating_mul(node.size() as u64));
+            cost = cost.saturating_add(weight(node, rows, variables, limits));
             if cost > limits.cost_max {
                 let bound = limits.cost_max;
                 let text = format!(
@@ -332,7 +348,16 @@ impl Preparer {
     }
 }
 
-/// How many rows a root field asks for.
+/// What so many of a field come to with all that is below it: pages within it multiply.
+fn weight(node: &Node, count: u64, variables: &Variables, limits: &config::Graphql) -> u64 {
+    let below = node.children.iter().map(|child| {
+        let each = if child.paged { rows(child, variables, limits) } else { 1 };
+        weight(child, count.saturating_mul(each), variables, limits)
+    });
+    below.fold(count, u64::saturating_add)
+}
+
+/// How many rows a root field, or a page within rows, asks for.
 fn rows(node: &Node, variables: &Variables, limits: &config::Graphql) -> u64 {
     let number = |name: &str| {
         let (_, template, _) = node.arguments.iter().find(|(argument, _, _)| &**argument == name)?;
@@ -376,6 +401,20 @@ fn mention<'a>(set: &'a SelectionSet, names: &mut HashSet<&'a str>) {
                 names.insert(field.node.name.node.as_str());
             }
             Selection::InlineFragment(inline) => mention(&inline.node.selection_set.node, names),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+/// The names of all fields in a set, at whatever depth; those of fragments are found at the fragments.
+fn below(set: &SelectionSet, names: &mut HashSet<String>) {
+    for item in &set.items {
+        match &item.node {
+            Selection::Field(field) => {
+                names.insert(field.node.name.node.to_string());
+                below(&field.node.selection_set.node, names);
+            }
+            Selection::InlineFragment(inline) => below(&inline.node.selection_set.node, names),
             Selection::FragmentSpread(_) => {}
         }
     }

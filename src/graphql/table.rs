@@ -62,7 +62,8 @@ impl Engine {
     pub async fn table(&self, context: &Context, name: &str, ask: Ask) -> Result<Table> {
         let visible = manage::find(&self.inner.services.publishing, &context.actor, name).await?;
         let collection = visible.0.clone();
-        let model = self.inner.preparer.model(&[visible]);
+        // A row of a table has its own fields only.
+        let model = self.inner.preparer.unrelated(&[visible]);
         self.select(&model, &collection, ask)
     }
 

@@ -1,24 +1,19 @@
 //! What management reads: raw records, sources and collections, in the form of their GraphQL types. Whoever
 //! may not see raw documents gets none here, whatever the collections' policies say.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Publishing, Visible};
 use crate::error::{Error, Result};
-use crate::policy::{Access, Scope, Scoped};
-use crate::query::{Budget, Collection, Query, asked, fill, walk, write};
+use crate::policy::{Access, Scope};
+use crate::query::{Budget, Collection, walk, write};
 use crate::record::{Actor, Json, Limits, Record, Source, parse};
 use crate::shape::{
     Difference, Field, Published, Scalar, Seen, Sighting, Statistic, Statistics, What, diff, type_of,
 };
 use crate::store::lineage::Lineage;
 use crate::store::rows::Rebuild;
-
-/// The most records in one statement.
-const RECORDS_MAX: usize = 512;
 
 impl Publishing {
     /// One raw record as the GraphQL type `Record` has it; admin, or steward with role `pii`. Null when there
@@ -56,40 +51,11 @@ impl Publishing {
         Ok(Json::Array(self.told(&records).await?))
     }
 
-    async fn told(&self, records: &[Record]) -> Result<Vec<Json>> {
+    pub(super) async fn told(&self, records: &[Record]) -> Result<Vec<Json>> {
         let ids: Vec<Uuid> = records.iter().map(|record| record.draft.id).collect();
         let lineages = self.0.store.lineages(&ids).await?;
         let none = Lineage::default();
         records.iter().map(|one| record(one, lineages.get(&one.draft.id).unwrap_or(&none))).collect()
-    }
-
-    /// Puts in what the records tell where `text` has marks for it, taking that from `budget`. Of whose record it may
-    /// tell is decided: marks stand only in rows that the query's scope has shown.
-    pub(super) async fn filled(
-        &self,
-        query: &Scoped<Query>,
-        texts: &mut [&mut Vec<u8>],
-        budget: &Budget,
-    ) -> Result<()> {
-        let mut ids = Vec::new();
-        texts.iter().for_each(|text| asked(text, &mut ids));
-        if ids.is_empty() {
-            return Ok(());
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        let mut told = HashMap::with_capacity(ids.len());
-        for part in ids.chunks(RECORDS_MAX) {
-            let records = self.0.store.envelopes(part).await?;
-            let envelopes = self.told(&records).await?;
-            told.extend(records.iter().map(|record| record.draft.id).zip(envelopes));
-        }
-        for text in texts {
-            let mut out = Vec::with_capacity(text.len());
-            fill(text, &told, query.scope().as_ref(), &self.0.signer, budget, &mut out)?;
-            **text = out;
-        }
-        Ok(())
     }
 
     /// A collection as the GraphQL type `Collection` has it, within the actor's scope. How often fields were seen is

@@ -1,11 +1,14 @@
 //! Publishing: reads collections and tails their changes, only ever through a query that policy has scoped.
 //! Must not know HTTP or GraphQL documents.
 
+mod candidates;
 mod decide;
 mod enums;
 mod events;
 mod manage;
 mod modes;
+mod related;
+mod relations;
 mod subscribe;
 mod tail;
 
@@ -19,13 +22,16 @@ pub use crate::query::Root;
 pub use decide::Classify;
 pub use events::Events;
 pub use manage::Asked;
+pub use related::{leads, reach};
+pub use relations::{Accept, End};
 
 use crate::config;
 use crate::error::Result;
-use crate::policy::{self, Scope, Scoped};
-use crate::query::{Budget, Collection, Query, Selected, compile, is_marked};
+use crate::policy::{self, Scope};
+use crate::query::{Budget, Collection, Selected, compile, is_marked};
 use crate::record::{Actor, Signer};
 use crate::store::Store;
+use related::Tree;
 
 /// A collection with what an actor may see of it.
 pub type Visible = (Arc<Collection>, Arc<Scope>);
@@ -39,6 +45,7 @@ struct Inner {
     policy: Arc<policy::Engine>,
     limits: config::Graphql,
     shape: config::Shape,
+    relations: config::Relations,
     statistics: config::Statistics,
     subscriptions: config::Subscriptions,
     signer: Signer,
@@ -58,6 +65,7 @@ impl Publishing {
             policy,
             limits: config.graphql.clone(),
             shape: config.shape.clone(),
+            relations: config.relations.clone(),
             statistics: config.statistics.clone(),
             subscriptions: config.subscriptions.clone(),
             signer: Signer::new(secret),
@@ -143,23 +151,24 @@ impl Publishing {
         self.version() != version
     }
 
-    /// Answers one root field: appends its JSON value to `out`. The selection has been validated against the
-    /// schema slice; arguments are coerced. What is appended is taken from `budget`. On an error
-    /// nothing has been appended.
+    /// Answers one root field of `from`: appends its JSON value to `out`. The selection has been validated against the
+    /// schema slice; arguments are coerced; relations are followed among `visible`, each level as it is when the one
+    /// above has been read. What is appended is taken from `budget`. On an error nothing has been appended.
     pub async fn read(
         &self,
-        scope: (&Arc<Collection>, &Arc<Scope>),
+        from: &Visible,
+        visible: &[Visible],
         root: Root,
         field: &Selected,
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let query = self.scoped(scope, root, field)?;
+        let tree = self.scoped(from, visible, root, field)?;
         let from = out.len();
-        let read = match self.0.store.fetch(&query, &self.0.signer, budget, out).await {
+        let read = match self.0.store.fetch(&tree.query, &self.0.signer, budget, out).await {
             Ok(()) if is_marked(out.get(from..).unwrap_or_default()) => {
                 let mut answer = out.split_off(from);
-                let filled = self.filled(&query, &mut [&mut answer], budget).await;
+                let filled = self.filled(&tree, &mut [&mut answer], budget).await;
                 out.append(&mut answer);
                 filled
             }
@@ -183,13 +192,8 @@ impl Publishing {
         subscribe::open(self.clone(), actor, collection, field).await
     }
 
-    fn scoped(
-        &self,
-        (collection, scope): (&Arc<Collection>, &Arc<Scope>),
-        root: Root,
-        field: &Selected,
-    ) -> Result<Scoped<Query>> {
-        scope.apply(compile(collection, root, field, &self.0.limits, &self.0.signer)?)
+    fn scoped(&self, from: &Visible, visible: &[Visible], root: Root, field: &Selected) -> Result<Tree> {
+        self.tree(from, visible, compile(&from.0, root, field, &self.0.limits, &self.0.signer)?)
     }
 }
 

@@ -10,6 +10,7 @@ use futures_util::stream::{BoxStream, StreamExt as _, unfold};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Publishing;
+use super::related::Tree;
 use super::tail::Ear;
 use crate::config;
 use crate::error::{Code, Error, Result};
@@ -23,6 +24,8 @@ use crate::store::changes::Tailed;
 use crate::store::rows::SnapshotPage;
 use crate::store::wake::Topic;
 
+/// How often what is read beside rows is read anew while shapes keep changing.
+const REFILLS_MAX: usize = 4;
 /// Rows of a snapshot read at once.
 const SNAPSHOT_ROWS: usize = 200;
 /// The position in cursors of a snapshot that is not complete: who resumes there gets it anew.
@@ -49,15 +52,16 @@ pub(super) async fn open(
     let catalog = store.catalog.load();
     let versions = (catalog.version, publishing.0.policy.version());
     let collection = catalog.by_id(planned.id).cloned().ok_or_else(|| gone(planned))?;
-    let query = scoped(&publishing, &actor, &collection, &field)?;
+    let tree = scoped(&publishing, &actor, &collection, &field)?;
+    let query = &tree.query;
     let head = store.position(collection.id).await?;
     let ear = publishing.0.hubs.hear(collection.id, head);
-    let changes = changes(&query)?;
+    let changes = changes(query)?;
     let (after, snapshot) = (changes.after, changes.snapshot);
     let mut subscriber = Subscriber {
         catalog: store.wake.subscribe(Topic::Catalog),
         position: after.map_or(head, |after| after.position),
-        rows: fingerprint(&query),
+        rows: fingerprint(query),
         phase: Phase::Missed { until: head },
         caught_up: after.is_some() || snapshot,
         pending: VecDeque::new(),
@@ -68,7 +72,7 @@ pub(super) async fn open(
         actor,
         collection,
         field,
-        query,
+        tree,
         versions,
         ear,
     };
@@ -95,11 +99,13 @@ fn scoped(
     actor: &Actor,
     collection: &Arc<Collection>,
     field: &Selected,
-) -> Result<Scoped<Query>> {
+) -> Result<Tree> {
     let scope = publishing.0.policy.scope(actor, collection)?.ok_or_else(|| {
         Error::not_found(format!("there is no collection `{}` for you (any more)", collection.field_name))
     })?;
-    publishing.scoped((collection, &scope), Root::Changes, field)
+    let from = (collection.clone(), scope);
+    let visible = publishing.reached(actor, &from, field)?;
+    publishing.scoped(&from, &visible, Root::Changes, field)
 }
 
 /// Of the rows that it may see, and of the types that they have: what was told of others does not go on.
@@ -134,7 +140,7 @@ struct Subscriber {
     actor: Actor,
     collection: Arc<Collection>,
     field: Selected,
-    query: Scoped<Query>,
+    tree: Tree,
     /// The fingerprint of the rows that it may see.
     rows: u64,
     /// Of catalog and policies, when the query was scoped.
@@ -194,10 +200,23 @@ impl Subscriber {
         done.and(filled)
     }
 
+    /// Puts in what is read beside the rows; anew as long as a shape changes meanwhile.
     async fn fill(&mut self) -> Result<()> {
+        for _ in 0..REFILLS_MAX {
+            match self.fill_once().await {
+                Err(error) if error.is_stale() && self.publishing.refresh(self.versions.0).await => {
+                    self.follow().await?;
+                }
+                filled => return filled,
+            }
+        }
+        self.fill_once().await
+    }
+
+    async fn fill_once(&mut self) -> Result<()> {
         let budget = Budget::new(self.publishing.0.limits.answer_bytes_max);
         let mut pending: Vec<&mut Vec<u8>> = self.pending.iter_mut().collect();
-        self.publishing.filled(&self.query, &mut pending, &budget).await
+        self.publishing.filled(&self.tree, &mut pending, &budget).await
     }
 
     /// Asks the scope again when a shape or a policy has changed.
@@ -219,8 +238,8 @@ impl Subscriber {
         let is_enum = |of: &Collection, id: &u32| {
             of.shape.field(*id).is_some_and(|field| field.enumeration().is_some())
         };
-        let compared = self.query.get().compared();
-        if compared.iter().any(|id| is_enum(&collection, id) != is_enum(self.query.get().collection(), id)) {
+        let query = self.tree.query.get();
+        if query.compared().iter().any(|id| is_enum(&collection, id) != is_enum(query.collection(), id)) {
             let text = "a field in `where` has become an enum, or is none any more; subscribe anew";
             return Err(Error::bad_request(text));
         }
@@ -229,10 +248,10 @@ impl Subscriber {
         self.collection = collection;
         // A cursor that was good at the start may be of the build before; it is not needed any more.
         self.field.arguments.retain(|(name, _)| name != "after");
-        let query = scoped(&self.publishing, &self.actor, &self.collection, &self.field)?;
-        let other_rows = query.scope().rows() != self.query.scope().rows();
-        self.query = query;
-        self.rows = fingerprint(&self.query);
+        let tree = scoped(&self.publishing, &self.actor, &self.collection, &self.field)?;
+        let other_rows = tree.query.scope().rows() != self.tree.query.scope().rows();
+        self.tree = tree;
+        self.rows = fingerprint(&self.tree.query);
         if rebuilt || other_rows { self.reset().await } else { Ok(()) }
     }
 
@@ -252,7 +271,7 @@ impl Subscriber {
 
     async fn snapshot_step(&mut self, position: i64, after: i64) -> Result<()> {
         let publishing = self.publishing.clone();
-        let query = self.query.clone();
+        let query = self.tree.query.clone();
         let selections: Vec<&[Node]> = changes(&query)?
             .fields
             .iter()
@@ -350,7 +369,7 @@ impl Subscriber {
         if tailed.generation != self.collection.generation {
             return Ok(0);
         }
-        let (op, change) = match self.query.open(tailed.change.clone(), self.query.get().filter()) {
+        let (op, change) = match self.tree.query.open(tailed.change.clone(), self.tree.query.get().filter()) {
             Opened::Upsert(change) => ("UPSERT", change),
             Opened::Delete(change) => ("DELETE", change),
             Opened::LeftScope(change) => ("LEFT_SCOPE", change),
@@ -375,14 +394,14 @@ impl Subscriber {
         before: Image<'_>,
     ) -> Result<usize> {
         let bytes_max = self.publishing.0.limits.answer_bytes_max;
-        let scope = self.query.scope();
+        let scope = self.tree.query.scope();
         let extras =
             Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible };
         let signer = &self.publishing.0.signer;
         let projector = Projector { rules: scope.as_ref(), extras, signer, bytes_max };
         let mut out = Vec::with_capacity(256);
         let mut nodes_seen = 0;
-        for (index, (name, field)) in changes(&self.query)?.fields.iter().enumerate() {
+        for (index, (name, field)) in changes(&self.tree.query)?.fields.iter().enumerate() {
             out.push(if index == 0 { b'{' } else { b',' });
             write::text(name, &mut out);
             out.push(b':');

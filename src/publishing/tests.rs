@@ -13,6 +13,7 @@ mod figures;
 mod lineage;
 mod live;
 mod nodes;
+mod related;
 mod upgrade;
 
 use serde_json::{Value, json};
@@ -72,9 +73,9 @@ impl World {
     }
 
     pub(super) async fn ask(&self, actor: &Actor, root: Root, field: &Selected) -> Result<Value> {
-        let (collection, scope) = self.collection(actor);
+        let from = self.collection(actor);
         let mut out = Vec::new();
-        self.publishing.read((&collection, &scope), root, field, &Budget::new(1 << 30), &mut out).await?;
+        self.publishing.read(&from, &[], root, field, &Budget::new(1 << 30), &mut out).await?;
         Ok(serde_json::from_slice(&out).unwrap())
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::query::{ChangeCursor, Collection, ColumnsUsed, FieldRef, Filter, Node, PageCursor};
+use crate::query::{ChangeCursor, Collection, ColumnsUsed, FieldRef, Filter, Node, PageCursor, Selected};
+use crate::shape::Relation;
 
 /// A root field, ready to be scoped.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,7 @@ pub struct Query {
     pub(super) ask: Ask,
     pub(super) compared: BTreeSet<u32>,
     pub(super) shown: BTreeSet<u32>,
+    pub(super) related: Vec<Related>,
 }
 
 impl Query {
@@ -31,6 +33,11 @@ impl Query {
     pub fn ask(&self) -> &Ask {
         &self.ask
     }
+
+    /// What is asked of other collections, for each row; marks name these by their places.
+    pub fn related(&self) -> &[Related] {
+        &self.related
+    }
 }
 
 impl ColumnsUsed for Query {
@@ -43,6 +50,33 @@ impl ColumnsUsed for Query {
     }
 }
 
+/// A relation that is followed from each row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Related {
+    /// The relation.
+    pub relation: Relation,
+    /// What is selected there.
+    pub selected: Selected,
+}
+
+/// Rows beside those of another query, by the value of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// The column.
+    pub key: FieldRef,
+    /// What is asked for each value.
+    pub rows: Joined,
+}
+
+/// What is asked for each value of a join's column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Joined {
+    /// The first row, by the rows' numbers.
+    One(Vec<Node>),
+    /// A page of rows.
+    Many(List),
+}
+
 /// What is asked of a collection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
@@ -52,6 +86,8 @@ pub enum Ask {
     ByKey(Vec<Node>),
     /// Figures of groups.
     Aggregate(Aggregate),
+    /// Rows beside those of another query.
+    Join(Join),
     /// Changes as they come.
     Changes(Changes),
 }

@@ -22,6 +22,11 @@ impl Budget {
         self.left.load(Ordering::Relaxed)
     }
 
+    /// A budget of its own for what becomes part of the answer later, and is taken from this one then.
+    pub fn ahead(&self) -> Self {
+        Budget { max: self.max, left: AtomicUsize::new(self.left()) }
+    }
+
     /// Uses some of it.
     ///
     /// # Errors

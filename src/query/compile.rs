@@ -1,14 +1,14 @@
 //! From a selection with its arguments to a [`Query`]: names resolved, constants brought into the columns'
 //! form, everything bounded. Says what to do when it cannot.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::arguments;
 use super::ask::{
     Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
-    GroupField, List, Order, PageInfo, Query,
+    GroupField, Join, Joined, List, Order, PageInfo, Query,
 };
-use super::{arguments, selection};
+use super::selection::{self, Used};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::query::filter::fnv;
@@ -16,7 +16,7 @@ use crate::query::{
     ChangeCursor, Collection, Comparison, FieldRef, Filter, PageCursor, RECORD, Root, Selected, envelope,
 };
 use crate::record::{Json, Signer};
-use crate::shape::{Field, Kind, Scalar};
+use crate::shape::{Field, Kind, Relation, Scalar};
 
 /// Gives meaning to a root field of `collection`.
 ///
@@ -29,19 +29,35 @@ pub fn compile(
     limits: &config::Graphql,
     signer: &Signer,
 ) -> Result<Query> {
-    let mut compiler =
-        Compiler { collection, limits, signer, selected, compared: BTreeSet::new(), shown: BTreeSet::new() };
+    let mut compiler = Compiler { collection, limits, signer, selected, used: Used::default() };
     let (filter, ask) = match root {
         Root::List => (compiler.filter()?, Ask::List(compiler.list()?)),
-        Root::ByKey => {
-            let ty = collection.type_name.clone();
-            (compiler.key()?, Ask::ByKey(compiler.row(&ty, &selected.children)?))
-        }
+        Root::ByKey => (compiler.key()?, Ask::ByKey(compiler.row(&selected.children)?)),
         Root::Aggregate => (compiler.filter()?, Ask::Aggregate(compiler.aggregate()?)),
         Root::Changes => (compiler.filter()?, Ask::Changes(compiler.changes()?)),
     };
-    let Compiler { compared, shown, .. } = compiler;
-    Ok(Query { collection: collection.clone(), filter, ask, compared, shown })
+    Ok(compiler.query(filter, ask))
+}
+
+/// Gives meaning to a field that leads, by this relation, to rows of `collection`.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_related(
+    collection: &Arc<Collection>,
+    relation: &Relation,
+    selected: &Selected,
+    limits: &config::Graphql,
+    signer: &Signer,
+) -> Result<Query> {
+    let mut compiler = Compiler { collection, limits, signer, selected, used: Used::default() };
+    let key = collection.end(relation.other_field, &mut compiler.used.compared);
+    let key = key.ok_or_else(|| selection::unknown(&selected.name))?;
+    let (filter, rows) = match relation.many {
+        true => (compiler.filter()?, Joined::Many(compiler.list()?)),
+        false => (Filter::Const(true), Joined::One(compiler.row(&selected.children)?)),
+    };
+    Ok(compiler.query(filter, Ask::Join(Join { key, rows })))
 }
 
 struct Compiler<'a> {
@@ -49,8 +65,7 @@ struct Compiler<'a> {
     limits: &'a config::Graphql,
     signer: &'a Signer,
     selected: &'a Selected,
-    compared: BTreeSet<u32>,
-    shown: BTreeSet<u32>,
+    used: Used,
 }
 
 impl<'a> Compiler<'a> {
@@ -70,7 +85,7 @@ impl<'a> Compiler<'a> {
     fn filter(&mut self) -> Result<Filter> {
         match self.argument("where") {
             None => Ok(Filter::Const(true)),
-            Some(value) => arguments::filter(self.collection, value, self.limits, &mut self.compared),
+            Some(value) => arguments::filter(self.collection, value, self.limits, &mut self.used.compared),
         }
     }
 
@@ -78,13 +93,13 @@ impl<'a> Compiler<'a> {
         format!("{}{suffix}", self.collection.type_name)
     }
 
-    fn row(&mut self, type_name: &str, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
-        selection::row(&self.collection.shape, type_name, children, &mut self.shown)
+    fn query(self, filter: Filter, ask: Ask) -> Query {
+        let Used { shown, compared, related } = self.used;
+        Query { collection: self.collection.clone(), filter, ask, compared, shown, related }
     }
 
-    fn own_row(&mut self, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
-        let collection = self.collection;
-        self.row(&collection.type_name, children)
+    fn row(&mut self, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
+        selection::row(self.collection, children, &mut self.used)
     }
 
     fn key(&mut self) -> Result<Filter> {
@@ -97,7 +112,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn equals(&mut self, name: &str, value: &str) -> Result<Filter> {
-        let field = self.collection.field_with(&[RECORD, name], &mut self.compared);
+        let field = self.collection.field_with(&[RECORD, name], &mut self.used.compared);
         let field = field.ok_or_else(|| selection::unknown(name))?;
         Filter::compare(field, Comparison::Eq, &Json::String(value.to_owned()))
     }
@@ -105,7 +120,7 @@ impl<'a> Compiler<'a> {
     fn list(&mut self) -> Result<List> {
         let order = match self.argument("orderBy") {
             None => Vec::new(),
-            Some(value) => arguments::order(self.collection, value, self.limits, &mut self.compared)?,
+            Some(value) => arguments::order(self.collection, value, self.limits, &mut self.used.compared)?,
         };
         let fingerprint = order_fingerprint(&order);
         let (limit, backward) = self.page()?;
@@ -128,7 +143,7 @@ impl<'a> Compiler<'a> {
         for child in &self.selected.children {
             let what = match child.name.as_str() {
                 "__typename" => ConnectionField::Typename(self.typename("Connection")),
-                "nodes" => ConnectionField::Nodes(self.own_row(&child.children)?),
+                "nodes" => ConnectionField::Nodes(self.row(&child.children)?),
                 "edges" => ConnectionField::Edges(self.edges(&child.children)?),
                 "pageInfo" => ConnectionField::PageInfo(page_info(&child.children)?),
                 "totalCount" => ConnectionField::TotalCount,
@@ -144,7 +159,7 @@ impl<'a> Compiler<'a> {
         for child in children {
             let field = match child.name.as_str() {
                 "__typename" => EdgeField::Typename(self.typename("Edge")),
-                "node" => EdgeField::Node(self.own_row(&child.children)?),
+                "node" => EdgeField::Node(self.row(&child.children)?),
                 "cursor" => EdgeField::Cursor,
                 name => return Err(selection::unknown(name)),
             };
@@ -263,7 +278,7 @@ impl<'a> Compiler<'a> {
         if !find_leaf(&self.collection.shape.fields, name, &mut path) {
             return Err(selection::unknown(name));
         }
-        self.collection.field_with(&path, &mut self.compared).ok_or_else(|| selection::unknown(name))
+        self.collection.field_with(&path, &mut self.used.compared).ok_or_else(|| selection::unknown(name))
     }
 
     fn changes(&mut self) -> Result<Changes> {
@@ -282,11 +297,11 @@ impl<'a> Compiler<'a> {
                 "cursor" => ChangeField::Cursor,
                 "op" => ChangeField::Op,
                 "key" => {
-                    self.shown.extend(envelope("key").map(|member| member.id));
+                    self.used.shown.extend(envelope("key").map(|member| member.id));
                     ChangeField::Key
                 }
-                "node" => ChangeField::Node(self.own_row(&child.children)?),
-                "before" => ChangeField::Before(self.own_row(&child.children)?),
+                "node" => ChangeField::Node(self.row(&child.children)?),
+                "before" => ChangeField::Before(self.row(&child.children)?),
                 name => return Err(selection::unknown(name)),
             };
             fields.push((child.response_key.clone(), field));

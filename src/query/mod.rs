@@ -11,6 +11,7 @@ mod compile;
 mod cursor;
 mod filter;
 mod list;
+mod marks;
 mod mask;
 mod plan;
 mod resolve;
@@ -21,17 +22,18 @@ pub mod write;
 
 pub use ask::{
     Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
-    GroupField, List, Order, PageInfo, Query,
+    GroupField, Join, Joined, List, Order, PageInfo, Query, Related,
 };
 pub use budget::Budget;
-pub use compile::compile;
+pub use compile::{compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
+pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;
 pub use plan::{Columns, Extras, Plan, Source, plain};
 pub use resolve::{ENVELOPE, Member, RECORD, envelope, walk};
 pub use selection::{Entries, EntryPart, Form, Meta, MetaField, Node, What};
-pub use told::{TOLD, Told, asked, fill, is_marked, told_member};
+pub use told::{TOLD, Told, told_member};
 pub use tree::Projector;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -228,7 +230,7 @@ pub trait ColumnsUsed {
 }
 
 /// How one actor sees the fields of a collection; policy's scope, as far as this layer must know it.
-pub trait Rules {
+pub trait Rules: Sync {
     /// Whether the field is not there for the actor.
     fn hidden(&self, field_id: u32) -> bool;
     /// By what the field is replaced.

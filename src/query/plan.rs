@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::query::list::{Around, Item, Member, Part as ItemPart, project};
+use crate::query::marks;
 use crate::query::selection::{Part, record_type};
-use crate::query::told::{self, Told, WHOLE};
+use crate::query::told::{Told, WHOLE};
 use crate::query::{
     Budget, ColumnRef, EntryPart, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write,
 };
@@ -69,6 +70,12 @@ enum Op {
         column: usize,
         member: &'static Told,
         part: u8,
+    },
+    /// What the relation at this place leads to, by the key in this column.
+    Related {
+        column: usize,
+        scalar: Scalar,
+        place: usize,
     },
     /// What is selected of the JSON text in a column: of a list, a map or a packed object.
     Text {
@@ -158,9 +165,12 @@ impl Plan {
                     }
                 }
                 Op::Told { column, member, part } => match row.uuid(*column)? {
-                    Some(record) => told::mark(member, *part, record, out),
+                    Some(record) => marks::told(member, *part, record, out),
                     None => out.extend_from_slice(b"null"),
                 },
+                Op::Related { column, scalar, place } => {
+                    marks::related(*place, plain(row, *column, *scalar)?, out)?;
+                }
                 Op::Text { column, item } => match row.text(*column)? {
                     Some(text) => {
                         let written = project(text, item, Around { shown: &shown, signer, end }, out);
@@ -274,6 +284,10 @@ impl Builder<'_> {
                     self.push(Op::Value { column, scalar: Scalar::Json });
                 }
                 What::Rest => self.null(),
+                What::Related(place, key) => {
+                    let (column, scalar, place) = (self.column(key.column.clone()), key.scalar, *place);
+                    self.push(Op::Related { column, scalar, place });
+                }
             }
         }
         self.literal.push(b'}');
@@ -426,7 +440,9 @@ impl Builder<'_> {
                 let mask = self.rules.mask(*id).cloned();
                 (name.clone(), Some(*id), self.item(form, mask.as_ref()))
             }
-            What::Field { .. } | What::Record(_) | What::Rest => (String::new(), None, Item::Null),
+            What::Field { .. } | What::Record(_) | What::Rest | What::Related(..) => {
+                (String::new(), None, Item::Null)
+            }
         };
         let condition = id.and_then(|id| self.rules.condition(id).cloned()).map(|condition| {
             let column = self.source(Source::Condition(condition));

@@ -88,6 +88,35 @@ impl Collection {
     }
 }
 
+impl Collection {
+    /// The column of the field with this id, when it can be an end of a relation: of one scalar, not within a list. The
+    /// ids of the field and of what it is nested in are added to `ids`.
+    pub fn end(&self, id: u32, ids: &mut BTreeSet<u32>) -> Option<FieldRef> {
+        let names = self.end_names(id)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let field = self.field_with(&names, ids);
+        field.filter(|field| {
+            let text = !matches!(field.column, ColumnRef::RecordId | ColumnRef::Presence(_));
+            text && !field.list && field.scalar.joins(field.scalar)
+        })
+    }
+
+    /// The published names from the row's root of the field or member of `_record` with this id.
+    pub fn end_names(&self, id: u32) -> Option<Vec<String>> {
+        if let Some(member) = ENVELOPE.iter().find(|member| member.id == id) {
+            return Some(vec![RECORD.to_owned(), member.name.to_owned()]);
+        }
+        let (mut names, id) = (None, self.shape.current(id));
+        walk(&self.shape, &mut |above, field| {
+            if field.id == id {
+                let all = above.iter().copied().chain([field.name.as_str()]);
+                names = Some(all.map(str::to_owned).collect());
+            }
+        });
+        names
+    }
+}
+
 /// The field that answers to this name.
 pub(super) fn named<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().find(|field| field.answers_to(name))

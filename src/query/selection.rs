@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::query::told::{TOLD, Told, WHOLE};
-use crate::query::{ENVELOPE, Member, Rules, Selected, resolve, told_member};
+use crate::query::{Collection, ENVELOPE, FieldRef, Member, Related, Rules, Selected, resolve, told_member};
 use crate::record::Json;
-use crate::shape::{Enumeration, Field, Kind, Published, Scalar, entry_type};
+use crate::shape::{Enumeration, Field, Kind, Relation, Scalar, entry_type};
 
 /// The GraphQL type of `_record`.
 const RECORD_TYPE: &str = "RecordMeta";
@@ -41,6 +41,8 @@ pub enum What {
     Record(Vec<Meta>),
     /// `_rest`: what is not published.
     Rest,
+    /// What the relation at this place of the query leads to, by the value of a column.
+    Related(usize, FieldRef),
 }
 
 /// What is shown of a field's value.
@@ -122,19 +124,32 @@ pub enum Part {
     Value(u8),
 }
 
-/// Resolves the selection of a row of the type `type_name`.
-pub(super) fn row(
-    shape: &Published,
-    type_name: &str,
-    selected: &[Selected],
-    shown: &mut BTreeSet<u32>,
-) -> Result<Vec<Node>> {
-    Reader { types: &shape.type_names, shown }.nodes(&shape.fields, type_name, selected, true)
+/// What a selection uses of rows.
+#[derive(Default)]
+pub(super) struct Used {
+    /// Fields whose values are shown.
+    pub(super) shown: BTreeSet<u32>,
+    /// Fields that are compared.
+    pub(super) compared: BTreeSet<u32>,
+    /// Relations that are followed.
+    pub(super) related: Vec<Related>,
+}
+
+/// Resolves the selection of a row.
+pub(super) fn row(collection: &Collection, selected: &[Selected], used: &mut Used) -> Result<Vec<Node>> {
+    let shape = &collection.shape;
+    Reader { collection, types: &shape.type_names, used }.nodes(
+        &shape.fields,
+        &collection.type_name,
+        selected,
+        true,
+    )
 }
 
 struct Reader<'a> {
+    collection: &'a Collection,
     types: &'a BTreeMap<u32, String>,
-    shown: &'a mut BTreeSet<u32>,
+    used: &'a mut Used,
 }
 
 impl Reader<'_> {
@@ -149,11 +164,19 @@ impl Reader<'_> {
         for member in selected {
             let what = match member.name.as_str() {
                 "__typename" => What::Typename(type_name.to_owned()),
-                resolve::RECORD if root => What::Record(record(type_name, &member.children, self.shown)?),
+                resolve::RECORD if root => {
+                    What::Record(record(type_name, &member.children, &mut self.used.shown)?)
+                }
                 "_rest" if root && resolve::named(fields, "_rest").is_none() => What::Rest,
                 name => {
+                    let relation = self.collection.shape.relation(name).filter(|_| root);
+                    if let Some(relation) = relation {
+                        let what = self.related(relation, member)?;
+                        nodes.push(Node { key: member.response_key.clone(), what });
+                        continue;
+                    }
                     let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
-                    self.shown.insert(field.id);
+                    self.used.shown.insert(field.id);
                     let form = self.form((field, 0), &field.kind, member)?;
                     What::Field { id: field.id, name: field.stored().to_owned(), form }
                 }
@@ -161,6 +184,13 @@ impl Reader<'_> {
             nodes.push(Node { key: member.response_key.clone(), what });
         }
         Ok(nodes)
+    }
+
+    fn related(&mut self, relation: &Relation, member: &Selected) -> Result<What> {
+        let key = self.collection.end(relation.field, &mut self.used.compared);
+        let key = key.ok_or_else(|| unknown(&member.name))?;
+        self.used.related.push(Related { relation: relation.clone(), selected: member.clone() });
+        Ok(What::Related(self.used.related.len() - 1, key))
     }
 
     /// What `selected` asks of a value of this kind; `maps` stand around it within the field.

@@ -1,8 +1,9 @@
 //! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is
 //! the reference for [`Plan`](super::Plan).
 
+use crate::query::marks;
 use crate::query::selection::{Part, record_type};
-use crate::query::told::{self, Told, WHOLE};
+use crate::query::told::{Told, WHOLE};
 use crate::query::{
     EntryPart, Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write,
 };
@@ -68,6 +69,12 @@ impl Projector<'_> {
                 }
                 What::Rest if self.extras.rest => copy(object.get("_rest"), out),
                 What::Rest => out.extend_from_slice(b"null"),
+                What::Related(place, key) => {
+                    let value = key.path.iter().try_fold(row, |value, name| value.get(name));
+                    if marks::related(*place, Plain::of(value, key.scalar), out).is_err() {
+                        out.extend_from_slice(b"null");
+                    }
+                }
             }
         }
         out.push(b'}');
@@ -189,7 +196,7 @@ impl Projector<'_> {
 
 fn told(member: &Told, part: u8, record: &Json, out: &mut Vec<u8>) {
     match record.get("id").and_then(Json::as_str).and_then(|id| id.parse().ok()) {
-        Some(id) => told::mark(member, part, id, out),
+        Some(id) => marks::told(member, part, id, out),
         None => out.extend_from_slice(b"null"),
     }
 }

@@ -5,6 +5,7 @@
 //! typed by and that only grows. [`conform`](fn@conform) turns one document into the cells of a row; what does
 //! not fit is a [`Misfit`].
 
+mod candidates;
 mod classify;
 mod codes;
 mod conform;
@@ -20,6 +21,7 @@ pub(crate) mod maps;
 mod modes;
 mod names;
 mod publish;
+mod relation;
 mod rename;
 mod retype;
 mod sightings;
@@ -30,6 +32,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use candidates::{Candidate, SCORE_MIN};
 pub use classify::Wish;
 pub use conform::{conform, refusals};
 pub use diff::{Difference, What, diff, type_of};
@@ -42,6 +45,7 @@ pub use names::{
     FIELD_SUFFIXES, TYPE_SUFFIXES, collection_names, entry_type, name_types, names_wanted, own_types,
     types_wanted,
 };
+pub use relation::{Relation, inverse_name, names_agree, relation_name};
 pub use retype::{Building, Retired};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
@@ -193,6 +197,9 @@ pub struct Published {
     /// Ids that fields had before they were retyped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<Retired>,
+    /// Its sides of relations, those that are there no more included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<Relation>,
 }
 
 /// One value of a row's column.

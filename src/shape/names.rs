@@ -135,8 +135,13 @@ fn camel(text: &str, empty: &str) -> String {
     name
 }
 
+/// Whether a field can have this name, given by a person: GraphQL can read it, and it is not reserved.
+pub(super) fn is_given(name: &str) -> bool {
+    wanted(name) == name && name.len() <= NAME_BYTES_MAX && !RESERVED_FIELDS.contains(&name)
+}
+
 /// `name` with a capital first letter; a leading `_` stays.
-fn pascal(name: &str) -> String {
+pub(super) fn pascal(name: &str) -> String {
     let mut capital = false;
     name.chars()
         .map(|c| {

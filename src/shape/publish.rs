@@ -158,6 +158,7 @@ impl Shape {
             known: 0,
             changed: false,
         };
+        build.flat.extend(next.relations.iter().map(|relation| relation.name.clone()));
         build.grow(&mut next.fields, &self.root, At::Column);
         for depth in 0..limits.depth_max.max(1) {
             build.level(&mut next.fields, &self.root, Place { path: "", flat: &[String::new()] }, depth);

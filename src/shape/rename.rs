@@ -49,6 +49,10 @@ impl Published {
                 other.path
             ));
         }
+        let root = path.rfind('/') == Some(0);
+        if root && self.relations.iter().any(|relation| relation.name == name) {
+            return Err(format!("`{name}` is or was the name of a relation, and is given to nothing else"));
+        }
         let mut renamed = self.clone();
         let Some(field) = renamed.at_path_mut(path) else { return Ok(()) };
         field.call(name);

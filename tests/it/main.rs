@@ -12,6 +12,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod access;
+mod candidates;
 mod cli;
 mod attacks;
 mod decisions;
@@ -36,6 +37,7 @@ mod quarantine;
 mod readme;
 mod rebuild;
 mod record;
+mod relations;
 mod reload;
 mod rename;
 mod shapes;

@@ -9,6 +9,7 @@ use crate::support::{Backend, TestApp};
 
 const README: &str = include_str!("../../README.md");
 const AIRPORTS: &str = include_str!("../../samples/airports.csv");
+const FLIGHTS: &str = include_str!("../../samples/flights-airport.csv");
 const EARTHQUAKES: &str = include_str!("../../samples/earthquakes.ndjson");
 const BASE: &str = include_str!("../../policies/base.polar");
 
@@ -62,6 +63,9 @@ async fn with_samples() -> TestApp {
     .await;
     let (_, answer) = app.post("aviation/airport/bts?key=/iata", "text/csv", AIRPORTS, &[]).await;
     assert_eq!(answer["rejected"], json!([]));
+    let flights: String = FLIGHTS.split_inclusive('\n').take(100).collect();
+    let (_, answer) = app.post("aviation/flight/bts", "text/csv", flights, &[]).await;
+    assert_eq!(answer["rejected"], json!([]));
     let (_, answer) = app.post("geo/earthquake/usgs?key=/id", "application/x-ndjson", EARTHQUAKES, &[]).await;
     assert_eq!(answer["rejected"], json!([]));
     let order = json!({"orderNo": "W1", "status": "PLACED", "region": "eu", "total": 9.5, "quantity": 1});
@@ -73,8 +77,9 @@ async fn with_samples() -> TestApp {
 /// Whether an answer has something to show in each of its root fields.
 fn shows(data: &Value) -> bool {
     let full = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
+    let made = |root: &Value| root["key"].is_string() || root["id"].is_string();
     data.as_object().is_some_and(|roots| {
-        roots.values().all(|root| root.get("nodes").map_or(full(root) || root["key"].is_string(), full))
+        roots.values().all(|root| root.get("nodes").map_or(full(root) || made(root), full))
     })
 }
 

@@ -23,7 +23,7 @@ impl Dice {
         self.0 % sides
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let index = usize::try_from(self.roll(from.len() as u64)).unwrap();
         &from[index]
     }
@@ -251,7 +251,14 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
             let mut found = Vec::new();
             world
                 .publishing
-                .read((collection, &scope), Root::List, &asked, &Budget::new(1 << 30), &mut found)
+                .read(
+                    &(collection.clone(), scope.clone()),
+                    &[],
+                    Root::List,
+                    &asked,
+                    &Budget::new(1 << 30),
+                    &mut found,
+                )
                 .await
                 .unwrap();
             let (found, expected) = (String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());

@@ -1,10 +1,10 @@
 //! The tables of collections' rows: made, and widened when a shape is published. Names come from numbers,
 //! never from a user's text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::error::Result;
-use crate::query::Collection;
+use crate::query::{Collection, ColumnRef};
 use crate::shape::{Column, Published, SqlType};
 use crate::store::db::{Dialect, Tx};
 use crate::store::rows::table;
@@ -49,6 +49,33 @@ pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
     tx.execute(&sql, &[]).await?;
     tx.execute(&format!("create index {table}_pos on {table} (pos)"), &[]).await?;
     tx.execute(&format!("create index {table}_uid on {table} (source_uid)"), &[]).await?;
+    for relation in collection.shape.relations() {
+        if let Some(end) = collection.end(relation.field, &mut BTreeSet::new()) {
+            index(tx, collection, &end.column).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Has an index lead to rows by a column, unless one does. A text can be longer than what PostgreSQL's ordered indexes
+/// take, and then the row could not be written: there it is one of hashes.
+pub(super) async fn index(tx: &mut Tx, collection: &Collection, column: &ColumnRef) -> Result<()> {
+    let ColumnRef::Field(id) = column else { return Ok(()) };
+    let column = collection.shape.columns().into_iter().find(|column| column.field_id == *id);
+    let Some(column) = column else { return Ok(()) };
+    let (table, name, dialect) = (table(collection), &column.name, tx.dialect());
+    let method = if dialect == Dialect::Postgres && column.sql == SqlType::Text { "using hash " } else { "" };
+    if dialect == Dialect::Postgres {
+        tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
+        // It takes as long as there are rows; whoever ended it would only have it begun again.
+        tx.execute("set local statement_timeout = 0", &[]).await?;
+    }
+    let sql = format!("create index if not exists {table}_{name} on {table} {method}({name})");
+    tx.execute(&sql, &[]).await?;
+    if dialect == Dialect::Postgres {
+        tx.execute("set local lock_timeout to default", &[]).await?;
+        tx.execute("set local statement_timeout to default", &[]).await?;
+    }
     Ok(())
 }
 

@@ -135,7 +135,7 @@ impl Store {
         self.committed(applied).await
     }
 
-    async fn write_down(
+    pub(super) async fn write_down(
         &self,
         tx: &mut Tx,
         collection: &Collection,

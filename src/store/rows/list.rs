@@ -57,7 +57,7 @@ enum Edge {
 }
 
 /// The page while it is read.
-struct Page<'a> {
+pub(super) struct Page<'a> {
     query: &'a Scoped<Query>,
     list: &'a List,
     signer: &'a Signer,
@@ -65,16 +65,35 @@ struct Page<'a> {
     sinks: Vec<Sink>,
     /// Columns of the order among the plan's columns.
     order: Vec<usize>,
-    /// The column of the row's number.
+    /// The column of the row's number, behind all others.
     row_id: usize,
-    /// Where the row's columns begin.
-    offset: usize,
     count: usize,
     more: bool,
     first: Option<PageCursor>,
     last: Option<PageCursor>,
-    total: i64,
-    position: i64,
+    pub(super) total: i64,
+    pub(super) position: i64,
+}
+
+/// What of a page is asked beside its rows.
+#[derive(Clone, Copy)]
+pub(super) struct Beside {
+    /// How many rows there are in all.
+    pub(super) total: bool,
+    /// The position of the collection's last change.
+    pub(super) position: bool,
+}
+
+impl Beside {
+    pub(super) fn of(list: &List) -> Self {
+        let asks = |wanted: fn(&ConnectionField) -> bool| list.fields.iter().any(|field| wanted(&field.what));
+        let total = asks(|field| matches!(field, ConnectionField::TotalCount));
+        let position = asks(|field| match field {
+            ConnectionField::PageInfo(fields) => fields.iter().any(|(_, field)| *field == PageInfo::Cursor),
+            _ => false,
+        });
+        Beside { total, position }
+    }
 }
 
 impl Store {
@@ -86,37 +105,21 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let mut sources = Vec::new();
-        let sinks = list.fields.iter().map(|field| sink(query, &field.what, &mut sources)).collect();
-        let order = list.order.iter().map(|order| place(&mut sources, order)).collect();
+        let (mut page, sources) = Page::new(query, list, signer, budget);
         let mut sql = Sql::new(self.db.dialect());
-        let asks = |wanted: fn(&ConnectionField) -> bool| list.fields.iter().any(|field| wanted(&field.what));
-        let total = asks(|field| matches!(field, ConnectionField::TotalCount));
-        let position = asks(|field| match field {
-            ConnectionField::PageInfo(fields) => fields.iter().any(|(_, field)| *field == PageInfo::Cursor),
-            _ => false,
-        });
-        let select = statement(&mut sql, query, list, &sources, total, position)?;
-        let mut page = Page {
-            query,
-            list,
-            signer,
-            budget,
-            sinks,
-            order,
-            row_id: sources.len(),
-            offset: OFFSET + if total || position { 2 } else { 0 },
-            count: 0,
-            more: false,
-            first: None,
-            last: None,
-            total: 0,
-            position: 0,
+        let beside = Beside::of(list);
+        let select = statement(&mut sql, query, list, &sources, beside)?;
+        let told = beside.total || beside.position;
+        let mut each = |row: &RowRef<'_>| {
+            if told {
+                page.total = row.i64(OFFSET)?.unwrap_or_default();
+                page.position = row.i64(OFFSET + 1)?.unwrap_or_default();
+            }
+            page.row(&Cells { row, offset: if told { OFFSET + 2 } else { OFFSET } })
         };
-        let mut each = |row: &RowRef<'_>| page.row(row);
         let filter = rows_filter(query);
         let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
-        let inline = list.limit <= INLINE_ROWS_MAX && !total && indexed;
+        let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
         self.read_planned(query.get().collection(), &select, &sql.params, inline, &mut each).await?;
         page.write(out)
     }
@@ -166,8 +169,7 @@ fn statement(
     query: &Scoped<Query>,
     list: &List,
     sources: &[Source],
-    total: bool,
-    position: bool,
+    Beside { total, position }: Beside,
 ) -> Result<String> {
     let collection = query.get().collection();
     let table = planned(collection);
@@ -212,13 +214,48 @@ fn statement(
     ))
 }
 
-impl Page<'_> {
-    fn row(&mut self, row: &RowRef<'_>) -> Result<()> {
-        let cells = Cells { row, offset: self.offset };
-        if self.offset > OFFSET {
-            self.total = row.i64(OFFSET)?.unwrap_or_default();
-            self.position = row.i64(OFFSET + 1)?.unwrap_or_default();
+impl<'a> Page<'a> {
+    /// An empty page, and the columns that it takes; the row's number must follow them.
+    pub(super) fn new(
+        query: &'a Scoped<Query>,
+        list: &'a List,
+        signer: &'a Signer,
+        budget: &'a Budget,
+    ) -> (Self, Vec<Source>) {
+        let mut sources = Vec::new();
+        let sinks = list.fields.iter().map(|field| sink(query, &field.what, &mut sources)).collect();
+        let order = list.order.iter().map(|order| place(&mut sources, order)).collect();
+        let page = Page {
+            query,
+            list,
+            signer,
+            budget,
+            sinks,
+            order,
+            row_id: sources.len(),
+            count: 0,
+            more: false,
+            first: None,
+            last: None,
+            total: 0,
+            position: 0,
+        };
+        (page, sources)
+    }
+
+    /// Forgets its rows, to be another page of the same kind.
+    pub(super) fn clear(&mut self) {
+        (self.count, self.more, self.total) = (0, false, 0);
+        (self.first, self.last) = (None, None);
+        for sink in &mut self.sinks {
+            match sink {
+                Sink::Nodes(_, rows) | Sink::Edges(_, rows) => *rows = Rows::default(),
+                Sink::Other => {}
+            }
         }
+    }
+
+    pub(super) fn row(&mut self, cells: &Cells<'_, '_>) -> Result<()> {
         // Without rows the figures still come, with nulls beside them.
         let Some(row_id) = cells.int(self.row_id)? else { return Ok(()) };
         if self.count == self.list.limit {
@@ -230,7 +267,7 @@ impl Page<'_> {
         for sink in &mut self.sinks {
             match sink {
                 Sink::Nodes(plan, rows) => {
-                    plan.write(&cells, self.signer, self.budget, &mut rows.bytes)?;
+                    plan.write(cells, self.signer, self.budget, &mut rows.bytes)?;
                     rows.ends.push(rows.bytes.len());
                 }
                 Sink::Edges(fields, rows) => {
@@ -239,10 +276,10 @@ impl Page<'_> {
                         match field {
                             Edge::Text(text) => rows.bytes.extend_from_slice(text),
                             Edge::Node(plan) => {
-                                plan.write(&cells, self.signer, self.budget, &mut rows.bytes)?
+                                plan.write(cells, self.signer, self.budget, &mut rows.bytes)?
                             }
                             Edge::Cursor => {
-                                let made = cursor_of(self.list, &self.order, row_id, &cells)?;
+                                let made = cursor_of(self.list, &self.order, row_id, cells)?;
                                 let text = made.encode(self.query.get().collection(), self.signer)?;
                                 write::text(&text, &mut rows.bytes);
                                 self.budget.take(text.len())?;
@@ -258,7 +295,7 @@ impl Page<'_> {
         }
         let cursor = match cursor {
             Some(cursor) => cursor,
-            None => cursor_of(self.list, &self.order, row_id, &cells)?,
+            None => cursor_of(self.list, &self.order, row_id, cells)?,
         };
         if self.first.is_none() {
             self.first = Some(cursor.clone());
@@ -267,7 +304,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn write(self, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let backward = self.list.backward;
         for (index, (field, sink)) in self.list.fields.iter().zip(&self.sinks).enumerate() {
             member(&field.key, index == 0, out);

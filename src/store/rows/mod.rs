@@ -5,21 +5,26 @@
 //! position of events last.
 
 mod aggregate;
+mod contained;
 mod ddl;
 mod decide;
 mod image;
+mod join;
 mod list;
 mod prepare;
 mod publish;
 mod read;
 mod rebuild;
+mod relate;
 mod sight;
 mod sql;
 mod texts;
 
+pub use contained::{Counted, Values};
 pub use decide::{Decided, Decision};
 pub use read::{EachRow, SnapshotPage};
 pub use rebuild::{Due, Rebuild};
+pub use relate::Side;
 pub use texts::Looked;
 
 use std::sync::Arc;

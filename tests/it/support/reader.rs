@@ -45,11 +45,8 @@ impl Reader {
     /// The answer to a root field.
     pub async fn read(&self, scope: &Arc<Scope>, root: Root, field: &Selected) -> String {
         let mut out = Vec::new();
-        let collection = self.collection();
-        self.publishing
-            .read((&collection, scope), root, field, &Budget::new(1 << 30), &mut out)
-            .await
-            .unwrap();
+        let from = (self.collection(), scope.clone());
+        self.publishing.read(&from, &[], root, field, &Budget::new(1 << 30), &mut out).await.unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -1,0 +1,204 @@
+//! Rows beside those of another query: for all of its keys at once, in one statement for each portion of them.
+//! Nothing is read here but through a [`Scoped`] query.
+
+use super::list::{Beside, Page};
+use super::planned;
+use super::read::{Cells, OFFSET, plan, rows_filter, select_list};
+use super::sql::{Sql, column};
+use crate::error::{Error, Result};
+use crate::policy::Scoped;
+use crate::query::{Ask, Budget, FieldRef, Found, Join, Joined, List, Node, Query, Source};
+use crate::record::Signer;
+use crate::shape::{Scalar, SqlType};
+use crate::store::Store;
+use crate::store::db::{RowRef, Value};
+
+/// The most keys in one statement.
+const KEYS_MAX: usize = 4_096;
+
+/// What a join is read with.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    query: &'a Scoped<Query>,
+    key: &'a FieldRef,
+    signer: &'a Signer,
+    budget: &'a Budget,
+}
+
+impl Store {
+    /// The rows with each of these keys, in the form that the join asks for; what is written is taken from the budget.
+    ///
+    /// # Errors
+    /// `TOO_COMPLEX` when the budget does not go far enough.
+    pub async fn join(
+        &self,
+        query: &Scoped<Query>,
+        keys: impl Iterator<Item = &str>,
+        signer: &Signer,
+        budget: &Budget,
+    ) -> Result<Found> {
+        let Ask::Join(Join { key, rows }) = query.get().ask() else {
+            return Err(Error::internal("a join was asked for something else"));
+        };
+        let around = Around { query, key, signer, budget };
+        let keys: Vec<Value> = keys.filter_map(|text| value(key.scalar, text)).collect();
+        let mut found = Found::default();
+        match rows {
+            Joined::One(nodes) => {
+                found.none = b"null".to_vec();
+                for portion in keys.chunks(KEYS_MAX) {
+                    self.join_one(around, nodes, portion, &mut found).await?;
+                }
+            }
+            Joined::Many(list) => {
+                // From before the rows are read: who goes on from there misses nothing.
+                let position = match Beside::of(list).position {
+                    true => self.position(query.get().collection().id).await?,
+                    false => 0,
+                };
+                let mut none = Page::new(query, list, signer, budget).0;
+                none.position = position;
+                none.write(&mut found.none)?;
+                for portion in keys.chunks(KEYS_MAX) {
+                    self.join_many(around, (list, position), portion, &mut found).await?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn join_one(
+        &self,
+        around: Around<'_>,
+        nodes: &[Node],
+        keys: &[Value],
+        found: &mut Found,
+    ) -> Result<()> {
+        let Around { query, key, signer, budget } = around;
+        let (mut sql, mut sources) = (Sql::new(self.db.dialect()), Vec::new());
+        let plan = plan(query, nodes, &mut sources);
+        let columns = named(select_list(&mut sql, &sources)?);
+        let collection = query.get().collection();
+        let (table, name) = (planned(collection), column(&key.column));
+        let filter = sql.condition(&rows_filter(query), false)?;
+        let select = format!(
+            "q.k{} from (select {name} as k{columns}, row_number() over (partition by {name} order by row_id) as n \
+             from {table} where {filter} and {}) q where q.n = 1",
+            outer(sources.len()),
+            one_of(&mut sql, &name, keys),
+        );
+        let mut each = |row: &RowRef<'_>| {
+            let mut out = Vec::with_capacity(256);
+            plan.write(&Cells { row, offset: OFFSET + 1 }, signer, budget, &mut out)?;
+            found.by_key.insert(text(key.scalar, row)?, out);
+            Ok(())
+        };
+        self.read_planned(collection, &select, &sql.params, false, &mut each).await
+    }
+
+    async fn join_many(
+        &self,
+        around: Around<'_>,
+        (list, position): (&List, i64),
+        keys: &[Value],
+        found: &mut Found,
+    ) -> Result<()> {
+        let Around { query, key, signer, budget } = around;
+        let mut sql = Sql::new(self.db.dialect());
+        let (mut page, sources) = Page::new(query, list, signer, budget);
+        page.position = position;
+        let select = statement(&mut sql, around, list, &sources, keys)?;
+        let mut at: Option<String> = None;
+        let mut each = |row: &RowRef<'_>| {
+            let key = text(key.scalar, row)?;
+            if at.as_ref() != Some(&key) {
+                if let Some(done) = at.replace(key) {
+                    page.write(found.by_key.entry(done).or_default())?;
+                    page.clear();
+                }
+                page.total = row.i64(OFFSET + 1)?.unwrap_or_default();
+            }
+            page.row(&Cells { row, offset: OFFSET + 2 })
+        };
+        self.read_planned(query.get().collection(), &select, &sql.params, false, &mut each).await?;
+        if let Some(done) = at {
+            page.write(found.by_key.entry(done).or_default())?;
+        }
+        Ok(())
+    }
+}
+
+/// The statement of pages, one a key, behind its `select`: key, total, then the page's columns.
+fn statement(
+    sql: &mut Sql,
+    around: Around<'_>,
+    list: &List,
+    sources: &[Source],
+    keys: &[Value],
+) -> Result<String> {
+    let Around { query, key, .. } = around;
+    let collection = query.get().collection();
+    let (table, name) = (planned(collection), column(&key.column));
+    let mut columns = select_list(sql, sources)?;
+    columns.push("row_id".into());
+    let count = columns.len();
+    let filter = format!("{} and {}", sql.condition(&rows_filter(query), false)?, one_of(sql, &name, keys));
+    let beyond = match &list.from {
+        Some(from) => format!(" and {}", sql.keyset(&list.order, from, list.backward)?),
+        None => String::new(),
+    };
+    let order = Sql::order(&list.order, list.backward, &|_, order| column(&order.field.column), "row_id");
+    // One more than asked tells whether there is more.
+    let limit = list.limit + 1;
+    let rows = format!(
+        "select {name} as k{}, row_number() over (partition by {name} {order}) as n \
+         from {table} where {filter}{beyond}",
+        named(columns)
+    );
+    let outer = outer(count);
+    Ok(match Beside::of(list).total {
+        false => format!("q.k, 0{outer} from ({rows}) q where q.n <= {limit} order by q.k, q.n"),
+        true => format!(
+            "t.k, t.total{outer} from (select {name} as k, count(*) as total from {table} \
+             where {filter} group by {name}) t left join ({rows}) q on q.k = t.k and q.n <= {limit} \
+             order by t.k, q.n"
+        ),
+    })
+}
+
+/// Columns behind others, by the names `c0`, `c1`, ….
+fn named(columns: Vec<String>) -> String {
+    columns.iter().enumerate().map(|(index, column)| format!(", {column} as c{index}")).collect()
+}
+
+/// The same columns of the table `q`.
+fn outer(count: usize) -> String {
+    (0..count).map(|index| format!(", q.c{index}")).collect()
+}
+
+/// Whether the column has one of these values. The last is repeated up to a power of two: few statement texts, so that
+/// plans are reused.
+fn one_of(sql: &mut Sql, name: &str, keys: &[Value]) -> String {
+    let padding = keys.len().next_power_of_two() - keys.len();
+    let keys = keys.iter().chain(keys.last().into_iter().cycle().take(padding));
+    let marks: Vec<String> = keys.map(|key| sql.param(key.clone())).collect();
+    format!("{name} in ({})", marks.join(","))
+}
+
+/// A key as the column has it; none when it can have no such value.
+fn value(scalar: Scalar, key: &str) -> Option<Value> {
+    match scalar.sql() {
+        // Only the one text that a number is written as is equal to it.
+        SqlType::Int => key.parse::<i64>().ok().filter(|number| number.to_string() == key).map(Value::Int),
+        _ => (!key.contains('\0')).then(|| key.into()),
+    }
+}
+
+/// The key of a row, as marks have it.
+fn text(scalar: Scalar, row: &RowRef<'_>) -> Result<String> {
+    let text = match scalar.sql() {
+        SqlType::Int => row.i64(OFFSET)?.map(|number| number.to_string()),
+        _ => row.text(OFFSET)?.map(str::to_owned),
+    };
+    text.ok_or_else(|| Error::internal("a row has no key that was found by its key"))
+}

@@ -1,0 +1,143 @@
+//! What relations must not show: rows, fields and values that the actor may not see.
+
+use serde_json::{Value, json};
+
+use super::{asked, end, fill, origins};
+use crate::support::{TestApp, on_every_backend};
+
+const POLICY: &str = r#"
+allow(u: User, "read", _: Row) if "admin" in u.roles;
+allow_field(u: User, "read", _: Row, _: Field) if "admin" in u.roles;
+allow(u: User, "source", _: Source) if "source" in u.roles;
+allow(u: User, "steward", _: Source) if role in ["steward", "admin"] and role in u.roles;
+
+is_one(u: User) if
+    role in ["some", "few", "nokey", "maskedkey", "nofield", "maskedfield", "rowkey", "noairports", "hashed"]
+    and role in u.roles;
+allow(u: User, "read", r: AirFlights) if is_one(u) and not "few" in u.roles and r.seats > 0;
+allow(u: User, "read", r: AirFlights) if "few" in u.roles and r.seats < 25;
+allow(u: User, "read", r: GeoAirports) if is_one(u) and not "noairports" in u.roles and not r.city = "zqdenver";
+allow_field(u: User, "read", _: GeoAirports, f: Field) if is_one(u) and f.name in ["city", "rank"];
+allow_field(u: User, "read", _: GeoAirports, f: Field) if
+    is_one(u) and not "nokey" in u.roles and not "rowkey" in u.roles and f.name = "iata";
+allow_field(u: User, "read", r: GeoAirports, f: Field) if "rowkey" in u.roles and f.name = "iata" and r.rank = "1";
+allow_field(u: User, "read", _: AirFlights, f: Field) if is_one(u) and f.name = "seats";
+allow_field(u: User, "read", _: AirFlights, f: Field) if is_one(u) and not "nofield" in u.roles and f.name = "origin";
+mask_field(u: User, _: GeoAirports, f: Field, "hash") if "maskedkey" in u.roles and f.name = "iata";
+mask_field(u: User, _: GeoAirports, f: Field, "hash") if "hashed" in u.roles and f.name = "city";
+mask_field(u: User, _: AirFlights, f: Field, "hash") if "maskedfield" in u.roles and f.name = "origin";
+"#;
+
+on_every_backend! {
+    async fn what_an_actor_may_not_see_no_relation_shows(backend) {
+        let app = fill(
+            TestApp::start_with(backend, |config| {
+                let policies = config.store.data.join("policies");
+                std::fs::create_dir_all(&policies).unwrap();
+                std::fs::write(policies.join("own.polar"), POLICY).unwrap();
+            })
+            .await,
+        )
+        .await;
+        origins(&app).await;
+        let follow = "{ airFlights(orderBy: [{seats: ASC}]) { nodes { originAirport { city } } } }";
+        let back = "{ geoAirports { nodes { airFlightsByOrigin { totalCount nodes { seats } } } } }";
+        // All of the airports but Denver, and of the flights those with few seats.
+        let some = app.token("some", json!({}));
+        let seen = app.data_as(&some, follow).await;
+        assert_eq!(seen["airFlights"]["nodes"].as_array().unwrap().len(), 5);
+        assert!(
+            !seen.to_string().contains("zqdenver")
+                && seen["airFlights"]["nodes"][4]["originAirport"].is_null(),
+            "{seen}"
+        );
+        let few = app.token("few", json!({}));
+        let seen = app.data_as(&few, back).await.to_string();
+        assert!(
+            seen.contains("{\"seats\":10}")
+                && !seen.contains("\"seats\":30")
+                && !seen.contains("\"totalCount\":2"),
+            "{seen}"
+        );
+        // Without both ends as they are there is no such field, for anybody who asks.
+        for role in ["nokey", "maskedkey", "nofield", "maskedfield", "rowkey", "noairports"] {
+            let token = app.token(role, json!({}));
+            let fake = follow.replace("originAirport", "originAirporx");
+            let (one, other) =
+                (app.ask(&token, follow, json!({})).await, app.ask(&token, &fake, json!({})).await);
+            let plain = |answer: &Value, name: &str| {
+                answer["errors"][0]["message"].as_str().unwrap().replace(name, "?")
+            };
+            assert_eq!(plain(&one, "originAirport"), plain(&other, "originAirporx"), "{role}");
+            let known = app
+                .data_as(&token, "{ __type(name: \"AirFlights\") { fields { name } } relations { id } }")
+                .await;
+            assert!(
+                known.to_string().contains("seats") && !known.to_string().contains("originAirport"),
+                "{role}: {known}"
+            );
+            assert_eq!(known["relations"], json!([]), "{role}");
+            let airports = app.data_as(&token, "{ __type(name: \"GeoAirports\") { fields { name } } }").await;
+            assert!(!airports.to_string().contains("airFlightsByOrigin"), "{role}");
+            let mut live = app
+                .subscribe(&token, "subscription { airFlights { node { originAirport { city } } } }")
+                .await;
+            assert!(live.receive().await.to_string().contains("unknown field"), "{role}");
+        }
+        // Of rows that are shown the masks hold.
+        let masked = app.data_as(&app.token("hashed", json!({})), follow).await.to_string();
+        assert!(!masked.contains("Austin") && masked.contains("\"city\":\""), "{masked}");
+        // What a rule says of a relation is refused like what it says of any field that there is not.
+        let text = format!(
+            "{POLICY}\nallow(u: User, \"read\", r: AirFlights) if u.roles = [\"z\"] and r.originAirport = \"x\";"
+        );
+        std::fs::write(app.config().store.data.join("policies/own.polar"), text).unwrap();
+        let app = app.restart().await;
+        assert!(
+            app.data_as(&app.token("z", json!({})), "{ collections { name } }").await["collections"]
+                .as_array()
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    async fn in_guarded_mode_both_ends_must_be_classified(backend) {
+        let app = TestApp::start_with(backend, |config| {
+            config.shape.exposure = wellspring::config::Exposure::Guarded;
+        })
+        .await;
+        let app = fill(app).await;
+        origins(&app).await;
+        let consumer = app.token("consumer", json!({}));
+        let follow = "{ airFlights { nodes { originAirport { city } } } }";
+        let classify = async |collection: &str, path: &str| {
+            let change = format!(
+                "mutation {{ classifyFields(
+                    input: {{collection: \"{collection}\", paths: [\"{path}\"]}}) {{ changed }} }}"
+            );
+            assert_eq!(app.data(&change).await["classifyFields"]["changed"], 1);
+        };
+        for (collection, path) in [("airFlights", "/origin"), ("geoAirports", "/city")] {
+            classify(collection, path).await;
+            assert_eq!(app.codes(&consumer, follow).await, ["BAD_REQUEST"]);
+        }
+        classify("geoAirports", "/iata").await;
+        assert!(app.data_as(&consumer, follow).await.to_string().contains("Austin"));
+    }
+
+    async fn personal_data_relates_for_who_may_see_it_only(backend) {
+        let app = TestApp::start(backend).await;
+        app.source("a/b/c/1", &json!({"mail": "ada@example.org", "n": 1})).await;
+        app.source("a/d/c/1", &json!({"mail": "ada@example.org", "name": "Ada"})).await;
+        app.settled().await;
+        let ends = || (end("aB", "/mail"), end("aD", "/mail"));
+        let answer = asked(&app, &["steward"], ends().0, ends().1, json!({})).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{answer}");
+        let answer = asked(&app, &["steward", "pii"], ends().0, ends().1, json!({"name": "person"})).await;
+        assert_eq!(answer["data"]["acceptRelation"]["name"], "person", "{answer}");
+        let follow = "{ aB { nodes { person { name } } } }";
+        assert_eq!(app.codes(&app.token("consumer", json!({})), follow).await, ["BAD_REQUEST"]);
+        let pii = app.token("consumer", json!({"roles": ["consumer", "pii"]}));
+        assert_eq!(app.data_as(&pii, follow).await["aB"]["nodes"], json!([{"person": {"name": "Ada"}}]));
+    }
+}

@@ -5,7 +5,7 @@ use super::publish::Cover;
 use super::{Applied, Looked, rebuild};
 use crate::error::{Error, Result};
 use crate::query::Collection;
-use crate::shape::{Published, Shape};
+use crate::shape::{Published, Shape, What, diff};
 use crate::store::Store;
 use crate::store::db::{Row, Tx, Value};
 use crate::store::events::EventKind;
@@ -45,7 +45,7 @@ pub struct Decided {
 impl Store {
     /// Publishes what `change` makes of a collection's shape, for this cause, and writes down who decided what, in one
     /// transaction. Returns the collection as it is then, and the decision if it has changed anything. All nodes notice
-    /// it as they do every published version; when it gives out ids of fields, all rows are gone over. `looked` is how
+    /// it as they do every published version; when fields or types come by it, all rows are gone over. `looked` is how
     /// far the rows have been looked through for what it excludes.
     ///
     /// # Errors
@@ -79,10 +79,11 @@ impl Store {
         let kind = (collection.category.as_str(), collection.subcategory.as_str());
         let (mut decision, mut grown) = (None, false);
         let change = |published: &mut Published, seen: &Shape| {
-            let last = published.last_field_id;
+            let before = published.clone();
             decision = Some(change(published, seen)?);
-            // What gives out ids is for rows that are there, too.
-            grown = published.last_field_id > last;
+            // Fields and types that a decision gives are for rows that are there, too.
+            let is_growth = |what| matches!(what, What::Added(_) | What::Widened(..) | What::Retyping(..));
+            grown = diff(&before, published).into_iter().any(|one| is_growth(one.what));
             Ok(())
         };
         let revised = cover.revise(kind, cause, looked, change).await?;

@@ -170,11 +170,12 @@ fn of_number_like(text: &str) -> Formats {
     formats
 }
 
-/// The number that these digits make; `None` when one is not a digit.
+/// The number that these digits make; `None` when one is not a digit or it has more than 32 bit.
 fn digits(bytes: Option<&[u8]>) -> Option<u32> {
-    bytes?
-        .iter()
-        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+    bytes?.iter().try_fold(0_u32, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// `YYYY-MM-DD` of a day that there was or will be, from year 1 on.
@@ -364,6 +365,8 @@ mod tests {
         for (text, formats) in [
             ("2021-08-19T12:16:32.000-04:00", DATE_TIME),
             ("2021-08-19t12:16:32z", DATE_TIME),
+            ("2021-08-19T12:16:32-11:11111111111111", 0),
+            ("2021-08-19T12:16:32-1111111111111111", 0),
             ("2021-08-19 12:16:32.123456789+00:00", DATE_TIME),
             ("2024-02-29", DATE),
             ("0C6E2B9A-7B1D-4A7F-9C57-0f4e5a6b7c8d", UUID),

@@ -7,6 +7,7 @@ mod policy;
 mod remote;
 mod schema;
 mod serve;
+mod shape;
 mod source;
 mod token;
 mod verify;
@@ -43,6 +44,9 @@ enum Command {
     Token(token::Options),
     /// Print the schema as SDL: the management part, or with --url what its token can see.
     Schema(schema::Options),
+    /// Compare what was published of a collection.
+    #[command(subcommand)]
+    Shape(shape::Command),
     /// Work with policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -123,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Source(options) => source::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Schema(options) => schema::run(&options),
+        Command::Shape(command) => shape::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::DeadLetter(command) => dead_letter::run(&command),
         Command::Verify(settings) => verify::run(&settings),

@@ -110,6 +110,7 @@ async fn other(
         "decisions" => decisions(services, context, arguments).await,
         "classifyFields" => classify_fields(services, context, arguments.object("input")).await,
         "decideField" => decide_field(services, context, arguments.object("input")).await,
+        "shapeDiff" => modes::shape_diff(services, context, arguments).await,
         "setMode" => modes::set_mode(services, context, arguments.object("input")).await,
         "acceptFields" => modes::accept_fields(services, context, arguments.object("input")).await,
         "rejectFields" => modes::reject_fields(services, context, arguments.object("input")).await,

@@ -2,6 +2,7 @@
 //! Must not know HTTP or GraphQL documents.
 
 mod candidates;
+mod compare;
 mod decide;
 mod enums;
 mod events;

@@ -8,6 +8,7 @@
 mod candidates;
 mod classify;
 mod codes;
+mod compatible;
 mod conform;
 mod decimal;
 mod diff;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use candidates::{Candidate, SCORE_MIN};
 pub use classify::Wish;
+pub use compatible::breaks;
 pub use conform::{conform, refusals};
 pub use diff::{Difference, What, diff, type_of};
 pub use document::document;

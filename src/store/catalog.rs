@@ -306,6 +306,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What a version of a collection published; `None` when there is no such version.
+    pub async fn published(&self, collection_id: i64, version: i64) -> Result<Option<Published>> {
+        let sql = "select published from shape_version where collection_id = $1 and version = $2";
+        let rows = self.db.query(sql, &[collection_id.into(), version.into()]).await?;
+        rows.first().map(|row| published(row.text(0)?)).transpose()
+    }
+}
+
 const VERSIONS: &str = "select published, cause, at from shape_version where collection_id = $1 \
      order by version desc limit $2";
 const VERSIONS_NOW: &str = "select id, generation, shape_version from collection";

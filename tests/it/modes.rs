@@ -312,6 +312,51 @@ on_every_backend! {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_versions_are_compared_on_the_command_line() {
+    let app = orders(Backend::Embedded).await;
+    app.source("a/b/c/2", &json!({"n": 1.5, "new": 1})).await;
+    app.settled().await;
+    let (place, token) = (crate::cli::place(), app.token("consumer", json!({})));
+    let (url, directory) = (app.url.clone(), place.path().to_owned());
+    let said = tokio::task::spawn_blocking(move || {
+        let compare = |more: &[&str]| {
+            let all = [&["shape", "diff", "aB", "--url", &url, "--token", &token], more].concat();
+            crate::cli::run(&directory, &all)
+        };
+        [
+            compare(&[]),
+            compare(&["--require", "backward"]),
+            compare(&["--from", "1", "--to", "1", "--require", "full"]),
+            compare(&["--from", "0", "--to", "1", "--require", "backward"]),
+            compare(&["--from", "2", "--to", "1"]),
+            compare(&["--to", "9"]),
+            compare(&["--require", "forwards"]),
+        ]
+    });
+    let [plain, broken, same, first, exchanged, unknown, usage] = said.await.unwrap();
+    let table = "path\tchange\tfrom\tto\tbackward\tforward\n/n\tWIDENED\tInt\tFloat\tno\tyes\n\
+        /new\tADDED\t\tInt\tyes\tno\n\
+        version 1 to 2 compatible: backward no, forward no, full no\n";
+    assert_eq!((plain.code, plain.out.as_str()), (0, table), "{plain:?}");
+    assert_eq!((broken.code, broken.out.as_str()), (1, table), "{broken:?}");
+    assert!(same.code == 0 && same.out.ends_with("backward yes, forward yes, full yes\n"), "{same:?}");
+    assert!(first.code == 0 && first.out.ends_with("backward yes, forward no, full no\n"), "{first:?}");
+    assert!(exchanged.code == 2 && exchanged.err.contains("exchange them"), "{exchanged:?}");
+    assert!(unknown.code == 1 && unknown.err.contains("there is no version 9"), "{unknown:?}");
+    assert!(usage.code == 2 && usage.err.contains("'forward'"), "{usage:?}");
+    // Of what is hidden from the caller nothing is told, nor whether it breaks.
+    let hide =
+        "mutation { decideField(input: {collection: \"aB\", path: \"/n\", hidden: true}) { version } }";
+    app.data(hide).await;
+    let query =
+        "{ shapeDiff(collection: \"aB\", from: 1, to: 2) { changes { path } compatible { backward } } }";
+    let told = app.data_as(&app.token("consumer", json!({})), query).await;
+    let expected = json!({"changes": [{"path": "/new"}], "compatible": {"backward": true}});
+    assert_eq!(told["shapeDiff"], expected);
+    assert_eq!(app.data(query).await["shapeDiff"]["compatible"]["backward"], false);
+}
+
 /// Two nodes of one database: what one sets holds on the other.
 async fn two_nodes(backend: Backend) {
     let one = orders(backend).await;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Arguments;
+use super::{Arguments, find};
 use crate::config::Mode;
 use crate::error::{Error, Result};
 use crate::graphql::{Context, Services};
@@ -32,4 +32,13 @@ pub(super) async fn reject_fields(
 ) -> Result<Value> {
     let paths = input.list("paths").iter().filter_map(Json::as_str).map(str::to_owned).collect();
     services.publishing.reject_fields(&context.actor, &input.required("collection")?, &paths).await
+}
+
+pub(super) async fn shape_diff(
+    services: &Services,
+    context: &Context,
+    arguments: Arguments<'_>,
+) -> Result<Value> {
+    let visible = find(&services.publishing, &context.actor, &arguments.required("collection")?).await?;
+    services.publishing.shape_diff(&visible, arguments.whole("from"), arguments.whole("to")).await
 }

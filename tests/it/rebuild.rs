@@ -59,6 +59,14 @@ async fn filled(backend: Backend) -> TestApp {
 async fn is_sound(app: &TestApp) {
     let lag = app.data("{ lag { outbox pending } deadLetters { id } }").await;
     assert_eq!(lag, json!({"lag": {"outbox": "0", "pending": "0"}, "deadLetters": []}));
+    let mut verify = std::process::Command::new(env!("CARGO_BIN_EXE_wellspring"));
+    verify.arg("verify").arg("--data").arg(&app.config().store.data);
+    verify.env("WELLSPRING_AUTH__KEY_FILE", app.config().key_file());
+    if let Some(url) = &app.config().store.database_url {
+        verify.args(["--database-url", url]);
+    }
+    let said = tokio::task::spawn_blocking(move || verify.output()).await.unwrap().unwrap();
+    assert!(said.status.success(), "{said:?}");
 }
 
 on_every_backend! {
@@ -178,6 +186,35 @@ on_every_backend! {
             let answer = decided(&app, json!({"path": path, "type": ty})).await;
             assert_eq!(answer["errors"][0]["extensions"]["code"], code, "{answer}");
         }
+    }
+
+    async fn what_was_held_back_comes_to_rows_that_are_there(backend) {
+        let app = slow(backend).await;
+        app.source("a/b/c/0", &json!({"n": 1})).await;
+        app.settled().await;
+        let steward = app.token("steward", json!({"sub": "stella"}));
+        let mode = "mutation { setMode(input: {collection: \"aB\", path: \"\", mode: RESCUE}) { version } }";
+        app.data_as(&steward, mode).await;
+        for n in 1..=20 {
+            app.source(&format!("a/b/c/{n}"), &json!({"n": 0.5, "new": n})).await;
+        }
+        app.settled().await;
+        let all = "subscription { aB(snapshot: true) { op node { n _record { sourceUid rescued } } } }";
+        let mut live = app.subscribe(&app.admin(), all).await;
+        assert_eq!(live.until_op("CAUGHT_UP").await.len(), 21);
+        let accept = "mutation { acceptFields(input: {collection: \"aB\", paths: [\"\"]}) { version } }";
+        app.data_as(&steward, accept).await;
+        rebuilt(&app, 0).await;
+        let rows = "{ aB(where: {new: {gte: 1}, n: {eq: 0.5}}, first: 50) {
+            totalCount nodes { _record { rescued } } } }";
+        let rows = app.data(rows).await;
+        assert_eq!(rows["aB"]["totalCount"], 20);
+        assert!(rows["aB"]["nodes"].as_array().unwrap().iter().all(|row| row["_record"]["rescued"].is_null()));
+        for _ in 0..20 {
+            let change = live.next().await;
+            assert_eq!((&change["op"], &change["node"]["n"]), (&json!("UPSERT"), &json!(0.5)), "{change}");
+        }
+        is_sound(&app).await;
     }
 
     async fn it_goes_on_after_a_restart(backend) {

@@ -35,7 +35,7 @@ pub(super) struct Node {
     pub(super) parent: Arc<str>,
     /// Its arguments.
     pub(super) arguments: Vec<Member>,
-    /// Whether it gives pages, so that it takes an argument `first`.
+    /// Whether it gives pages of rows, so that it takes an argument `first`.
     pub(super) paged: bool,
     /// The selection below it.
     pub(super) children: Vec<Node>,
@@ -258,7 +258,9 @@ impl<'a> Collector<'a> {
         let below: Vec<&SelectionSet> =
             group.fields.iter().map(|field| &field.node.selection_set.node).collect();
         let children = self.nodes_below(ty.name(), &below)?;
-        let paged = defined.iter().any(|argument| &*argument.name == "first");
+        // A list is what the row itself holds, however much of it is asked for.
+        let list = matches!(ty.nullable(), TypeRef::List(_));
+        let paged = !list && defined.iter().any(|argument| &*argument.name == "first");
         let (key, name) = (group.key.into(), name.into());
         Ok(Node { key, name, pos: first.pos, ty, parent: parent.into(), arguments, paged, children })
     }

@@ -19,6 +19,8 @@ use crate::store::rows::Counted;
 struct Looked {
     visible: Visible,
     statistics: Statistics,
+    /// They are of all records, and not of a sample.
+    whole: bool,
     columns: Vec<Column>,
 }
 
@@ -36,6 +38,7 @@ impl Looked {
 
     fn candidate<'a>(&'a self, column: &'a Column) -> Candidate<'a> {
         Candidate {
+            whole: self.whole,
             name: column.names.last().map_or("", String::as_str),
             type_name: &self.visible.0.type_name,
             scalar: column.field.scalar,
@@ -96,7 +99,7 @@ impl Publishing {
         }
         let limits = &self.0.relations;
         let looked = self.looked(actor, &|_| true).await?;
-        let mut pairs = pairs(&looked, collection);
+        let mut pairs = pairs(&looked, collection, limits.contained_min);
         pairs.truncate(limits.pairs_max);
         let (mut unique, mut found) = (HashMap::new(), Vec::new());
         for pair in pairs {
@@ -147,8 +150,10 @@ impl Publishing {
         });
         for visible in whole.take(self.0.relations.collections_max) {
             let (collection, scope) = &visible;
+            let statistics = self.0.store.statistics(collection.id).await?;
             let mut ids: Vec<u32> = Vec::new();
-            walk(&collection.shape, &mut |_, field| ids.push(field.id));
+            // Of a field of which nothing is known nothing can be guessed.
+            walk(&collection.shape, &mut |_, field| ids.extend(statistics.of(field.id).map(|_| field.id)));
             ids.extend(envelope("sourceUid").map(|member| member.id));
             let mut columns = Vec::new();
             for id in ids {
@@ -160,8 +165,8 @@ impl Publishing {
                     columns.push(Column { id, names, field });
                 }
             }
-            let statistics = self.0.store.statistics(collection.id).await?;
-            looked.push(Looked { statistics, columns, visible });
+            let whole = statistics.records() < self.0.statistics.records_max;
+            looked.push(Looked { statistics, whole, columns, visible });
         }
         Ok(looked)
     }
@@ -177,7 +182,7 @@ fn is_uid(looked: &[Looked], place: (usize, usize)) -> bool {
 }
 
 /// The pairs that statistics and names do not speak against, the likeliest first.
-fn pairs(looked: &[Looked], about: Option<&str>) -> Vec<Pair> {
+fn pairs(looked: &[Looked], about: Option<&str>, share: f64) -> Vec<Pair> {
     let mut pairs = Vec::new();
     let keys: Vec<(usize, usize)> = places(looked)
         .filter(|place| {
@@ -203,7 +208,7 @@ fn pairs(looked: &[Looked], about: Option<&str>) -> Vec<Pair> {
                 there && relation.other == other.collection().field_name && same
             });
             let (field, target) = (one.candidate(column), other.candidate(key));
-            if known || !field.may_refer(&target) {
+            if known || !field.may_refer(&target, share) {
                 continue;
             }
             let values = field.statistic.map_or(0, |statistic| statistic.distinct().0);

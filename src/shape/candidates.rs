@@ -16,6 +16,8 @@ pub struct Candidate<'a> {
     pub statistic: Option<&'a Statistic>,
     /// About how many records were looked at for that.
     pub records: u64,
+    /// Whether all of them were looked at, and not a sample.
+    pub whole: bool,
 }
 
 /// Below this nobody is told of a candidate.
@@ -43,8 +45,8 @@ impl Candidate<'_> {
         Some((least.parse().ok()?, greatest.parse().ok()?))
     }
 
-    /// Whether the values of this column may be among those of the key. The key's statistics may be of a sample.
-    pub fn may_refer(&self, key: &Candidate<'_>) -> bool {
+    /// Whether so large a share of this column's values may be among those of the key.
+    pub fn may_refer(&self, key: &Candidate<'_>, share: f64) -> bool {
         let typed = matches!(self.scalar, Scalar::String | Scalar::Uuid | Scalar::Int | Scalar::BigInt);
         if !typed || !self.scalar.joins(key.scalar) || self.distinct() == 0 {
             return false;
@@ -55,11 +57,18 @@ impl Candidate<'_> {
             (Some(own), Some(its)) => own.iter().filter(|value| its.contains(value)).count() * 2 >= own.len(),
             _ => true,
         };
+        // Numbers and texts have other hashes, also where they look alike.
+        let alike = self.scalar.sql() == key.scalar.sql();
+        let sketched = || !alike || !key.whole || own.may_be_within(its, share);
         let within = |own: Option<(u64, u64)>, its: Option<(u64, u64)>| match (own, its) {
             (Some(own), Some(its)) => own.0.max(its.0) <= own.1.min(its.1),
             _ => true,
         };
-        fewer && within(own.lengths(), its.lengths()) && overlap(self.range(), key.range()) && common()
+        fewer
+            && within(own.lengths(), its.lengths())
+            && overlap(self.range(), key.range())
+            && common()
+            && sketched()
     }
 
     /// How much speaks for this column referring to the key, when `contained` of its `values` distinct values are among
@@ -126,7 +135,7 @@ mod tests {
         let field = of.0.fields.iter().find(|field| field.name == name).unwrap();
         let crate::shape::Kind::Scalar(scalar) = field.kind else { unreachable!() };
         let statistic = of.1.of(field.id);
-        Candidate { name, type_name, scalar, statistic, records: of.1.records() }
+        Candidate { name, type_name, scalar, statistic, records: of.1.records(), whole: true }
     }
 
     #[test]
@@ -149,8 +158,8 @@ mod tests {
         let key = |name| candidate(&keys, name, "GeoAirports");
         let row = |name| candidate(&rows, name, "AirFlights");
         assert!(key("code").may_be_key() && key("no").may_be_key() && !key("kind").may_be_key());
-        assert!(row("from").may_refer(&key("code")));
-        assert!(!row("far").may_refer(&key("code")) && !row("big").may_refer(&key("no")));
+        assert!(row("from").may_refer(&key("code"), 0.9));
+        assert!(!row("far").may_refer(&key("code"), 0.9) && !row("big").may_refer(&key("no"), 0.9));
         assert!(row("from").score(&key("code"), 50, 1.0) > 0.7);
         assert!(row("seats").score(&key("no"), 100, 1.0) < 0.1);
         assert!(row("airport_id").score(&key("no"), 100, 1.0) > SCORE_MIN);

@@ -82,6 +82,13 @@ impl Sketch {
         self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| *ours = *theirs.max(ours));
     }
 
+    /// Of how many of its registers the other's have all, and how many it has: all are had when all hashes were added
+    /// there, too.
+    pub(super) fn within(&self, other: &Sketch) -> (u32, u32) {
+        let filled = self.0.iter().zip(&other.0).filter(|(ours, _)| **ours > 0);
+        filled.fold((0, 0), |(had, all), (ours, theirs)| (had + u32::from(ours <= theirs), all + 1))
+    }
+
     /// About how many distinct hashes were added.
     #[expect(
         clippy::cast_precision_loss,
@@ -180,6 +187,20 @@ mod tests {
                 next = next * 3 / 2 + 1;
             }
         }
+    }
+
+    #[test]
+    fn what_was_added_there_too_is_within() {
+        let hasher = ValueHasher::new(&Signer::new(b"key"));
+        let [mut all, mut some, mut others] = [Sketch::new(), Sketch::new(), Sketch::new()];
+        (0..3_000).for_each(|n: u64| all.add(hasher.string(&n.to_string())));
+        (0..300).for_each(|n: u64| some.add(hasher.string(&(n * 7).to_string())));
+        (0..300).for_each(|n: u64| others.add(hasher.string(&(n + 5_000).to_string())));
+        let (had, of) = some.within(&all);
+        assert!(had == of && of > 250, "{had} of {of}");
+        let (had, of) = others.within(&all);
+        assert!(had * 10 < of * 8, "{had} of {of}");
+        assert_eq!(Sketch::new().within(&all), (0, 0));
     }
 
     #[test]

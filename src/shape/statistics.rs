@@ -157,6 +157,11 @@ impl Distinct {
         }
     }
 
+    fn sketched(&self) -> Sketch {
+        let mut distinct = self.clone();
+        distinct.outgrow().clone()
+    }
+
     fn count(&self) -> u64 {
         match &self.sketch {
             Some(sketch) => sketch.estimate(),
@@ -411,6 +416,14 @@ impl Statistic {
     /// How many distinct values there are, and whether that is exact and not an estimate.
     pub fn distinct(&self) -> (u64, bool) {
         (self.distinct.count(), self.distinct.sketch.is_none())
+    }
+
+    /// Whether so large a share of its values may be among the other's, which has taken all of its own in.
+    pub fn may_be_within(&self, other: &Statistic, share: f64) -> bool {
+        let (had, of) = self.distinct.sketched().within(&other.distinct.sketched());
+        let (had, of) = (f64::from(had), f64::from(of).max(1.0));
+        // Three standard errors of a share that is seen in so few.
+        had / of >= share - 3.0 * (share * (1.0 - share) / of).sqrt()
     }
 
     /// All values, in order, when they are few; strings as they are, others as their JSON text.

@@ -2,10 +2,12 @@
 //! acting on an option is not.
 
 mod check;
+mod exposure;
 mod load;
 mod modes;
 mod print;
 
+pub use exposure::{Classify, Exposure};
 pub use load::load;
 pub use modes::{Mode, ModeRule};
 pub use print::print;
@@ -401,6 +403,14 @@ section! {
         enum_values_max: usize = 100,
         /// The longest value of an enum, in bytes.
         enum_value_bytes_max: usize = 200,
+        /// The most rows, the latest, that are looked through to tell which unions there may be.
+        union_rows_max: usize = 10_000,
+        /// The most bytes of such rows.
+        union_bytes_max: usize = 64 * 1024 * 1024,
+        /// The most variants of a union.
+        union_variants_max: usize = 100,
+        /// How much of which members an object has a discriminator must explain to be offered, in percent.
+        union_score_min: u32 = 50,
         /// Who sees a new field: `open`, whoever may see the others; `guarded`, stewards only, until it is classified;
         /// `auto` is guarded with PostgreSQL and open with SQLite.
         exposure: Exposure = Exposure::Auto,
@@ -427,29 +437,6 @@ impl Shape {
             Exposure::Guarded => true,
         }
     }
-}
-
-/// Who sees a field that nobody has classified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Exposure {
-    /// Guarded with PostgreSQL, open with SQLite.
-    Auto,
-    /// Whoever may see the others.
-    Open,
-    /// Stewards only.
-    Guarded,
-}
-
-/// Fields that need nobody to classify them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Classify {
-    /// The collection's name as its query field has it, such as `orderClothing` or `order*`.
-    pub collection: String,
-    /// The path as `shape { fields { path } }` tells it, such as `/total`, `/items/*/price`; `**` is any number of
-    /// parts, so `/address/**` is all that is in it and `/**` everything.
-    pub path: String,
 }
 
 section! {

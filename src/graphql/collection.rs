@@ -9,9 +9,10 @@ use super::enums;
 use super::maps;
 use super::model::{Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
+use super::unions;
 use crate::query::{Collection, ENVELOPE, TOLD, envelope, told_member};
 use crate::record::Json;
-use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar, entry_type};
+use crate::shape::{Field as Shaped, Kind as ShapedKind, Published, Scalar, entry_type};
 
 /// The type of `_record`, and the suffix of the types that show less of it.
 const RECORD_META: &str = "RecordMeta";
@@ -34,7 +35,7 @@ pub(super) type Visibility<'a> = &'a dyn Fn(u32) -> Shown;
 pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<'_>) {
     let (names, types) = (Names::of(collection), &collection.shape.type_names);
     let mut build = Build { model, names, shown, types, groupable: Vec::new() };
-    let row = build.row(&collection.shape.fields, &origin(collection));
+    let row = build.row(&collection.shape, &origin(collection));
     build.collect(&collection.shape.fields, &[], Shown::Visible);
     build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
     build.order(&collection.shape.fields, names.ty, Shown::Visible, true);
@@ -95,7 +96,7 @@ impl<'a> Build<'a> {
     }
 
     /// The row's object type; returns a reference to it.
-    fn row(&mut self, fields: &[Shaped], description: &str) -> TypeRef {
+    fn row(&mut self, shape: &Published, description: &str) -> TypeRef {
         let rest = "What is not published as a field of its own.";
         let envelope = "The envelope of the record that the row comes from.";
         let mut members = vec![
@@ -103,7 +104,11 @@ impl<'a> Build<'a> {
             Field::new("_rest", TypeRef::named("JSON"), rest),
         ];
         let name = self.names.ty.to_owned();
-        members.splice(0..0, self.members(fields, Shown::Visible));
+        let mut own = self.members(&shape.fields, Shown::Visible);
+        if let Some(union) = shape.own_union() {
+            own.extend(unions::add(self.model, union, &shape.fields, &own, (None, self.shown)));
+        }
+        members.splice(0..0, own);
         self.model.insert(Type::new(name.clone(), description, Kind::Object(members)));
         TypeRef::named(name)
     }
@@ -147,6 +152,7 @@ impl<'a> Build<'a> {
             if let Some(ty) = self.output((field, 0), &field.kind, shown) {
                 let member = |name: Called| name.field(ty.clone(), described(field, shown));
                 members.extend(called(field).map(|name| maps::with_keys(member(name), &field.kind)));
+                members.extend(unions::beside(self.model, self.types, field, self.shown));
             }
         }
         members

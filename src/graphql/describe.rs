@@ -233,6 +233,10 @@ impl<'a> Describer<'a> {
             (Thing::Type(Type { kind: Kind::Enum(values), .. }), "enumValues") => {
                 return self.members(values.iter().map(Thing::Value), node, out);
             }
+            (Thing::Type(Type { kind: Kind::Union(types), .. }), "possibleTypes") => {
+                let types = types.iter().filter_map(|name| self.named(name));
+                return self.list(types.map(Thing::Type), below, out);
+            }
             (Thing::Type(Type { kind: Kind::Input(fields), .. }), "inputFields") => {
                 return self.members(fields.iter().map(Thing::Input), node, out);
             }
@@ -271,6 +275,7 @@ impl<'a> Thing<'a> {
                 Kind::Enum(_) => "ENUM",
                 Kind::Object(_) => "OBJECT",
                 Kind::Input(_) => "INPUT_OBJECT",
+                Kind::Union(_) => "UNION",
             },
             _ => "",
         }

@@ -2,6 +2,7 @@
 //! selection. Must not contain business rules: a resolver only translates.
 
 mod modes;
+mod unions;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -126,6 +127,8 @@ async fn other(
         "removeRelation" => {
             services.publishing.remove_relation(&context.actor, &arguments.required("id")?).await
         }
+        "acceptUnion" => unions::accept(services, context, arguments.object("input")).await,
+        "removeUnion" => unions::remove(services, context, arguments.object("input")).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,
@@ -225,7 +228,8 @@ pub(super) async fn collections(
     let wrong = || Error::bad_request("`first` must be 0 or more");
     let first =
         arguments.whole("first").map(|first| usize::try_from(first).map_err(|_| wrong())).transpose()?;
-    let (after, asked) = (arguments.text("after"), asked(node));
+    // What takes rows to tell is told of one collection only.
+    let (after, asked) = (arguments.text("after"), Asked { unions: false, ..asked(node) });
     let (publishing, actor) = (&services.publishing, &context.actor);
     for visible in publishing.visible_after(actor, after.as_deref(), first.unwrap_or(usize::MAX))? {
         write(&Json::from(publishing.collection(actor, &visible, asked).await?))?;
@@ -254,6 +258,7 @@ fn asked(node: &Node) -> Asked {
         asked.rebuild |= &*member.name == "rebuild";
         asked.json_schema |= &*member.name == "jsonSchema";
         asked.pending |= &*member.name == "pending";
+        asked.unions |= &*member.name == "unionCandidates";
         for member in member.children.iter().filter(|_| &*member.name == "shape") {
             let below = |names: &[&str]| member.children.iter().any(|field| names.contains(&&*field.name));
             asked.sightings |= &*member.name == "counted" || below(&COUNTS);

@@ -26,6 +26,7 @@ mod schema;
 mod sdl;
 mod subscribe;
 mod table;
+mod unions;
 #[cfg(test)]
 mod tests;
 

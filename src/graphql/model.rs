@@ -180,6 +180,8 @@ pub(super) enum Kind {
     Object(Vec<Field>),
     /// Fields to give.
     Input(Vec<Input>),
+    /// One of these types.
+    Union(Vec<Arc<str>>),
 }
 
 /// A named type.
@@ -245,6 +247,7 @@ impl Model {
             Kind::Enum(values) => values.len(),
             Kind::Object(fields) => fields.len(),
             Kind::Input(fields) => fields.len(),
+            Kind::Union(types) => types.len(),
         };
         self.types().map(members).sum()
     }
@@ -262,6 +265,14 @@ impl Model {
         }
     }
 
+    /// The types that a union is of; none for anything else.
+    pub(super) fn possible(&self, name: &str) -> Option<&[Arc<str>]> {
+        match self.get(name).map(|ty| &ty.kind) {
+            Some(Kind::Union(types)) => Some(types),
+            _ => None,
+        }
+    }
+
     /// A field of an object type.
     pub(super) fn field(&self, type_name: &str, field: &str) -> Option<&Field> {
         self.fields(type_name).iter().find(|candidate| &*candidate.name == field)
@@ -272,7 +283,7 @@ impl Model {
     pub(super) fn insert(&mut self, mut ty: Type) {
         let mut seen = HashSet::new();
         match &mut ty.kind {
-            Kind::Scalar => {}
+            Kind::Scalar | Kind::Union(_) => {}
             Kind::Enum(values) => values.retain(|value| seen.insert(value.name.clone())),
             Kind::Object(fields) => fields.retain(|field| seen.insert(field.name.clone())),
             Kind::Input(fields) => fields.retain(|field| seen.insert(field.name.clone())),

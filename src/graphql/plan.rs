@@ -37,7 +37,7 @@ pub(super) struct Node {
     pub(super) arguments: Vec<Member>,
     /// Whether it gives pages of rows, so that it takes an argument `first`.
     pub(super) paged: bool,
-    /// The selection below it.
+    /// The selection below it; of a union, one for each of its types, by the type's name.
     pub(super) children: Vec<Node>,
 }
 
@@ -184,14 +184,14 @@ impl<'a> Collector<'a> {
                 Selection::Field(field) => groups.add(field),
                 Selection::InlineFragment(inline) => {
                     let on = inline.node.type_condition.as_ref().map(|condition| &condition.node.on.node);
-                    if on.is_none_or(|on| applies(on, parent)) {
+                    if on.is_none_or(|on| self.applies(on, parent)) {
                         self.collect(parent, &inline.node.selection_set.node, groups)?;
                     }
                 }
                 Selection::FragmentSpread(spread) => {
                     let name = spread.node.fragment_name.node.as_str();
                     let Some(fragment) = self.fragments.get(name) else { continue };
-                    if applies(&fragment.node.type_condition.node.on.node, parent)
+                    if self.applies(&fragment.node.type_condition.node.on.node, parent)
                         && groups.spread.insert(name)
                     {
                         self.collect(parent, &fragment.node.selection_set.node, groups)?;
@@ -200,6 +200,14 @@ impl<'a> Collector<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether what is on a type holds for this type of an object: its own, or a union that it is one of.
+    fn applies(&self, condition: &Name, parent: &str) -> bool {
+        let within = |types: &[Arc<str>]| types.iter().any(|of| **of == *parent);
+        condition.as_str() == parent
+            || (parent == INTROSPECTION && condition.starts_with("__"))
+            || self.model.possible(condition).is_some_and(within)
     }
 
     fn skipped(&self, directives: &[Positioned<Directive>]) -> Result<bool, Misplaced> {
@@ -257,12 +265,30 @@ impl<'a> Collector<'a> {
         let arguments = check.arguments(defined, &first.node.arguments).map_err(at)?;
         let below: Vec<&SelectionSet> =
             group.fields.iter().map(|field| &field.node.selection_set.node).collect();
-        let children = self.nodes_below(ty.name(), &below)?;
+        let children = match self.model.possible(ty.name()) {
+            Some(types) => {
+                types.iter().map(|of| self.case(of, &ty, first.pos, &below)).collect::<Result<_, _>>()?
+            }
+            None => self.nodes_below(ty.name(), &below)?,
+        };
         // A list is what the row itself holds, however much of it is asked for.
         let list = matches!(ty.nullable(), TypeRef::List(_));
         let paged = !list && defined.iter().any(|argument| &*argument.name == "first");
         let (key, name) = (group.key.into(), name.into());
         Ok(Node { key, name, pos: first.pos, ty, parent: parent.into(), arguments, paged, children })
+    }
+
+    /// What is selected of a union when it is of one of its types.
+    fn case(
+        &self,
+        of: &Arc<str>,
+        union: &TypeRef,
+        pos: Pos,
+        sets: &[&'a SelectionSet],
+    ) -> Result<Node, Misplaced> {
+        let (key, name, parent) = (of.clone(), of.clone(), union.name().into());
+        let (ty, children) = (TypeRef::named(of.clone()), self.nodes(of, sets)?);
+        Ok(Node { key, name, pos, ty, parent, arguments: Vec::new(), paged: false, children })
     }
 
     fn nodes_below(&self, parent: &str, sets: &[&'a SelectionSet]) -> Result<Vec<Node>, Misplaced> {
@@ -275,11 +301,6 @@ impl<'a> Collector<'a> {
 
 /// What all types of introspection are to the model, which has none of them.
 pub(super) const INTROSPECTION: &str = "__Introspection";
-
-/// All our types are objects: a condition holds for its own type only.
-fn applies(condition: &Name, parent: &str) -> bool {
-    condition.as_str() == parent || (parent == INTROSPECTION && condition.starts_with("__"))
-}
 
 fn no_condition(directive: &Positioned<Directive>, what: &str) -> Misplaced {
     let text = format!("`@{}` needs true or false: give {what} a value", directive.node.name.node);

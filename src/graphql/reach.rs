@@ -112,6 +112,7 @@ pub(super) fn part(model: &Model, management: &Model, mentioned: &Mentioned) -> 
         match model.get(name).map(|ty| &ty.kind) {
             Some(Kind::Object(fields)) => fields.iter().for_each(|field| below_field(field, &mut open)),
             Some(Kind::Input(inputs)) => open.extend(inputs.iter().map(|input| input.ty.name())),
+            Some(Kind::Union(types)) => open.extend(types.iter().map(|name| &**name)),
             Some(Kind::Enum(_) | Kind::Scalar) | None => {}
         }
     }

@@ -8,7 +8,7 @@ use async_graphql::{
     async_trait::async_trait,
     dynamic::{
         Enum, EnumItem, Field as DynField, FieldFuture, InputObject, InputValue, Object, Scalar, Schema,
-        SchemaBuilder, Subscription, SubscriptionField, SubscriptionFieldFuture, TypeRef as DynRef,
+        SchemaBuilder, Subscription, SubscriptionField, SubscriptionFieldFuture, TypeRef as DynRef, Union,
     },
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
 };
@@ -70,6 +70,10 @@ pub(super) fn builder(model: &Model, recursion_max: usize) -> SchemaBuilder {
             Kind::Object(fields) if &*ty.name == "Subscription" => {
                 let registered =
                     fields.iter().fold(Subscription::new(&*ty.name), |o, f| o.field(subscription_field(f)));
+                builder.register(described!(registered, ty))
+            }
+            Kind::Union(types) => {
+                let registered = types.iter().fold(Union::new(&*ty.name), |o, of| o.possible_type(&**of));
                 builder.register(described!(registered, ty))
             }
             Kind::Object(fields) => {

@@ -36,6 +36,7 @@ fn print_type(ty: &Type, out: &mut String) {
             fields.iter().for_each(|field| print_field(field, out));
             line(out, format_args!("}}"));
         }
+        Kind::Union(types) => line(out, format_args!("union {name} = {}", types.join(" | "))),
         Kind::Input(fields) => {
             line(out, format_args!("input {name} {{"));
             for field in fields {

@@ -224,7 +224,9 @@ fn with_cursor(edge: &Edge<'_>) -> String {
 /// Every field below a type, by its present name; none for a scalar.
 fn all<'a>(model: &'a Model, ty: &str) -> Vec<Selected<'a>> {
     let below = |field: &'a Field| Selected { field, children: all(model, field.ty.name()) };
-    model.fields(ty).iter().filter(|field| !field.is_alias).map(below).collect()
+    // What is in a union is in its object, too.
+    let wanted = |field: &&Field| !field.is_alias && model.possible(field.ty.name()).is_none();
+    model.fields(ty).iter().filter(wanted).map(below).collect()
 }
 
 /// Adds the field at `parts` below `ty`, with everything below it.
@@ -238,6 +240,9 @@ fn choose<'a>(
     let unknown = || Error::bad_request(format!("`fields`: there is no field `{path}`"));
     let (name, deeper) = parts.split_first().ok_or_else(unknown)?;
     let field = model.fields(ty).iter().find(|field| *field.name == **name).ok_or_else(unknown)?;
+    if model.possible(field.ty.name()).is_some() {
+        return Err(unknown());
+    }
     let at = selected.iter().position(|one| std::ptr::eq(one.field, field)).unwrap_or_else(|| {
         selected.push(Selected { field, children: Vec::new() });
         selected.len() - 1

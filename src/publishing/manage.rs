@@ -94,6 +94,10 @@ impl Publishing {
             true => self.versions(collection, scope).await?,
             false => Value::Null,
         };
+        let unions = match asked.unions {
+            true => self.union_candidates(actor, collection, scope).await?,
+            false => Value::Null,
+        };
         let json_schema = asked.json_schema.then(|| {
             let shown = |field: &Field| match scope.access(field.id) {
                 Access::Hidden => Seen::Not,
@@ -119,6 +123,7 @@ impl Publishing {
             "jsonSchema": json_schema,
             "modes": self.modes(actor, collection, scope),
             "pending": if asked.pending { self.pending(actor, (collection, scope)).await? } else { Value::Null },
+            "unionCandidates": unions,
         }))
     }
 
@@ -212,6 +217,8 @@ pub struct Asked {
     pub pending: bool,
     /// How far going over its rows is.
     pub rebuild: bool,
+    /// Which unions there may be.
+    pub unions: bool,
 }
 
 fn rebuild(job: &Rebuild) -> Value {
@@ -276,6 +283,7 @@ pub(super) fn change(difference: &Difference) -> Value {
         What::Hidden(ty) => ("HIDDEN", None, ty.clone()),
         What::Shown(ty) => ("SHOWN", None, ty.clone()),
         What::Enumerated(from, to) => ("ENUMERATED", Some(&from.to_string()), to.to_string()),
+        What::United(from, to) => ("UNITED", Some(&from.to_string()), to.to_string()),
         What::Unclassified(ty) => ("UNCLASSIFIED", None, ty.clone()),
         What::Retyping(from, to) => ("RETYPING", Some(from), to.clone()),
         What::Retyped(from, to) => ("RETYPED", Some(from), to.clone()),

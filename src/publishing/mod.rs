@@ -12,6 +12,7 @@ mod related;
 mod relations;
 mod subscribe;
 mod tail;
+mod unions;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use events::Events;
 pub use manage::Asked;
 pub use related::{leads, reach};
 pub use relations::{Accept, End};
+pub use unions::AcceptUnion;
 
 use crate::config;
 use crate::error::Result;

@@ -30,6 +30,8 @@ pub(super) enum Item {
     Masked(Scalar, Mask),
     /// An object's selected members.
     Object(Vec<Member>),
+    /// An object's selected members by the text that says which variant it is; null of others.
+    Cases(Named, Vec<(String, Vec<Member>)>),
     /// Each item of a list in the list.
     List(Box<Item>),
     /// The entries of a map.
@@ -38,6 +40,15 @@ pub(super) enum Item {
     Null,
     /// Not the value, but this JSON text.
     Text(Vec<u8>),
+}
+
+/// Where the text is that says which variant an object is.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// In the object, by this name.
+    Member(Vec<u8>),
+    /// In the row: this of its texts.
+    Row(usize),
 }
 
 /// One selected member of an object in a list.
@@ -124,6 +135,8 @@ impl Item {
 pub(super) struct Around<'a> {
     /// Which of the row's conditions hold.
     pub(super) shown: &'a [bool],
+    /// The row's texts that say which variants there are.
+    pub(super) texts: &'a [Option<&'a str>],
     /// Hashes masked values.
     pub(super) signer: &'a Signer,
     /// How long the output may become.
@@ -225,6 +238,7 @@ impl Scan<'_> {
         }
         match item {
             Item::Object(members) => self.object(place, members, out),
+            Item::Cases(by, cases) => self.cases(place, by, cases, out),
             Item::List(item) => self.list(place, item, out),
             Item::Map(entries) => self.map(place, entries, out),
             item => {
@@ -327,6 +341,54 @@ impl Scan<'_> {
         Some(())
     }
 
+    /// Appends the object that begins at `place` as the variant that it is; returns the place behind it.
+    fn cases(
+        &self,
+        place: usize,
+        by: &Named,
+        cases: &[(String, Vec<Member>)],
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let own;
+        let text = match by {
+            Named::Row(index) => *self.around.texts.get(*index)?,
+            Named::Member(name) => {
+                own = self.text_of(place, name)?;
+                own.as_str()
+            }
+        };
+        match cases.iter().find(|(value, _)| Some(value.as_str()) == text) {
+            Some((_, members)) => self.object(place, members, out),
+            None => {
+                out.extend_from_slice(b"null");
+                self.value_end(place)
+            }
+        }
+    }
+
+    /// The member of this name of the object that begins at `place`; null when there is none.
+    fn text_of(&self, place: usize, wanted: &[u8]) -> Option<Json> {
+        let mut place = place + 1;
+        if self.at(place - 1)? != b'{' || self.at(place)? == b'}' {
+            return Some(Json::Null);
+        }
+        loop {
+            let name_from = place + 1;
+            let name_to = name_from + memchr(b'"', self.bytes.get(name_from..)?)?;
+            let from = name_to + 2;
+            let to = self.value_end(from)?;
+            if self.bytes.get(name_from..name_to)? == wanted {
+                return parse(self.bytes.get(from..to)?, Limits::ACCEPTED).ok();
+            }
+            place = to + 1;
+            match self.at(to)? {
+                b',' => {}
+                b'}' => return Some(Json::Null),
+                _ => return None,
+            }
+        }
+    }
+
     /// Appends the selected members of the object that begins at `place`; returns the place behind it.
     fn object(&self, place: usize, members: &[Member], out: &mut Vec<u8>) -> Option<usize> {
         if self.at(place)? != b'{' {
@@ -379,6 +441,7 @@ impl Scan<'_> {
                 Item::Text(text) => out.extend_from_slice(text),
                 _ if hidden || *to == 0 => out.extend_from_slice(b"null"),
                 Item::Object(members) => drop(self.object(*from, members, out)?),
+                Item::Cases(by, cases) => drop(self.cases(*from, by, cases, out)?),
                 Item::List(item) => drop(self.list(*from, item, out)?),
                 Item::Map(entries) => drop(self.map(*from, entries, out)?),
                 item => self.scalar(*from, *to, item, out)?,

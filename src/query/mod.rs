@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod budget;
+mod columns;
 mod compile;
 mod cursor;
 mod filter;
@@ -25,14 +26,15 @@ pub use ask::{
     GroupField, Join, Joined, List, Order, PageInfo, Query, Related,
 };
 pub use budget::Budget;
+pub use columns::{Columns, plain};
 pub use compile::{compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
 pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;
-pub use plan::{Columns, Extras, Plan, Source, plain};
+pub use plan::{Extras, Plan, Source};
 pub use resolve::{ENVELOPE, Member, RECORD, envelope, walk};
-pub use selection::{Entries, EntryPart, Form, Meta, MetaField, Node, What};
+pub use selection::{By, Cases, Entries, EntryPart, Form, Meta, MetaField, Node, What};
 pub use told::{TOLD, Told, told_member};
 pub use tree::Projector;
 
@@ -69,7 +71,7 @@ pub struct Selected {
     pub name: String,
     /// Arguments by name; variables and defaults are put in.
     pub arguments: Vec<(String, Json)>,
-    /// The selection below it.
+    /// The selection below it; of a union, one for each of its types with the name of the type.
     pub children: Vec<Selected>,
 }
 

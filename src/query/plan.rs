@@ -7,29 +7,16 @@
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::query::list::{Around, Item, Member, Part as ItemPart, project};
+use crate::query::columns::{Columns, numbered, plain};
+use crate::query::list::{Around, Item, Member, Named, Part as ItemPart, project};
 use crate::query::marks;
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{Told, WHOLE};
 use crate::query::{
-    Budget, ColumnRef, EntryPart, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write,
+    Budget, By, Cases, ColumnRef, EntryPart, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write,
 };
 use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
-
-/// A row that is being read.
-pub trait Columns {
-    /// Text, `None` when null.
-    fn text(&self, index: usize) -> Result<Option<&str>>;
-    /// Integer, `None` when null.
-    fn int(&self, index: usize) -> Result<Option<i64>>;
-    /// Float, `None` when null.
-    fn float(&self, index: usize) -> Result<Option<f64>>;
-    /// Boolean, `None` when null.
-    fn bool(&self, index: usize) -> Result<Option<bool>>;
-    /// UUID, `None` when null.
-    fn uuid(&self, index: usize) -> Result<Option<Uuid>>;
-}
 
 /// What a plan needs in one column of the statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +74,15 @@ enum Op {
         presence: usize,
         skip: usize,
     },
+    /// Of what follows, what begins so many operations on is for rows with this text in the column; null stands for it
+    /// in others, and all of it is skipped.
+    Cases {
+        column: usize,
+        cases: Vec<(String, usize)>,
+        skip: usize,
+    },
+    /// So many operations are skipped.
+    Skip(usize),
     /// What follows is shown in this row, or null stands for it and this many operations are skipped.
     Shown {
         condition: usize,
@@ -101,6 +97,8 @@ pub struct Plan {
     sources: Vec<Source>,
     /// Columns of conditions that are asked within lists, by their numbers.
     flags: Vec<usize>,
+    /// Columns of discriminators that are asked within texts, by their numbers.
+    texts: Vec<usize>,
 }
 
 impl Plan {
@@ -142,6 +140,7 @@ impl Plan {
         for column in &self.flags {
             shown.push(row.bool(*column)? == Some(true));
         }
+        let texts = self.texts.iter().map(|column| row.text(*column)).collect::<Result<Vec<_>>>()?;
         let mut at = 0;
         while let Some(op) = self.ops.get(at) {
             at += 1;
@@ -173,13 +172,23 @@ impl Plan {
                 }
                 Op::Text { column, item } => match row.text(*column)? {
                     Some(text) => {
-                        let written = project(text, item, Around { shown: &shown, signer, end }, out);
+                        let written =
+                            project(text, item, Around { shown: &shown, texts: &texts, signer, end }, out);
                         if written.is_none() && out.len() <= end {
                             return Err(Error::stale("a column holds other text than was planned"));
                         }
                     }
                     None => out.extend_from_slice(b"null"),
                 },
+                Op::Cases { column, cases, skip } => {
+                    let text = row.text(*column)?;
+                    let case = cases.iter().find(|(value, _)| Some(value.as_str()) == text);
+                    if case.is_none() {
+                        out.extend_from_slice(b"null");
+                    }
+                    at += case.map_or(*skip, |(_, from)| *from);
+                }
+                Op::Skip(skip) => at += skip,
                 Op::Object { presence: column, skip } | Op::Shown { condition: column, skip } => {
                     if row.bool(*column)? != Some(true) {
                         out.extend_from_slice(b"null");
@@ -194,25 +203,6 @@ impl Plan {
         }
         budget.take(out.len() - from)
     }
-}
-
-/// A column's value as its scalar type has it.
-///
-/// # Errors
-/// A stale one when the type is an older shape's and cannot hold the value.
-pub fn plain<R: Columns>(row: &R, column: usize, scalar: Scalar) -> Result<Plain<'_>> {
-    Ok(match scalar {
-        Scalar::Boolean => row.bool(column)?.map_or(Plain::Null, Plain::Bool),
-        Scalar::Int => match row.int(column)? {
-            Some(number) if i32::try_from(number).is_err() => {
-                return Err(Error::stale("an Int has more than 32 bits"));
-            }
-            number => number.map_or(Plain::Null, Plain::Int),
-        },
-        Scalar::BigInt => row.int(column)?.map_or(Plain::Null, Plain::Int),
-        Scalar::Float => row.float(column)?.map_or(Plain::Null, Plain::Float),
-        _ => row.text(column)?.map_or(Plain::Null, Plain::Text),
-    })
 }
 
 /// What a scope says of members that are no published fields.
@@ -272,6 +262,7 @@ impl Builder<'_> {
             match &node.what {
                 What::Typename(name) => write::text(name, &mut self.literal),
                 What::Field { id, form, .. } => self.field(*id, form),
+                What::Cases(cases) => self.cases(cases),
                 What::Record(members) => {
                     for (index, member) in members.iter().enumerate() {
                         self.key(&member.key, index == 0);
@@ -391,16 +382,49 @@ impl Builder<'_> {
                 self.push(Op::Masked { column, scalar, mask });
             }
             // No mask can stand for an object.
-            (Form::Object(_) | Form::Packed(_) | Form::Map(_), Some(_)) => self.null(),
+            (
+                Form::Object(_) | Form::Packed(_) | Form::Map(_) | Form::Cases(_) | Form::PackedCases(_),
+                Some(_),
+            ) => self.null(),
+            (Form::Cases(cases), None) => {
+                let presence = self.column(ColumnRef::Presence(id));
+                self.skippable(|skip| Op::Object { presence, skip }, |builder| builder.cases(cases));
+            }
             (Form::Object(nodes), None) => {
                 let presence = self.column(ColumnRef::Presence(id));
                 self.skippable(|skip| Op::Object { presence, skip }, |builder| builder.object(nodes));
             }
-            (form @ (Form::List(_) | Form::Packed(_) | Form::Map(_)), mask) => {
+            (form @ (Form::List(_) | Form::Packed(_) | Form::PackedCases(_) | Form::Map(_)), mask) => {
                 let column = self.column(ColumnRef::Field(id));
                 let item = self.item(form, mask.as_ref());
                 self.push(Op::Text { column, item });
             }
+        }
+    }
+
+    /// The row, or the object in columns, as the variant that it is.
+    fn cases(&mut self, cases: &Cases) {
+        // Within a row every discriminator has a column.
+        let By::Column(field) = &cases.by else { return self.null() };
+        let column = self.column(field.column.clone());
+        self.flush();
+        let place = self.plan.ops.len();
+        self.plan.ops.push(Op::Skip(0));
+        let (mut starts, mut ends) = (Vec::with_capacity(cases.nodes.len()), Vec::new());
+        for (value, nodes) in &cases.nodes {
+            starts.push((value.clone(), self.plan.ops.len() - place - 1));
+            self.object(nodes);
+            self.push(Op::Skip(0));
+            ends.push(self.plan.ops.len() - 1);
+        }
+        let end = self.plan.ops.len();
+        for at in ends {
+            if let Some(op) = self.plan.ops.get_mut(at) {
+                *op = Op::Skip(end - at - 1);
+            }
+        }
+        if let Some(op) = self.plan.ops.get_mut(place) {
+            *op = Op::Cases { column, cases: starts, skip: end - place - 1 };
         }
     }
 
@@ -413,7 +437,23 @@ impl Builder<'_> {
             (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
             (Form::Enum(values), None) => Item::Enum(values.clone()),
             (Form::Enum(_), Some(mask)) => Item::Masked(Scalar::String, mask.clone()),
-            (Form::Object(_) | Form::Packed(_) | Form::Map(_), Some(_)) => Item::Null,
+            (
+                Form::Object(_) | Form::Packed(_) | Form::Map(_) | Form::Cases(_) | Form::PackedCases(_),
+                Some(_),
+            ) => Item::Null,
+            (Form::Cases(cases) | Form::PackedCases(cases), None) => {
+                let by = match &cases.by {
+                    By::Member(name) => Named::Member(name.as_bytes().to_vec()),
+                    By::Column(field) => {
+                        let column = self.column(field.column.clone());
+                        Named::Row(numbered(&mut self.plan.texts, column))
+                    }
+                };
+                let of = |(value, nodes): &(String, Vec<Node>)| {
+                    (value.clone(), nodes.iter().map(|node| self.member(node)).collect())
+                };
+                Item::Cases(by, cases.nodes.iter().map(of).collect())
+            }
             (Form::Object(nodes) | Form::Packed(nodes), None) => {
                 Item::Object(nodes.iter().map(|node| self.member(node)).collect())
             }
@@ -440,16 +480,13 @@ impl Builder<'_> {
                 let mask = self.rules.mask(*id).cloned();
                 (name.clone(), Some(*id), self.item(form, mask.as_ref()))
             }
-            What::Field { .. } | What::Record(_) | What::Rest | What::Related(..) => {
+            What::Field { .. } | What::Cases(_) | What::Record(_) | What::Rest | What::Related(..) => {
                 (String::new(), None, Item::Null)
             }
         };
         let condition = id.and_then(|id| self.rules.condition(id).cloned()).map(|condition| {
             let column = self.source(Source::Condition(condition));
-            self.plan.flags.iter().position(|flag| *flag == column).unwrap_or_else(|| {
-                self.plan.flags.push(column);
-                self.plan.flags.len() - 1
-            })
+            numbered(&mut self.plan.flags, column)
         });
         Member::new(&name, &node.key, item, condition)
     }

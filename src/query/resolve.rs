@@ -135,6 +135,29 @@ pub(super) fn column(field: &Field) -> (ColumnRef, Scalar, bool) {
     }
 }
 
+/// The column of the field with this id; `None` when it stands in the text of another's.
+pub(super) fn column_of(shape: &Published, id: u32) -> Option<FieldRef> {
+    fn below<'a>(fields: &'a [Field], id: u32, names: &mut Vec<&'a str>) -> Option<&'a Field> {
+        for field in fields {
+            names.push(field.stored());
+            if field.id == id {
+                return Some(field);
+            }
+            if let Kind::Object(children) = &field.kind
+                && let Some(found) = below(children, id, names)
+            {
+                return Some(found);
+            }
+            names.pop();
+        }
+        None
+    }
+    let mut names = Vec::new();
+    let (column, scalar, list) = column(below(&shape.fields, id, &mut names)?);
+    let path = names.into_iter().map(str::to_owned).collect();
+    Some(FieldRef { column, scalar, list, path })
+}
+
 /// Calls `each` with every field and the names of the objects and lists above it.
 pub fn walk<'a>(shape: &'a Published, each: &mut dyn FnMut(&[&'a str], &'a Field)) {
     fn below<'a>(fields: &'a [Field], above: &mut Vec<&'a str>, each: &mut dyn FnMut(&[&'a str], &'a Field)) {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::query::told::{TOLD, Told, WHOLE};
 use crate::query::{Collection, ENVELOPE, FieldRef, Member, Related, Rules, Selected, resolve, told_member};
 use crate::record::Json;
-use crate::shape::{Enumeration, Field, Kind, Relation, Scalar, entry_type};
+use crate::shape::{Enumeration, Field, Kind, Relation, Scalar, Union, entry_type};
 
 /// The GraphQL type of `_record`.
 const RECORD_TYPE: &str = "RecordMeta";
@@ -37,6 +37,8 @@ pub enum What {
         /// What is shown of it.
         form: Form,
     },
+    /// The row as one of its variants.
+    Cases(Cases),
     /// `_record`.
     Record(Vec<Meta>),
     /// `_rest`: what is not published.
@@ -56,6 +58,10 @@ pub enum Form {
     Object(Vec<Node>),
     /// The members of an object that one column holds as text.
     Packed(Vec<Node>),
+    /// An object's members by which variant it is.
+    Cases(Cases),
+    /// The same, of one that stands in the text of a column.
+    PackedCases(Cases),
     /// Each item of a list.
     List(Box<Form>),
     /// The entries of a map.
@@ -89,6 +95,24 @@ impl Entries {
     pub fn has(&self, key: &str) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
+}
+
+/// What is shown of the variants of an object; null of others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cases {
+    /// Where the text is that says which one it is.
+    pub by: By,
+    /// The members by that text.
+    pub nodes: Vec<(String, Vec<Node>)>,
+}
+
+/// Where the text of a discriminator is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum By {
+    /// In a column of the row.
+    Column(FieldRef),
+    /// In the object itself, by this name.
+    Member(String),
 }
 
 /// One selected member of `_record`.
@@ -142,7 +166,7 @@ pub(super) fn row(collection: &Collection, selected: &[Selected], used: &mut Use
         &shape.fields,
         &collection.type_name,
         selected,
-        true,
+        Place::Root,
     )
 }
 
@@ -152,14 +176,26 @@ struct Reader<'a> {
     used: &'a mut Used,
 }
 
+/// Where the members of an object are.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// They are the row's.
+    Root,
+    /// In columns.
+    Columns,
+    /// In the text of a column.
+    Text,
+}
+
 impl Reader<'_> {
     fn nodes(
         &mut self,
         fields: &[Field],
         type_name: &str,
         selected: &[Selected],
-        root: bool,
+        place: Place,
     ) -> Result<Vec<Node>> {
+        let root = place == Place::Root;
         let mut nodes = Vec::with_capacity(selected.len());
         for member in selected {
             let what = match member.name.as_str() {
@@ -175,10 +211,14 @@ impl Reader<'_> {
                         nodes.push(Node { key: member.response_key.clone(), what });
                         continue;
                     }
-                    let field = resolve::named(fields, name).ok_or_else(|| unknown(name))?;
-                    self.used.shown.insert(field.id);
-                    let form = self.form((field, 0), &field.kind, member)?;
-                    What::Field { id: field.id, name: field.stored().to_owned(), form }
+                    match resolve::named(fields, name) {
+                        Some(field) => {
+                            self.used.shown.insert(field.id);
+                            let form = self.form((field, 0), &field.kind, (member, place))?;
+                            What::Field { id: field.id, name: field.stored().to_owned(), form }
+                        }
+                        None => self.variants(fields, name, &member.children, place)?,
+                    }
                 }
             };
             nodes.push(Node { key: member.response_key.clone(), what });
@@ -194,15 +234,24 @@ impl Reader<'_> {
     }
 
     /// What `selected` asks of a value of this kind; `maps` stand around it within the field.
-    fn form(&mut self, (field, maps): (&Field, usize), kind: &Kind, selected: &Selected) -> Result<Form> {
+    fn form(
+        &mut self,
+        (field, maps): (&Field, usize),
+        kind: &Kind,
+        (selected, place): (&Selected, Place),
+    ) -> Result<Form> {
+        let within = if place == Place::Text { Place::Text } else { Place::Columns };
+        let children = selected.children.as_slice();
         Ok(match kind {
             Kind::Scalar(scalar) => match field.enumeration() {
                 Some(values) => Form::Enum(values.clone()),
                 None => Form::Scalar(*scalar),
             },
-            Kind::List(item) => Form::List(Box::new(self.form((field, maps), item, selected)?)),
-            Kind::Object(fields) => Form::Object(self.nested(field.id, fields, &selected.children)?),
-            Kind::Packed(fields) => Form::Packed(self.nested(field.id, fields, &selected.children)?),
+            Kind::List(item) => {
+                Form::List(Box::new(self.form((field, maps), item, (selected, Place::Text))?))
+            }
+            Kind::Object(fields) => Form::Object(self.nested(field.id, fields, children, within)?),
+            Kind::Packed(fields) => Form::Packed(self.nested(field.id, fields, children, Place::Text)?),
             Kind::Map(value) => Form::Map(Box::new(self.entries((field, maps + 1), value, selected)?)),
         })
     }
@@ -232,7 +281,7 @@ impl Reader<'_> {
                     depth,
                 )),
                 "key" => EntryPart::Key,
-                "value" => EntryPart::Value(self.form((field, depth), value, member)?),
+                "value" => EntryPart::Value(self.form((field, depth), value, (member, Place::Text))?),
                 name => return Err(unknown(name)),
             };
             entries.parts.push((member.response_key.clone(), part));
@@ -240,9 +289,93 @@ impl Reader<'_> {
         Ok(entries)
     }
 
-    fn nested(&mut self, id: u32, fields: &[Field], children: &[Selected]) -> Result<Vec<Node>> {
+    fn nested(
+        &mut self,
+        id: u32,
+        fields: &[Field],
+        children: &[Selected],
+        place: Place,
+    ) -> Result<Vec<Node>> {
         let type_name = self.types.get(&id).map_or("", String::as_str);
-        self.nodes(fields, type_name, children, false)
+        self.nodes(fields, type_name, children, place)
+    }
+
+    /// The union that stands beside one of the fields, or is that of the row.
+    fn variants(
+        &mut self,
+        fields: &[Field],
+        name: &str,
+        children: &[Selected],
+        place: Place,
+    ) -> Result<What> {
+        let beside = |field: &&Field| field.union().is_some_and(|union| union.name == name);
+        if let Some(field) = fields.iter().find(beside)
+            && let Some(union) = field.union()
+        {
+            self.used.shown.insert(field.id);
+            let form = self.united(&field.kind, union, (children, place))?;
+            return Ok(What::Field { id: field.id, name: field.stored().to_owned(), form });
+        }
+        let own =
+            self.collection.shape.own_union().filter(|union| place == Place::Root && union.name == name);
+        let own = own.ok_or_else(|| unknown(name))?;
+        Ok(What::Cases(self.cases(fields, own, children, Place::Columns)?))
+    }
+
+    fn united(
+        &mut self,
+        kind: &Kind,
+        union: &Union,
+        (children, place): (&[Selected], Place),
+    ) -> Result<Form> {
+        Ok(match kind {
+            Kind::List(item) => Form::List(Box::new(self.united(item, union, (children, Place::Text))?)),
+            Kind::Object(fields) if place != Place::Text => {
+                Form::Cases(self.cases(fields, union, children, Place::Columns)?)
+            }
+            Kind::Object(fields) | Kind::Packed(fields) => {
+                Form::PackedCases(self.cases(fields, union, children, Place::Text)?)
+            }
+            Kind::Scalar(_) | Kind::Map(_) => return Err(unknown(&union.name)),
+        })
+    }
+
+    /// What is selected of each variant, by the name of its type.
+    fn cases(
+        &mut self,
+        fields: &[Field],
+        union: &Union,
+        children: &[Selected],
+        place: Place,
+    ) -> Result<Cases> {
+        let own = fields.iter().find(|field| field.id == union.discriminator && place == Place::Text);
+        let by = match own {
+            Some(field) => By::Member(field.stored().to_owned()),
+            None => By::Column(
+                // Given another type, it tells nothing apart any more.
+                resolve::column_of(&self.collection.shape, union.discriminator)
+                    .filter(|field| field.scalar == Scalar::String && !field.list)
+                    .ok_or_else(|| unknown(&union.name))?,
+            ),
+        };
+        // It says what it is compared with.
+        self.used.compared.insert(union.discriminator);
+        let mut nodes = Vec::with_capacity(children.len());
+        for selected in children {
+            let case = union.cases().find(|case| case.type_name == selected.name);
+            let case = case.ok_or_else(|| unknown(&selected.name))?;
+            let known = |id: &u32| fields.iter().any(|field| field.id == *id && case.fields.contains(id));
+            let of_case = self.nodes(fields, &case.type_name, &selected.children, place)?;
+            let foreign = of_case.iter().find_map(|node| match &node.what {
+                What::Field { id, name, .. } if !known(id) => Some(name),
+                _ => None,
+            });
+            if let Some(name) = foreign {
+                return Err(unknown(name));
+            }
+            nodes.push((case.value.clone(), of_case));
+        }
+        Ok(Cases { by, nodes })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::query::marks;
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{Told, WHOLE};
 use crate::query::{
-    EntryPart, Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write,
+    By, Cases, EntryPart, Extras, Form, Mask, MetaField, Node, Plain, RECORD, Rules, What, envelope, write,
 };
 use crate::record::{Json, Signer};
 use crate::shape::Scalar;
@@ -54,6 +54,7 @@ impl Projector<'_> {
             match &node.what {
                 What::Typename(name) => write::text(name, out),
                 What::Field { id, name, form } => self.field(*id, form, object.get(name), row, out),
+                What::Cases(cases) => self.cases(cases, row, row, out),
                 What::Record(members) => {
                     let record = object.get(RECORD).unwrap_or(&Json::Null);
                     out.push(b'{');
@@ -78,6 +79,18 @@ impl Projector<'_> {
             }
         }
         out.push(b'}');
+    }
+
+    fn cases(&self, cases: &Cases, object: &Json, row: &Json, out: &mut Vec<u8>) {
+        let text = match &cases.by {
+            By::Column(field) => field.path.iter().try_fold(row, |value, name| value.get(name)),
+            By::Member(name) => object.get(name),
+        };
+        let text = text.and_then(Json::as_str);
+        match cases.nodes.iter().find(|(value, _)| Some(value.as_str()) == text) {
+            Some((_, nodes)) => self.object(nodes, object, row, out),
+            None => out.extend_from_slice(b"null"),
+        }
     }
 
     fn meta(&self, what: &MetaField, record: &Json, row: &Json, out: &mut Vec<u8>) {
@@ -152,6 +165,9 @@ impl Projector<'_> {
             }
             (Form::Object(nodes) | Form::Packed(nodes), None, Some(object @ Json::Object(_))) => {
                 self.object(nodes, object, row, out)
+            }
+            (Form::Cases(cases) | Form::PackedCases(cases), None, Some(object @ Json::Object(_))) => {
+                self.cases(cases, object, row, out);
             }
             (Form::List(form), mask, Some(Json::Array(items))) => {
                 out.push(b'[');

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Field, Kind, Published, Scalar};
+use super::{Field, Kind, Published, Scalar, Union};
 use crate::config::Mode;
 
 /// One difference between two versions.
@@ -53,11 +53,18 @@ pub enum What {
     /// What is done about what records uncover there is another mode, from the one to the other. The path need not be
     /// one of a field, and the id is 0 then.
     Mode(Mode, Mode),
+    /// A steward has accepted other variants of the object: so many before, so many now.
+    United(usize, usize),
 }
 
 /// The differences that lead from `previous` to `next`, each field before what is nested in it.
 pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
     let mut all = modes(previous, next);
+    let count = |union: Option<&Union>| union.map_or(0, |union| union.cases().count());
+    if let Some(union) = next.union_at("").filter(|union| previous.union_at("") != Some(union)) {
+        let what = What::United(count(previous.union_at("")), count(Some(union)));
+        all.push(Difference { field_id: union.discriminator, path: String::new(), what });
+    }
     let known: BTreeMap<u32, &Field> = previous.fields().map(|field| (field.id, field)).collect();
     for field in next.fields() {
         let mut add = |what| all.push(Difference { field_id: field.id, path: field.path.clone(), what });
@@ -92,8 +99,11 @@ pub fn diff(previous: &Published, next: &Published) -> Vec<Difference> {
             _ => {}
         }
         if was.decided.values != field.decided.values {
-            let count = |field: &Field| field.decided.values.values().count();
-            add(What::Enumerated(count(was), count(field)));
+            let values = |field: &Field| field.decided.values.values().count();
+            add(What::Enumerated(values(was), values(field)));
+        }
+        if was.decided.union != field.decided.union {
+            add(What::United(count(was.decided.union.as_ref()), count(field.decided.union.as_ref())));
         }
         renamed(was, field, &mut add);
         let building = next.building.iter().filter(|one| one.field == field.id);

@@ -29,7 +29,9 @@ mod sightings;
 mod sketch;
 mod statistics;
 mod structure;
+mod unions;
 mod values;
+mod variants;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +55,8 @@ pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
 pub use statistics::{Statistic, Statistics};
 pub use structure::fingerprint;
+pub use unions::{Case, Unfit, Union};
+pub use variants::{Offer, Variants};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -156,6 +160,9 @@ pub struct Decided {
     /// known then, which are these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retyped: Option<u16>,
+    /// The variants of the object that it holds: [`Field::union`] tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub union: Option<Union>,
 }
 
 impl Decided {
@@ -184,6 +191,9 @@ pub struct Published {
     /// Tags of personal data of the envelope's members by their names, such as `sourceUid`: only grows.
     #[serde(default)]
     pub envelope: BTreeMap<String, BTreeSet<String>>,
+    /// The variants of whole documents: [`Published::own_union`] tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub union: Option<Union>,
     /// Nothing of it is classified: it is there for stewards only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unclassified: bool,

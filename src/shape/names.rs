@@ -7,7 +7,8 @@ use super::{Field, Kind, Published};
 
 /// Names that no field may have, at any depth: members of rows and filters, and what GraphQL reads as
 /// literals.
-const RESERVED_FIELDS: [&str; 8] = ["_record", "_rest", "and", "or", "not", "true", "false", "null"];
+pub(super) const RESERVED_FIELDS: [&str; 8] =
+    ["_record", "_rest", "and", "or", "not", "true", "false", "null"];
 
 /// Whether no field may be called so.
 pub(super) fn is_reserved(name: &str) -> bool {
@@ -178,8 +179,9 @@ pub(super) struct Namer {
 impl Namer {
     /// A namer that keeps off all names that these fields have or had.
     pub(super) fn of(fields: &[Field]) -> Self {
-        let taken = fields.iter().flat_map(Field::names_ever).map(str::to_owned).collect();
-        Namer { taken, next: BTreeMap::new() }
+        let unions = fields.iter().filter_map(|field| field.decided.union.as_ref());
+        let names = fields.iter().flat_map(Field::names_ever).chain(unions.map(|union| union.name.as_str()));
+        Namer { taken: names.map(str::to_owned).collect(), next: BTreeMap::new() }
     }
 
     /// The name for `key`; `refused` says what is taken elsewhere.
@@ -263,10 +265,14 @@ pub fn entry_type(name: &str, depth: usize) -> String {
     format!("{name}{}", "Entry".repeat(depth))
 }
 
-/// Names the types of nested objects, enums and maps that have none yet: the parent's type and the field's name in
-/// Pascal case, numbered when that or what derives from it is reserved, of the collection itself, or `taken`. Returns
-/// what has been given, derived names included.
+/// Names the types of nested objects, enums, maps and variants that have none yet: the parent's type and the field's
+/// name in Pascal case, numbered when that or what derives from it is reserved, of the collection itself, or `taken`.
+/// Returns what has been given, derived names included.
 pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut unions = Vec::new();
+    published.unions_mut(&mut |_, union| {
+        unions.extend(union.names_mut().map(|(_, name)| name.clone()));
+    });
     let mut parents: BTreeMap<u32, Parent<'_>> = BTreeMap::new();
     collect(&published.fields, None, &mut parents);
     let names = &mut published.type_names;
@@ -276,6 +282,7 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
         given.extend(with_derived(name, &OBJECT_SUFFIXES, maps(id)));
         given.extend(with_derived(name, &ENUM_SUFFIXES, 0));
     }
+    given.extend(unions);
     let reserved = reserved_types();
     let mut new = Vec::new();
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
@@ -294,6 +301,24 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
         given.extend(with_derived(&name, suffixes, maps));
         names.insert(id, name);
     }
+    let objects = names.clone();
+    let mut name = |wanted: String, slot: &mut String| {
+        if slot.is_empty() {
+            let refused = |name: &str| given.contains(name) || reserved.contains(name) || taken(name);
+            let wanted: String = wanted.chars().take(NAME_BYTES_MAX).collect();
+            let name = numbered(wanted, &mut 2, refused);
+            new.push(name.clone());
+            given.insert(name.clone());
+            *slot = name;
+        }
+    };
+    published.unions_mut(&mut |id, union| {
+        let object = id.and_then(|id| objects.get(&id)).map_or(type_name, String::as_str);
+        for (value, slot) in union.names_mut() {
+            let last = value.map_or_else(|| "Variant".to_owned(), |value| words(&wanted(value)));
+            name(format!("{object}{last}"), slot);
+        }
+    });
     new
 }
 

@@ -27,6 +27,7 @@ use super::rename::{flat_names, flattened};
 use super::structure::{
     ARRAY, BOOL, FLOAT, FOLDED, INT32, INT64, INTEGER, Kinds, NUMBERS, Node, OBJECT, SCALARS, STRING,
 };
+use super::unions::flat_unions;
 use super::{Decided, Field, Kind, Published, Scalar, Shape};
 use crate::config;
 
@@ -159,6 +160,7 @@ impl Shape {
             changed: false,
         };
         build.flat.extend(next.relations.iter().map(|relation| relation.name.clone()));
+        flat_unions(&next, &mut build.flat);
         build.grow(&mut next.fields, &self.root, At::Column);
         for depth in 0..limits.depth_max.max(1) {
             build.level(&mut next.fields, &self.root, Place { path: "", flat: &[String::new()] }, depth);

@@ -53,6 +53,9 @@ impl Published {
         if root && self.relations.iter().any(|relation| relation.name == name) {
             return Err(format!("`{name}` is or was the name of a relation, and is given to nothing else"));
         }
+        if self.is_union_beside(path, name) {
+            return Err(format!("`{name}` is the name of a union, and a name is given once for ever"));
+        }
         let mut renamed = self.clone();
         let Some(field) = renamed.at_path_mut(path) else { return Ok(()) };
         field.call(name);

@@ -10,7 +10,7 @@ use crate::policy::Opened;
 use crate::publishing::Root;
 use crate::query::{Ask, Budget, Collection, Extras, Projector, Selected, compile};
 use crate::record::{Json, Signer};
-use crate::shape::{Published, Wish};
+use crate::shape::{Case, Published, Wish, name_types};
 
 /// Small and repeatable; nothing secret hangs on it.
 pub(super) struct Dice(pub(super) u64);
@@ -235,7 +235,11 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
                 };
                 json!({"first": 1000, "where": filter, "orderBy": [{"_record": {"key": "ASC"}}]})
             };
-            let asked = field("shopOrder", arguments.clone(), vec![field("nodes", json!({}), everything())]);
+            let mut selected = everything();
+            if is_named {
+                selected.extend(variants(&collection.shape));
+            }
+            let asked = field("shopOrder", arguments.clone(), vec![field("nodes", json!({}), selected)]);
             let query = compile(collection, Root::List, &asked, &world.config.graphql, &signer).unwrap();
             let query = scope.apply(query).unwrap();
             let Ask::List(list) = query.get().ask() else { panic!("a list") };
@@ -286,7 +290,31 @@ fn with_enums(collection: &Collection) -> Arc<Collection> {
         let wish = Wish { values: Some(accepted.clone()), ..Wish::default() };
         shape.at_path_mut(path).unwrap().decide(&wish);
     }
+    for (path, discriminator) in [("", "/s"), ("/o", "/s"), ("/items", "/items/*/s")] {
+        let members: Vec<u32> = shape.members_at(path).unwrap().iter().map(|field| field.id).collect();
+        let seen = accepted.iter().enumerate().skip(2);
+        let seen =
+            seen.map(|(n, text)| (text.clone(), members.iter().copied().skip(n % 2).collect())).collect();
+        shape.accept_union(path, discriminator, &seen).unwrap();
+    }
+    name_types(&mut shape, &collection.type_name, &|_| false);
     Arc::new(Collection { shape: Arc::new(shape), ..collection.clone() })
+}
+
+/// What can be selected of the unions: of all variants but the last.
+fn variants(shape: &Published) -> Vec<Selected> {
+    let of = |path: &str| {
+        let (union, members) = (shape.union_at(path).unwrap(), shape.members_at(path).unwrap());
+        let count = union.cases().count() - 1;
+        let case = |case: &Case| {
+            let scalars =
+                members.iter().filter(|one| case.fields.contains(&one.id) && one.children().is_empty());
+            let all = scalars.map(|one| leaf(&one.name)).chain([leaf("__typename")]);
+            field(&case.type_name, json!({}), all.collect())
+        };
+        field(&union.name, json!({}), union.cases().take(count).map(case).collect())
+    };
+    ["", "/o", "/items"].map(of).into()
 }
 
 /// A condition on a field that is an enum now.

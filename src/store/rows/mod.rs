@@ -16,6 +16,7 @@ mod publish;
 mod read;
 mod rebuild;
 mod relate;
+mod sample;
 mod sight;
 mod sql;
 mod texts;

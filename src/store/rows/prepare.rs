@@ -265,7 +265,8 @@ fn padded(keys: &[&str]) -> Vec<Value> {
     params
 }
 
-fn cells(row: &Row, from: usize, columns: &[Column]) -> Vec<Cell> {
+/// The columns of a row from this one on.
+pub(super) fn cells(row: &Row, from: usize, columns: &[Column]) -> Vec<Cell> {
     let values = row.0.iter().skip(from);
     values
         .zip(columns)

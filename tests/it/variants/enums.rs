@@ -155,12 +155,15 @@ on_every_backend! {
 
         accept(&app, "/state", &STATES).await;
         let consumer = app.token("consumer", json!({}));
-        let mut live = app.subscribe(&consumer, "subscription { jobTask { node { n state } } }").await;
-        let narrow = "subscription { jobTask(where: {state: {eq: IN_PROGRESS}}) { node { n } } }";
+        let live = "subscription { jobTask(snapshot: true) { op node { n state } } }";
+        let mut live = app.subscribe(&consumer, live).await;
+        live.until_op("CAUGHT_UP").await;
+        let narrow = "subscription { jobTask(snapshot: true, where: {state: {eq: IN_PROGRESS}}) { op node { n } } }";
         let mut narrow = app.subscribe(&consumer, narrow).await;
+        narrow.until_op("CAUGHT_UP").await;
         app.source("job/task/web/7", &json!({"n": 7, "state": "zqother"})).await;
-        app.source("job/task/web/8", &json!({"n": 8, "state": "in-progress"})).await;
         assert_eq!(live.next().await["node"], json!({"n": 7, "state": null}));
+        app.source("job/task/web/8", &json!({"n": 8, "state": "in-progress"})).await;
         assert_eq!(live.next().await["node"], json!({"n": 8, "state": "IN_PROGRESS"}));
         assert_eq!(narrow.next().await["node"], json!({"n": 8}));
         let rescued = nodes(&app, &app.admin(), "where: {n: {eq: 7}}", "state _record { rescued }").await;

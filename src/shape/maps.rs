@@ -14,8 +14,8 @@ use super::structure::{ARRAY, BOOL, FOLDED, Kinds, NULL, NUMBERS, Node, OBJECT, 
 use crate::config;
 use crate::record::Json;
 
-/// An object with more keys than this is kept as a map in a merged shape, whatever its values are: sources of ever new
-/// keys are bound by it. Above `shape.map_keys_min`.
+/// An object with more words than this for keys, or more numbers, is kept as a map in a merged shape, whatever its values
+/// are: sources of ever new keys are bound by it. Above `shape.map_keys_min`.
 pub(crate) const KEYS_CEILING: usize = 1_024;
 
 /// So many keys of currencies in one object are a list of rates or prices, not fields.
@@ -108,7 +108,14 @@ impl Node {
     /// Takes members out whose keys have turned out to be data.
     pub(super) fn settle(&mut self) {
         if self.members.len() > KEYS_CEILING {
-            self.keyed.get_or_insert_default().all = true;
+            // Each sort by itself: how many of one are here must not depend on whether others were taken out before.
+            let many = |sort| self.members.keys().filter(|key| class(key) == sort).count() > KEYS_CEILING;
+            let (words, numbers) = (many(Class::Word), many(Class::Number));
+            if words || numbers {
+                let keyed = self.keyed.get_or_insert_default();
+                keyed.all |= words;
+                keyed.numbers |= numbers;
+            }
         }
         let Some(keyed) = &mut self.keyed else { return };
         let (all, numbers) = (keyed.all, keyed.numbers);

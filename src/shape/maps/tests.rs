@@ -1,5 +1,5 @@
 //! Which keys are data, and that merging what was left out depends on nothing but what was seen.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 use super::*;
 use crate::shape::{Published, Shape, Structure};
@@ -95,4 +95,28 @@ fn ever_new_keys_end_at_the_ceiling_in_any_order() {
         |published: &Published| serde_json::to_string(&published.find(&["o", "a0x"]).unwrap().kind).unwrap();
     assert_eq!([name(&first), name(&wider)], [r#"{"Scalar":"Int"}"#, r#"{"Scalar":"Float"}"#]);
     assert_eq!(wider.fields().count(), first.fields().count());
+}
+
+#[test]
+fn words_and_numbers_come_to_the_ceiling_each_by_themselves() {
+    let members = |form: &dyn Fn(u32) -> String| {
+        let members: Vec<String> =
+            (0..600).map(|n| format!(r#""{}":{}"#, form(n), ["1", "\"x\"", "[]"][n as usize % 3])).collect();
+        derive(&format!(r#"{{"o":{{{}}}}}"#, members.join(",")))
+    };
+    let parts = [
+        members(&|n| format!("a{n}x")),
+        members(&|n| format!("{}", 10_000 + n)),
+        derive(r#"{"o":{"77777":1,"77778":2}}"#),
+    ];
+    let merged = |order: [usize; 3]| {
+        let mut shape = Shape::default();
+        order.iter().for_each(|at| shape.merge(&parts[*at]));
+        shape
+    };
+    let all = merged([0, 1, 2]);
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(merged(order), all, "{order:?}");
+    }
+    assert!(all.to_text().contains("a599x") && !all.to_text().contains("10599"));
 }

@@ -1,9 +1,12 @@
 //! Relations: that the values of a field of one collection are those of a key of another. Each of the two collections
 //! publishes its side, so that whoever notices a new version notices them. Must not judge who may follow one.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_given};
+use super::unions::flat_unions;
 use super::{Published, Scalar};
 
 /// One side of a relation: a field of rows that leads to rows of the other collection.
@@ -69,11 +72,14 @@ impl Published {
         names::numbered(wanted.to_owned(), &mut next, |name| self.refuses_relation_name(name))
     }
 
-    /// Whether a relation cannot have this name: it is another's, no name of GraphQL, or reserved.
+    /// Whether a relation cannot have this name: it is a field's, a union's or another's, no name of GraphQL, or
+    /// reserved.
     pub fn refuses_relation_name(&self, name: &str) -> bool {
         let field = self.fields.iter().any(|field| field.was_called(name));
         let relation = self.relations.iter().any(|relation| relation.name == name);
-        field || relation || !is_given(name)
+        let mut unions = HashSet::new();
+        flat_unions(self, &mut unions);
+        field || relation || unions.contains(name) || !is_given(name)
     }
 }
 

@@ -83,7 +83,8 @@ impl Published {
 
     /// Puts what is built in its place.
     pub fn swap(&mut self) {
-        for one in std::mem::take(&mut self.building) {
+        let swapped = std::mem::take(&mut self.building);
+        for one in &swapped {
             let Some(field) = in_place(&mut self.fields, one.column) else { continue };
             *field = one.of(field);
             self.retired.push(Retired { id: one.field, by: one.id });
@@ -94,6 +95,7 @@ impl Published {
                 self.type_names.insert(one.column_id, name);
             }
         }
+        self.unions_mut(&mut |_, union| union.follow(&swapped));
     }
 
     /// The id that the field with this id had before it was retyped.

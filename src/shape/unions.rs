@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Namer;
 use super::rename::flat_names;
-use super::{Field, Kind, Published, Scalar};
+use super::{Building, Field, Kind, Published, Scalar};
 
 /// The union of an object's variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,24 @@ impl Union {
 }
 
 impl Union {
+    /// Goes on with the ids that fields have got with another type. What is no text any more tells no variants apart:
+    /// then it is as if it had been taken back.
+    pub(super) fn follow(&mut self, swapped: &[Building]) {
+        for one in swapped {
+            for case in &mut self.cases {
+                for (from, to) in [(one.field, one.id), (one.column, one.column_id)] {
+                    if case.fields.remove(&from) {
+                        case.fields.insert(to);
+                    }
+                }
+            }
+            if self.discriminator == one.field {
+                self.discriminator = one.id;
+                self.former |= one.kind != Kind::Scalar(Scalar::String);
+            }
+        }
+    }
+
     /// The names of its types, in an order that stays; empty are still to be given.
     pub(super) fn names_mut(&mut self) -> impl Iterator<Item = (Option<&str>, &mut String)> {
         let cases = self.cases.iter_mut().map(|case| (Some(case.value.as_str()), &mut case.type_name));

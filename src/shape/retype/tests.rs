@@ -114,3 +114,22 @@ fn what_cannot_be_is_refused() {
     let full = config::Shape { columns_max: shape.columns().len(), ..config::Shape::default() };
     assert!(shape.retype("/n", "Int", &full).is_err());
 }
+
+#[test]
+fn a_union_follows_its_members_and_ends_with_its_discriminator() {
+    let mut seen = Seen(Shape::default());
+    let first = seen.learn(r#"{"kind":"a","n":"1","z":true}"#, &Published::default());
+    let id = |shape: &Published, name: &str| shape.find(&[name]).unwrap().id;
+    let mut shape = first.clone();
+    let variants = [("a".to_owned(), [id(&first, "n")].into())].into();
+    shape.accept_union("", "/kind", &variants).unwrap();
+    assert!(shape.refuses_relation_name("variant") && !shape.refuses_relation_name("variants"));
+    shape = seen.retyped(&shape, "/n", "Int");
+    shape.swap();
+    let cases: Vec<_> = shape.own_union().unwrap().cases().map(|case| case.fields.clone()).collect();
+    assert_eq!(cases, [[id(&shape, "n")].into()]);
+    assert_ne!(id(&shape, "n"), id(&first, "n"));
+    shape = seen.retyped(&shape, "/kind", "JSON");
+    shape.swap();
+    assert!(shape.own_union().is_none());
+}

@@ -1,5 +1,5 @@
 //! Marks: where a row's text still lacks something that is read later, once for all rows: what records tell, and rows
-//! of other collections. [`fill`] puts it in. Must not read anything itself.
+//! of other collections. Whoever answers puts it in. Must not read anything itself.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -14,8 +14,8 @@ use super::structure::{ARRAY, BOOL, FOLDED, Kinds, NULL, NUMBERS, Node, OBJECT, 
 use crate::config;
 use crate::record::Json;
 
-/// An object with more words than this for keys, or more numbers, is kept as a map in a merged shape, whatever its values
-/// are: sources of ever new keys are bound by it. Above `shape.map_keys_min`.
+/// An object with more words than this for keys, or more numbers, is kept as a map in a merged shape, whatever its
+/// values are: sources of ever new keys are bound by it. Above `shape.map_keys_min`.
 pub(crate) const KEYS_CEILING: usize = 1_024;
 
 /// So many keys of currencies in one object are a list of rates or prices, not fields.

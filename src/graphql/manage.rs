@@ -58,6 +58,11 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// The texts of a list, none when it is not given.
+    fn texts<T: FromIterator<String>>(self, name: &str) -> Option<T> {
+        self.get(name).map(|_| self.list(name).iter().filter_map(Json::as_str).map(str::to_owned).collect())
+    }
+
     fn uuid(self, name: &str) -> Result<Option<Uuid>> {
         let wrong = || Error::bad_request(format!("`{name}` must be the id of a record, a UUID"));
         self.text(name).map(|text| Uuid::parse_str(&text).map_err(|_| wrong())).transpose()
@@ -276,12 +281,9 @@ async fn decisions(services: &Services, context: &Context, arguments: Arguments<
 }
 
 async fn classify_fields(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
-    let texts = |items: &[Json]| -> Vec<String> {
-        items.iter().filter_map(Json::as_str).map(str::to_owned).collect()
-    };
     let asked = Classify {
         collection: input.required("collection")?,
-        paths: input.get("paths").map(|_| texts(input.list("paths"))),
+        paths: input.texts("paths"),
         classified: input.get("classified") != Some(&Json::Bool(false)),
         version: input.whole("version"),
     };
@@ -289,18 +291,15 @@ async fn classify_fields(services: &Services, context: &Context, input: Argument
 }
 
 async fn decide_field(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
-    let texts = |items: &[Json]| -> Vec<String> {
-        items.iter().filter_map(Json::as_str).map(str::to_owned).collect()
-    };
     let wish = Wish {
         description: input.text("description"),
-        tags: input.get("tags").map(|_| texts(input.list("tags")).into_iter().collect()),
+        tags: input.texts("tags"),
         hidden: input.get("hidden").map(|hidden| *hidden == Json::Bool(true)),
-        values: input.get("values").map(|_| texts(input.list("values"))),
+        values: input.texts("values"),
         deprecated: input.text("deprecated"),
         retype: input.text("type"),
         name: input.text("name"),
-        aliases: input.get("aliases").map(|_| texts(input.list("aliases")).into_iter().collect()),
+        aliases: input.texts("aliases"),
     };
     let (collection, path) = (input.required("collection")?, input.required("path")?);
     services.publishing.decide_field(&context.actor, &collection, &path, &wish).await
@@ -309,10 +308,9 @@ async fn decide_field(services: &Services, context: &Context, input: Arguments<'
 /// Which events a subscription is about.
 pub(super) fn events(arguments: &[(String, Json)]) -> Events {
     let arguments = Arguments(arguments);
-    let kinds = |items: &[Json]| items.iter().filter_map(Json::as_str).map(str::to_owned).collect();
     Events {
         collection: arguments.text("collection"),
-        kinds: arguments.get("kinds").map(|_| kinds(arguments.list("kinds"))),
+        kinds: arguments.texts("kinds"),
         after: arguments.text("after"),
         changes: false,
     }
@@ -441,8 +439,8 @@ fn envelope(context: &Context, input: Arguments<'_>) -> Result<Envelope> {
         });
     }
     Ok(Envelope {
-        tags: input.list("tags").iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        purposes: input.list("purposes").iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        tags: input.texts("tags").unwrap_or_default(),
+        purposes: input.texts("purposes").unwrap_or_default(),
         meta_data,
         data_usage_agreements,
         data_tracker: input.get("dataTracker").map(Json::to_value),

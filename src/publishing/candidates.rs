@@ -10,7 +10,7 @@ use super::relations::{is_personal, path};
 use super::{Publishing, Visible};
 use crate::error::Result;
 use crate::policy::Action;
-use crate::query::{Collection, ColumnRef, FieldRef, Filter, envelope, walk};
+use crate::query::{Collection, ColumnRef, FieldRef, envelope, walk};
 use crate::record::Actor;
 use crate::shape::{Candidate, SCORE_MIN, Statistics, inverse_name, relation_name};
 use crate::store::rows::Counted;
@@ -73,7 +73,7 @@ impl Publishing {
         for looked in self.looked(actor, &|name| name == collection).await? {
             for column in looked.columns.iter().filter(|column| looked.candidate(column).may_be_key()) {
                 let values = self.0.store.count_values(looked.counted(column), limits.rows_max).await?;
-                if values.distinct >= 2 && values.distinct == values.filled {
+                if values.are_unique() {
                     keys.push(json!({
                         "path": path(looked.collection(), column.id),
                         "name": column.names.join("."),
@@ -109,7 +109,7 @@ impl Publishing {
                 Some(known) => *known,
                 None => {
                     let values = self.0.store.count_values(to.counted(other), limits.rows_max).await?;
-                    let is_key = values.distinct >= 2 && values.distinct == values.filled;
+                    let is_key = values.are_unique();
                     unique.insert(pair.to, is_key);
                     is_key
                 }
@@ -145,9 +145,7 @@ impl Publishing {
     async fn looked(&self, actor: &Actor, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Result<Vec<Looked>> {
         let mut looked = Vec::new();
         let visible = self.visible(actor)?.into_iter();
-        let whole = visible.filter(|(collection, scope)| {
-            wanted(&collection.field_name) && scope.rows() == &Filter::Const(true)
-        });
+        let whole = visible.filter(|(collection, scope)| wanted(&collection.field_name) && scope.is_whole());
         for visible in whole.take(self.0.relations.collections_max) {
             let (collection, scope) = &visible;
             let statistics = self.0.store.statistics(collection.id).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Publishing, Visible, leads};
+use super::{Publishing, Visible, leads, short};
 use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::query::{Collection, ENVELOPE, FieldRef, RECORD};
@@ -224,7 +224,7 @@ fn give(
     }
     side.name = match wanted {
         Some(name) if shape.refuses_relation_name(name) => {
-            let name: String = name.chars().take(100).collect();
+            let name = short(name);
             return Err(Error::bad_request(format!(
                 "`{name}` cannot be given: it is no GraphQL name, or a field or relation has or had it; choose another"
             )));

@@ -97,10 +97,7 @@ impl Published {
         paths: &BTreeSet<String>,
         limits: &config::Shape,
     ) -> Result<Vec<String>, Unacceptable> {
-        let pending = self.held(&shape.uncovered(self, limits));
-        for path in paths {
-            any_below(&pending, path)?;
-        }
+        self.check_held(shape, paths, limits)?;
         let new = paths.iter().filter(|path| self.declined.insert((*path).clone()));
         Ok(new.cloned().collect())
     }
@@ -116,11 +113,8 @@ impl Published {
         paths: &BTreeSet<String>,
         limits: &config::Shape,
     ) -> Result<Vec<String>, Unacceptable> {
-        let pending = self.held(&shape.uncovered(self, limits));
-        for path in paths {
-            any_below(&pending, path)?;
-            self.declined.remove(path);
-        }
+        self.check_held(shape, paths, limits)?;
+        self.declined.retain(|declined| !paths.contains(declined));
         for path in paths {
             if let Some(above) = self.declined(path) {
                 return Err(Unacceptable::Declined(path.clone(), above.to_owned()));
@@ -134,6 +128,18 @@ impl Published {
         }
         *self = next;
         Ok(accepted.into_iter().collect())
+    }
+
+    /// Whether something is held back at or below each of these paths.
+    fn check_held(
+        &self,
+        shape: &Shape,
+        paths: &BTreeSet<String>,
+        limits: &config::Shape,
+    ) -> Result<(), Unacceptable> {
+        let held = self.held(&shape.uncovered(self, limits));
+        let unknown = paths.iter().find(|path| !held.contains(*path) && !is_above_any(path, &held));
+        unknown.map_or(Ok(()), |path| Err(Unacceptable::Unknown(path.clone())))
     }
 
     /// The paths of what `uncovered`, which follows this, publishes more: fields and wider types.
@@ -151,13 +157,6 @@ fn same(one: &Kind, other: &Kind) -> bool {
         (Kind::List(one), Kind::List(other)) | (Kind::Map(one), Kind::Map(other)) => same(one, other),
         (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
     }
-}
-
-fn any_below(pending: &BTreeSet<String>, path: &str) -> Result<(), Unacceptable> {
-    if pending.contains(path) || is_above_any(path, pending) {
-        return Ok(());
-    }
-    Err(Unacceptable::Unknown(path.to_owned()))
 }
 
 fn is_above_any(path: &str, paths: &BTreeSet<String>) -> bool {

@@ -6,7 +6,6 @@ use super::{Arguments, find};
 use crate::config::Mode;
 use crate::error::{Error, Result};
 use crate::graphql::{Context, Services};
-use crate::record::Json;
 
 pub(super) async fn set_mode(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {
     let mode = input.text("mode").map(|name| {
@@ -21,7 +20,7 @@ pub(super) async fn accept_fields(
     context: &Context,
     input: Arguments<'_>,
 ) -> Result<Value> {
-    let paths = input.list("paths").iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    let paths = input.texts("paths").unwrap_or_default();
     services.publishing.accept_fields(&context.actor, &input.required("collection")?, &paths).await
 }
 
@@ -30,7 +29,7 @@ pub(super) async fn reject_fields(
     context: &Context,
     input: Arguments<'_>,
 ) -> Result<Value> {
-    let paths = input.list("paths").iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    let paths = input.texts("paths").unwrap_or_default();
     services.publishing.reject_fields(&context.actor, &input.required("collection")?, &paths).await
 }
 

@@ -29,6 +29,13 @@ pub struct Values {
     pub distinct: u64,
 }
 
+impl Values {
+    /// Whether each value stands in one row, as far as there is more than one.
+    pub fn are_unique(&self) -> bool {
+        self.distinct >= 2 && self.distinct == self.filled
+    }
+}
+
 impl Counted<'_> {
     /// Its values, as texts when they are to be compared with texts.
     fn values(&self, as_text: bool, rows_max: usize, dialect: Dialect) -> String {

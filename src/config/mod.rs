@@ -140,6 +140,8 @@ section! {
         database_url: Option<String> = None,
         /// The most PostgreSQL connections of this node.
         connections_max: u32 = 16,
+        /// The most statements that a PostgreSQL connection keeps prepared, of those that come again and again.
+        statements_max: usize = 512,
         /// The longest one statement may take, in milliseconds.
         statement_timeout_ms: u64 = 15_000,
         /// How long a node that hangs may keep a transaction and its locks from the others, in milliseconds; then
@@ -163,7 +165,7 @@ section! {
     Stream {
         /// `redis://…`; none is the log in the database.
         redis_url: Option<String> = None,
-        /// The most entries in one step of relay or worker; at most 10,000.
+        /// The most entries of a partition in one step of relay or worker; at most 10,000.
         batch_max: usize = 200,
         /// How long a node owns a partition without renewing, in milliseconds.
         lease_ms: u64 = 10_000,

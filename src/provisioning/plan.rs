@@ -96,9 +96,10 @@ impl Plan {
         self.ledger.push(Entry { item: item.clone(), known: known.clone(), tags, wrote });
     }
 
-    /// When the next of the new letters is due.
-    pub(super) fn due(&self) -> Option<i64> {
-        self.letters.iter().filter(|letter| letter.state == "retry").map(|letter| letter.due).min()
+    /// When the next of a partition's new letters is due.
+    pub(super) fn due(&self, partition: u32) -> Option<i64> {
+        let letters = self.letters.iter().filter(|letter| letter.partition == partition);
+        letters.filter(|letter| letter.state == "retry").map(|letter| letter.due).min()
     }
 }
 

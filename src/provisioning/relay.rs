@@ -4,17 +4,22 @@
 //! does not follow. After `Gone` everything unsettled is appended anew, after `Moved` it goes on from the stream's own
 //! end. Must not look at records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
 
 use super::lease::Leases;
 use super::{Inner, Outcome, Way};
 use crate::error::Result;
+use crate::store::db::Dialect;
 use crate::store::ledger::{Partition, Role};
 use crate::store::wake::Topic;
 use crate::stream::{Append, Entry, Stream};
 
 /// How often a stream may turn out to be elsewhere within one step.
 const TURNS_MAX: usize = 16;
+/// Streams appended to at once.
+const AT_ONCE: usize = 4;
 
 /// What a relay remembers between its steps; nothing that it could not lose.
 pub(super) struct State {
@@ -35,6 +40,16 @@ impl State {
     }
 }
 
+/// What bringing one stream came to.
+struct Brought {
+    /// How many entries were appended.
+    appended: usize,
+    /// Where it ends.
+    end: Option<i64>,
+    /// Whether it was asked where it ends.
+    asked: bool,
+}
+
 impl Inner {
     /// One step over every partition that this node holds: claim, then append.
     pub(super) async fn step_relay(&self) -> Result<Outcome> {
@@ -43,71 +58,117 @@ impl Inner {
         let now = self.parts.clock.now_us();
         let mut all = self.parts.store.partition_states(Role::Relay, now).await?;
         state.leases.keep(self, &mut all, now).await?;
-        let (mut moved, mut asked, mut failure) = (0_usize, false, None);
-        for partition in &mut all {
-            let Some(fence) = state.leases.fence(partition.p) else { continue };
-            moved += self.claim(partition, fence, &mut state).await?;
-            if !ready.stream.wants_append() || failure.is_some() {
-                continue;
-            }
-            match self.bring(&*ready.stream, partition, &mut state, now).await {
-                Ok(appended) => {
-                    asked |= appended.is_some();
-                    moved += appended.unwrap_or(0);
-                }
-                Err(error) => {
-                    state.ends.remove(&partition.p);
-                    failure = Some(error);
-                }
-            }
-        }
-        // A stream that was not asked has not answered either.
-        if asked || failure.is_some() {
-            self.stream_answered(Way::Append, failure);
+        let mut moved = self.claim_all(&mut all, &mut state).await?;
+        if ready.stream.wants_append() {
+            all.retain(|partition| state.leases.fence(partition.p).is_some());
+            moved += self.bring_all(&*ready.stream, &all, &mut state, now).await;
         }
         Ok(if moved == 0 { Outcome::Idle } else { Outcome::Progress(moved) })
     }
 
-    async fn claim(&self, partition: &mut Partition, fence: i64, state: &mut State) -> Result<usize> {
-        if !partition.unclaimed {
-            return Ok(0);
+    /// Brings the streams to where their partitions are, some side by side; returns how many entries were appended.
+    async fn bring_all(&self, stream: &dyn Stream, all: &[Partition], state: &mut State, now: i64) -> usize {
+        let jobs: Vec<_> = all
+            .iter()
+            .map(|partition| {
+                let (p, end, asked) =
+                    (partition.p, state.ends.get(&partition.p), state.asked.get(&partition.p));
+                let (end, asked) = (end.copied(), asked.copied());
+                async move { (p, self.bring(stream, partition, end, asked, now).await) }
+            })
+            .collect();
+        let mut running = futures_util::stream::iter(jobs).buffer_unordered(AT_ONCE);
+        let (mut appended, mut answered, mut failure, mut done) = (0, false, None, BTreeSet::new());
+        while let Some((p, brought)) = running.next().await {
+            match brought {
+                Ok(None) => {}
+                Ok(Some(brought)) => {
+                    (appended, answered) = (appended + brought.appended, true);
+                    state.ends.insert(p, brought.end);
+                    if brought.asked {
+                        state.asked.insert(p, now);
+                    }
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+            done.insert(p);
         }
-        let max = self.parts.config.stream.batch_max.max(1);
-        let Some(count) = self.parts.store.claim(partition.p, fence, partition.claimed, max).await? else {
-            state.leases.lose(partition.p);
-            return Ok(0);
-        };
+        drop(running);
+        // A stream that was not asked has not answered either.
+        if answered || failure.is_some() {
+            if failure.is_some() {
+                // What was cut short may have been appended or not.
+                state.ends.retain(|p, _| done.contains(p));
+            }
+            self.stream_answered(Way::Append, failure);
+        }
+        appended
+    }
+
+    /// Gives numbers to what has none; returns to how many. Where the database can, in one transaction for all
+    /// partitions, so that records of many keys do not cost a commit for each.
+    async fn claim_all(&self, all: &mut [Partition], state: &mut State) -> Result<usize> {
+        let mut open: Vec<(&mut Partition, i64)> = Vec::new();
+        for partition in all.iter_mut().filter(|partition| partition.unclaimed) {
+            open.extend(state.leases.fence(partition.p).map(|fence| (partition, fence)));
+        }
+        let (store, max) = (&self.parts.store, self.parts.config.stream.batch_max.max(1));
+        if open.len() > 1 && store.db.dialect() == Dialect::Postgres {
+            let each: Vec<_> = open.iter().map(|(one, fence)| (one.p, *fence, one.claimed)).collect();
+            if let Some(counts) = store.claim_each(&each, max).await? {
+                let counts: BTreeMap<u32, i64> = counts.into_iter().collect();
+                let of = |p: u32| counts.get(&p).copied().unwrap_or_default();
+                open.iter_mut().for_each(|(partition, _)| partition.claimed += of(partition.p));
+                return Ok(self.claimed(counts.values().sum()));
+            }
+            // Another node has one of them; which, each by itself tells.
+        }
+        let mut moved = 0;
+        for (partition, fence) in open {
+            match store.claim(partition.p, fence, partition.claimed, max).await? {
+                Some(count) => {
+                    partition.claimed += count;
+                    moved += self.claimed(count);
+                }
+                None => state.leases.lose(partition.p),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Tells workers of what is committed.
+    fn claimed(&self, count: i64) -> usize {
         self.parts.store.db.crash_point("after-claim");
-        partition.claimed += count;
         if count > 0 {
             self.parts.store.wake.notify(Topic::Stream);
         }
-        Ok(usize::try_from(count).unwrap_or(0))
+        usize::try_from(count).unwrap_or(0)
     }
 
-    /// Brings one stream to where its partition is; returns how many entries were appended, `None` when the stream was
-    /// not asked at all.
+    /// Brings one stream to where its partition is, from where it `ended` at the last append and was `asked` last;
+    /// `None` when the stream was not asked at all.
     async fn bring(
         &self,
         stream: &dyn Stream,
         partition: &Partition,
-        state: &mut State,
+        ended: Option<Option<i64>>,
+        asked: Option<i64>,
         now: i64,
-    ) -> Result<Option<usize>> {
+    ) -> Result<Option<Brought>> {
         let p = partition.p;
         if partition.claimed <= partition.settled {
             return Ok(None);
         }
         let poll_us = i64::try_from(self.parts.config.stream.poll_ms).unwrap_or(1_000).saturating_mul(1_000);
-        let asked = state.asked.get(&p).is_some_and(|at| (0..poll_us).contains(&(now - at)));
-        let mut end = match state.ends.get(&p) {
+        let lately = asked.is_some_and(|at| (0..poll_us).contains(&(now - at)));
+        let (mut end, asked) = match ended {
             // All is appended: only now and then it is asked whether it is still there.
-            Some(Some(end)) if *end >= partition.claimed && asked => return Ok(None),
-            Some(end) if end.is_none_or(|end| end < partition.claimed) => *end,
-            _ => {
-                state.asked.insert(p, now);
-                stream.last(p).await?
-            }
+            Some(Some(end)) if end >= partition.claimed && lately => return Ok(None),
+            Some(end) if end.is_none_or(|end| end < partition.claimed) => (end, false),
+            _ => (stream.last(p).await?, true),
         };
         let mut appended = 0;
         for _ in 0..TURNS_MAX {
@@ -138,8 +199,7 @@ impl Inner {
                 }
             };
         }
-        state.ends.insert(p, end);
-        Ok(Some(appended))
+        Ok(Some(Brought { appended, end, asked }))
     }
 
     async fn unappended(&self, partition: &Partition, end: Option<i64>) -> Result<Vec<Entry>> {

@@ -1,8 +1,7 @@
 //! The effect transaction: rows, changes, derived records, ledger, dead letters and the partition's position commit
 //! together under the partition's fence, or not at all. Must not decide anything.
 
-use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use uuid::Uuid;
 
@@ -12,7 +11,7 @@ use super::marker;
 use super::plan::{Before, Fate, Plan, plan};
 use crate::error::{Code, Error, Result};
 use crate::store::db::Tx;
-use crate::store::ledger::Settled;
+use crate::store::ledger::{Settled, Stretch};
 use crate::store::log::Appended;
 use crate::store::rows::{Applied, Conformed};
 
@@ -38,26 +37,55 @@ pub(super) enum Settlement {
 }
 
 impl Inner {
-    /// Settles a batch and moves the partition on to `upto`. When the store refuses it for a reason of its content,
-    /// halves find the record at fault, and that one alone is parked.
-    pub(super) async fn settle_all(
+    /// Settles a batch of one partition or several, in one transaction: most of what it costs it costs once, and what
+    /// is for one collection is written together. When that cannot be, because one of the partitions is another node's
+    /// by now or the store refuses some of it, each partition is settled by itself. The answers are in the order of
+    /// the stretches; one that was not come to stays where it is.
+    pub(super) async fn settle_each(
         &self,
-        p: u32,
-        fence: i64,
-        settled: i64,
+        stretches: &[Stretch],
         thoughts: Vec<Thought>,
-        upto: i64,
-    ) -> Result<Settlement> {
-        let (mut position, mut next_due) = (settled, None);
-        let mut parts = VecDeque::from([(thoughts, upto)]);
-        while let Some((mut part, upto)) = parts.pop_front() {
-            let done = match self.settle(p, fence, position..upto, &part).await {
-                Err(error) if waiting_heals(&error) || part.is_empty() => return Err(error),
-                Err(error) if part.len() == 1 => {
-                    self.settle_poison(p, fence, position..upto, &part, &error).await?
+    ) -> Vec<Result<Settlement>> {
+        let stays = |one: &Stretch| Settlement::Done { settled: one.above, due: None };
+        if stretches.len() > 1 {
+            match self.settle(stretches, &thoughts).await {
+                Ok(all) if !all.iter().any(|one| matches!(one, Settlement::Lost)) => {
+                    return all.into_iter().map(Ok).collect();
                 }
+                Err(error) if waiting_heals(&error) => {
+                    let others = stretches.iter().skip(1).map(|one| Ok(stays(one)));
+                    return std::iter::once(Err(error)).chain(others).collect();
+                }
+                Ok(_) => tracing::info!("another node has one of the partitions; settling each by itself"),
+                Err(error) => tracing::warn!(records = thoughts.len(), %error, cause = ?error.cause(),
+                    "a batch of several partitions was refused; settling each by itself"),
+            }
+        }
+        let mut by_partition: BTreeMap<u32, Vec<Thought>> = BTreeMap::new();
+        for thought in thoughts {
+            by_partition.entry(thought.item.record.partition).or_default().push(thought);
+        }
+        let mut all = Vec::with_capacity(stretches.len());
+        for stretch in stretches {
+            let part = by_partition.remove(&stretch.p).unwrap_or_default();
+            let away = all.iter().any(|one: &Result<Settlement>| one.is_err());
+            all.push(if away { Ok(stays(stretch)) } else { self.settle_all(*stretch, part).await });
+        }
+        all
+    }
+
+    /// Settles a batch of one partition. When the store refuses it for a reason of its content, halves find the record
+    /// at fault, and that one alone is parked.
+    pub(super) async fn settle_all(&self, whole: Stretch, thoughts: Vec<Thought>) -> Result<Settlement> {
+        let (mut position, mut next_due) = (whole.above, None);
+        let mut parts = VecDeque::from([(thoughts, whole.upto)]);
+        while let Some((mut part, upto)) = parts.pop_front() {
+            let stretch = Stretch { above: position, upto, ..whole };
+            let done = match self.settle_one(stretch, &part).await {
+                Err(error) if waiting_heals(&error) || part.is_empty() => return Err(error),
+                Err(error) if part.len() == 1 => self.settle_poison(stretch, &part, &error).await?,
                 Err(error) => {
-                    tracing::warn!(partition = p, records = part.len(), %error, cause = ?error.cause(),
+                    tracing::warn!(partition = whole.p, records = part.len(), %error, cause = ?error.cause(),
                         "a batch was refused; looking for the record at fault");
                     let tail = part.split_off(part.len() / 2);
                     let middle = part.last().map_or(position, |thought| thought.item.pseq);
@@ -80,14 +108,7 @@ impl Inner {
 
     /// Parks a record whose effects the store refuses: at the one plugin whose effects they are if that can be told,
     /// else at all that have any.
-    async fn settle_poison(
-        &self,
-        p: u32,
-        fence: i64,
-        range: Range<i64>,
-        part: &[Thought],
-        error: &Error,
-    ) -> Result<Settlement> {
+    async fn settle_poison(&self, stretch: Stretch, part: &[Thought], error: &Error) -> Result<Settlement> {
         let [thought] = part else { return Err(Error::internal("a poison record stands alone")) };
         let cause = Trouble { transient: error.code() == Code::Internal, ..trouble(error) };
         let guilty: Vec<usize> = (0..thought.decisions.len())
@@ -105,7 +126,7 @@ impl Inner {
                     decision.result = Err(cause.clone());
                 }
             }
-            match self.settle(p, fence, range.clone(), &[thought]).await {
+            match self.settle_one(stretch, &[thought]).await {
                 Err(error) if waiting_heals(&error) => return Err(error),
                 Err(error) => refused = Some(error),
                 Ok(done) => return Ok(done),
@@ -114,21 +135,26 @@ impl Inner {
         Err(refused.unwrap_or_else(|| Error::internal("a record without effects was refused")))
     }
 
-    /// One transaction for a batch: from the number at the range's start on to the one at its end.
-    async fn settle(&self, p: u32, fence: i64, range: Range<i64>, part: &[Thought]) -> Result<Settlement> {
-        let (store, Range { start: settled, end: last }) = (&self.parts.store, range);
-        let now = self.parts.clock.now_us();
-        let mut tx = store.db.begin().await?;
-        let before = before(&mut tx, p, settled, last).await?;
+    async fn settle_one(&self, stretch: Stretch, part: &[Thought]) -> Result<Settlement> {
+        let mut settled = self.settle(&[stretch], part).await?;
+        settled.pop().ok_or_else(|| Error::internal("a stretch has no settlement"))
+    }
+
+    /// One transaction for a batch of these stretches.
+    async fn settle(&self, stretches: &[Stretch], part: &[Thought]) -> Result<Vec<Settlement>> {
+        let (store, now) = (&self.parts.store, self.parts.clock.now_us());
+        let mut tx = store.db.begin_by_indexes().await?;
+        let before = before(&mut tx, stretches).await?;
         let plan = plan(part, &before, now, &self.parts.config.provisioning);
         let written = self.write(&mut tx, &plan, before.tails, now).await?;
         crate::store::ledger::park(&mut tx, &plan.letters).await?;
-        if !crate::store::ledger::advance(&mut tx, p, fence, settled, last).await? {
-            return Ok(Settlement::Lost);
+        if !crate::store::ledger::advance(&mut tx, stretches).await? {
+            return Ok(stretches.iter().map(|_| Settlement::Lost).collect());
         }
         self.commit(tx, &plan, &written).await?;
         self.close_out(&plan.fates, now);
-        Ok(Settlement::Done { settled: last, due: plan.due() })
+        let done = |one: &Stretch| Settlement::Done { settled: one.upto, due: plan.due(one.p) };
+        Ok(stretches.iter().map(done).collect())
     }
 
     /// Writes what a plan has but its letters: derived records in key order (as every transaction takes the keys'
@@ -217,11 +243,11 @@ impl Inner {
     }
 }
 
-/// What the database knows about a range of the outbox.
-async fn before(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Before> {
+/// What the database knows about stretches of the outbox.
+async fn before(tx: &mut Tx, stretches: &[Stretch]) -> Result<Before> {
     let mut before = Before::default();
     let mut chains: HashMap<Uuid, Vec<marker::Link>> = HashMap::new();
-    for row in crate::store::ledger::settled_in(tx, p, above, upto).await? {
+    for row in crate::store::ledger::settled_in(tx, stretches).await? {
         before.settled.insert((row.record_id, row.plugin_id, row.hook));
         chains.entry(row.record_id).or_default().push((row.prev_hash, row.hash));
     }
@@ -230,7 +256,7 @@ async fn before(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Before> {
             before.tails.insert(id, tail);
         }
     }
-    for letter in crate::store::ledger::waiting_in(tx, p, above, upto).await? {
+    for letter in crate::store::ledger::waiting_in(tx, stretches).await? {
         before.waiting.insert((letter.record_id, letter.plugin_id, letter.hook));
         before.parked.insert((letter.plugin_id, letter.key));
     }

@@ -4,7 +4,7 @@
 //! A delivery says that a partition has reached a number, nothing more: the range from what is settled up to there is
 //! read from the outbox. Entries that come twice, late or in disorder are therefore only acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +18,15 @@ use super::{Inner, Outcome, Way};
 use crate::error::{Error, Result};
 use crate::plugin::Hook;
 use crate::store::db::Dialect;
-use crate::store::ledger::{Claimed, Role, fitting};
+use crate::store::ledger::{Claimed, Role, Stretch, fitting};
 use crate::stream::{Delivery, Stream};
 
 /// Batches of one partition in one step: then leases and other partitions have their turn.
 const BATCHES_MAX: usize = 8;
 /// Partitions worked on at once where the database can.
 const AT_ONCE: usize = 4;
+/// Records of more collections than this in one batch are scattered.
+const COLLECTIONS_FEW: usize = 8;
 
 /// What a worker remembers between its steps.
 pub(super) struct State {
@@ -32,6 +34,8 @@ pub(super) struct State {
     settled: BTreeMap<u32, i64>,
     /// When dead letters of a partition are due, in Unix microseconds.
     due: BTreeMap<u32, i64>,
+    /// The most collections that the records of one batch of the last step were of.
+    collections: usize,
     looked_at: i64,
     reclaimed_at: BTreeMap<u32, i64>,
     /// Whether rows are being gone over once more, and when that was last looked for.
@@ -45,6 +49,7 @@ impl State {
             leases: Leases::new(Role::Worker, owner),
             settled: BTreeMap::new(),
             due: BTreeMap::new(),
+            collections: 0,
             looked_at: 0,
             reclaimed_at: BTreeMap::new(),
             rebuilding: false,
@@ -57,24 +62,63 @@ impl State {
     }
 }
 
-/// One partition's work in one step.
+/// One partition's work in one step, and what became of it.
 struct Job {
     p: u32,
     fence: i64,
+    /// Everything up to here is settled.
     settled: i64,
     upto: i64,
+    /// Whether there are letters to be tried again.
     retry: bool,
-}
-
-/// What became of it.
-struct Done {
-    p: u32,
-    settled: i64,
     count: usize,
+    /// The most collections that the records of a batch were of.
+    collections: usize,
     due: Option<i64>,
     lost: bool,
     retried: bool,
     failure: Option<Error>,
+}
+
+impl Job {
+    fn new(p: u32, fence: i64, settled: i64, upto: i64, retry: bool) -> Self {
+        let (count, collections, due, lost, retried, failure) = (0, 0, None, false, false, None);
+        Job { p, fence, settled, upto, retry, count, collections, due, lost, retried, failure }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.lost && self.failure.is_none() && self.settled < self.upto
+    }
+
+    /// How many records wait, at most: numbers are dense.
+    fn waiting(&self) -> usize {
+        usize::try_from(self.upto - self.settled).unwrap_or(0)
+    }
+}
+
+/// Which partitions share a transaction. All do while what waits is little: then most of what it costs it costs once.
+/// Of more, records of few collections go side by side, and meet only at the positions of those. But records of many
+/// are always taken together: each partition would have a few of every collection, pay for each again, and wait for
+/// the others wherever one publishes something. Letters are tried by themselves.
+fn together(jobs: Vec<Job>, max: usize, scattered: bool) -> Vec<Vec<Job>> {
+    let (mut groups, mut group, mut size) = (Vec::new(), Vec::new(), 0_usize);
+    for job in jobs {
+        if job.retry {
+            groups.push(vec![job]);
+            continue;
+        }
+        let waiting = job.waiting();
+        if !scattered && size.saturating_add(waiting) > max && !group.is_empty() {
+            groups.push(std::mem::take(&mut group));
+            size = 0;
+        }
+        size = size.saturating_add(waiting);
+        group.push(job);
+    }
+    if !group.is_empty() {
+        groups.push(group);
+    }
+    groups
 }
 
 impl Inner {
@@ -197,18 +241,21 @@ impl Inner {
             let (fence, settled) = (state.leases.fence(p)?, *state.settled.get(&p)?);
             let upto = upto.get(&p).copied().unwrap_or(settled);
             let retry = state.due.get(&p).is_some_and(|due| *due <= now);
-            (upto > settled || retry).then_some(Job { p, fence, settled, upto, retry })
+            (upto > settled || retry).then(|| Job::new(p, fence, settled, upto, retry))
         });
-        let jobs: Vec<Job> = jobs.collect();
+        let max = self.parts.config.stream.batch_max.max(1);
+        let groups = together(jobs.collect(), max, state.collections > COLLECTIONS_FEW);
         let at_once = if self.parts.store.db.dialect() == Dialect::Sqlite { 1 } else { AT_ONCE };
-        let mut running = futures_util::stream::iter(jobs).map(|job| self.run(job)).buffer_unordered(at_once);
+        let running = futures_util::stream::iter(groups).map(|group| self.run(group));
+        let mut running = running.buffer_unordered(at_once);
         let (mut count, mut failure, mut done) = (0, None, Vec::new());
-        while let Some(result) = running.next().await {
-            count += result.count;
-            done.push(result);
+        while let Some(group) = running.next().await {
+            done.extend(group);
         }
         drop(running);
+        state.collections = done.iter().map(|result| result.collections).max().unwrap_or(state.collections);
         for result in done {
+            count += result.count;
             state.settled.insert(result.p, result.settled);
             if result.retried {
                 state.due.remove(&result.p);
@@ -228,52 +275,79 @@ impl Inner {
         }
     }
 
-    async fn run(&self, job: Job) -> Done {
-        let p = job.p;
-        let mut done =
-            Done { p, settled: job.settled, count: 0, due: None, lost: false, retried: false, failure: None };
-        if let Err(error) = self.run_into(&job, &mut done).await {
-            done.failure = Some(error);
+    async fn run(&self, mut group: Vec<Job>) -> Vec<Job> {
+        if let Err(error) = self.run_into(&mut group).await
+            && let Some(first) = group.first_mut()
+        {
+            first.failure = Some(error);
         }
-        done
+        group
     }
 
-    async fn run_into(&self, job: &Job, done: &mut Done) -> Result<()> {
-        if job.retry {
+    async fn run_into(&self, group: &mut [Job]) -> Result<()> {
+        for job in group.iter_mut().filter(|job| job.retry) {
             let retried = self.retry_due(job.p, job.fence).await?;
-            done.count += retried.count;
-            (done.due, done.lost, done.retried) = (retried.due, retried.lost, true);
+            job.count += retried.count;
+            (job.due, job.lost, job.retried) = (retried.due, retried.lost, true);
         }
         for _ in 0..BATCHES_MAX {
-            if done.lost || done.settled >= job.upto {
+            if group.iter().any(|job| job.failure.is_some()) {
                 break;
             }
-            let rows = self.load(job.p, done.settled, job.upto).await?;
-            let Some(last) = rows.last().map(|row| row.pseq) else { break };
-            let count = rows.len();
-            let items = self.items(rows).await?;
+            let mut open: Vec<&mut Job> = group.iter_mut().filter(|job| job.is_open()).collect();
+            let rows = self.load(&open).await?;
+            let (mut stretches, mut counts) = (Vec::with_capacity(open.len()), Vec::new());
+            open.retain(|job| {
+                let rows = rows.get(&job.p).filter(|rows| !rows.is_empty());
+                let Some(last) = rows.and_then(|rows| rows.last()) else { return false };
+                stretches.push(Stretch { p: job.p, fence: job.fence, above: job.settled, upto: last.pseq });
+                counts.push(rows.map_or(0, Vec::len));
+                true
+            });
+            if open.is_empty() {
+                break;
+            }
+            let items = self.items(rows.into_values().flatten().collect()).await?;
+            let sources = items.iter().map(|item: &Item| &item.record.draft.source);
+            let kinds: HashSet<_> = sources.map(|one| (&one.category, &one.subcategory)).collect();
+            let collections = kinds.len();
+            open.iter_mut().for_each(|job| job.collections = job.collections.max(collections));
             let known = self.plugins().await?.known;
             let thoughts = decide_all(items, known, self.hops_max()).await?;
-            match self.settle_all(job.p, job.fence, done.settled, thoughts, last).await? {
-                Settlement::Done { settled, due } => {
-                    done.settled = settled;
-                    done.count += count;
-                    done.due = [done.due, due].into_iter().flatten().min();
+            let settled = self.settle_each(&stretches, thoughts).await;
+            for ((job, count), settled) in open.into_iter().zip(counts).zip(settled) {
+                match settled {
+                    Ok(Settlement::Done { settled, due }) => {
+                        job.count += if settled > job.settled { count } else { 0 };
+                        job.settled = settled;
+                        job.due = [job.due, due].into_iter().flatten().min();
+                    }
+                    Ok(Settlement::Lost) => job.lost = true,
+                    Err(error) => job.failure = Some(error),
                 }
-                Settlement::Lost => done.lost = true,
             }
         }
         Ok(())
     }
 
-    /// The next rows of a partition, in order, bounded in number and bytes.
-    async fn load(&self, p: u32, settled: i64, upto: i64) -> Result<Vec<Claimed>> {
-        let max = self.parts.config.stream.batch_max.max(1);
-        let mut rows = self.parts.store.claimed(p, settled, upto, max).await?;
+    /// The next rows of these partitions, in order, bounded in number for each and in bytes for all.
+    async fn load(&self, jobs: &[&mut Job]) -> Result<BTreeMap<u32, Vec<Claimed>>> {
+        if jobs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let max = i64::try_from(self.parts.config.stream.batch_max.max(1)).unwrap_or(i64::MAX);
+        let upto = |job: &Job| job.upto.min(job.settled.saturating_add(max));
+        let each: Vec<_> = jobs.iter().map(|job| (job.p, job.settled, upto(job))).collect();
+        let rows = self.parts.store.claimed_in(&each).await?;
         let bytes_max = self.parts.config.provisioning.batch_bytes_max;
-        let fits = fitting(rows.iter().map(|row| row.bytes), i64::try_from(bytes_max).unwrap_or(i64::MAX));
-        rows.truncate(fits);
-        Ok(rows)
+        let sizes = rows.values().flatten().map(|row| row.bytes);
+        let mut left = fitting(sizes, i64::try_from(bytes_max).unwrap_or(i64::MAX));
+        let part = |(p, mut rows): (u32, Vec<Claimed>)| {
+            rows.truncate(left);
+            left -= rows.len();
+            (p, rows)
+        };
+        Ok(rows.into_iter().map(part).collect())
     }
 
     /// The records of these rows. One that somebody has taken out of the database has nothing to be settled and must
@@ -302,13 +376,42 @@ impl Inner {
         for delivery in deliveries {
             by_partition.entry(delivery.partition).or_default().push(delivery.entry.pseq);
         }
-        for (p, mut pseqs) in by_partition {
-            let Some(settled) = state.settled.get(&p).copied() else { continue };
+        let told = by_partition.into_iter().filter_map(|(p, mut pseqs)| {
+            let settled = state.settled.get(&p).copied()?;
             pseqs.retain(|pseq| *pseq <= settled);
-            if let Err(error) = stream.acknowledge(p, &pseqs, settled).await {
-                self.stream_answered(Way::Read, Some(error));
-                break;
-            }
+            Some(async move { stream.acknowledge(p, &pseqs, settled).await })
+        });
+        let told = futures_util::future::join_all(told).await;
+        if let Some(error) = told.into_iter().find_map(Result::err) {
+            self.stream_answered(Way::Read, Some(error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(waiting: &[i64], retry: &[u32], scattered: bool) -> Vec<Vec<u32>> {
+        let jobs =
+            (0..).zip(waiting).map(|(p, waiting)| Job::new(p, 1, 10, 10 + waiting, retry.contains(&p)));
+        let groups = together(jobs.collect(), 200, scattered);
+        groups.iter().map(|group| group.iter().map(|job| job.p).collect()).collect()
+    }
+
+    #[test]
+    fn partitions_share_a_transaction_while_little_waits_in_them() {
+        assert_eq!(groups(&[3, 4, 2, 3], &[], false), [vec![0, 1, 2, 3]]);
+        assert_eq!(groups(&[150, 50, 1, 500, 20], &[], false), [vec![0, 1], vec![2], vec![3], vec![4]]);
+    }
+
+    #[test]
+    fn they_always_do_for_records_of_many_collections() {
+        assert_eq!(groups(&[150, 50, 1, 500, 20], &[], true), [vec![0, 1, 2, 3, 4]]);
+    }
+
+    #[test]
+    fn letters_are_tried_by_themselves() {
+        assert_eq!(groups(&[3, 0, 2], &[1], true), [vec![1], vec![0, 2]]);
     }
 }

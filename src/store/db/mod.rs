@@ -148,10 +148,21 @@ impl Db {
 
     /// Begins a writing transaction; on SQLite `BEGIN IMMEDIATE` on the only writer. Dropped = rolled back.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx(match &self.0.driver {
+        let open = match &self.0.driver {
             Driver::Sqlite(sqlite) => Open::Sqlite(sqlite.begin().await?),
-            Driver::Postgres(postgres) => Open::Postgres(postgres.begin().await?),
-        }))
+            Driver::Postgres(postgres) => Open::Postgres(postgres.begin(false).await?),
+        };
+        Ok(Tx { open, by_indexes: false })
+    }
+
+    /// Begins one that goes by indexes from its first statement on, see [`Tx::go_by_indexes`].
+    pub async fn begin_by_indexes(&self) -> Result<Tx> {
+        match &self.0.driver {
+            Driver::Sqlite(_) => self.begin().await,
+            Driver::Postgres(postgres) => {
+                Ok(Tx { open: Open::Postgres(postgres.begin(true).await?), by_indexes: true })
+            }
+        }
     }
 
     /// Ends the process when the configured crash point is this one; for fault tests.
@@ -194,17 +205,21 @@ fn sqlite_path(url: Option<&str>, data: &Path) -> Result<PathBuf> {
 }
 
 /// A writing transaction.
-pub struct Tx(Open);
+pub struct Tx {
+    open: Open,
+    /// Whether it goes by indexes already.
+    by_indexes: bool,
+}
 
 enum Open {
     Sqlite(sqlite::SqliteTx),
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+    Postgres(postgres::PostgresTx),
 }
 
 impl Tx {
     /// Which database it is.
     pub fn dialect(&self) -> Dialect {
-        match &self.0 {
+        match &self.open {
             Open::Sqlite(_) => Dialect::Sqlite,
             Open::Postgres(_) => Dialect::Postgres,
         }
@@ -212,8 +227,8 @@ impl Tx {
 
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        match &mut self.0 {
-            Open::Postgres(tx) => postgres::query(tx, sql, params).await,
+        match &mut self.open {
+            Open::Postgres(tx) => tx.query(sql, params).await,
             Open::Sqlite(tx) => {
                 let mut rows = Vec::new();
                 tx.query(sql, params, &mut |row| {
@@ -227,17 +242,18 @@ impl Tx {
 
     /// Runs a statement and returns how many rows it changed.
     pub async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        match &mut self.0 {
+        match &mut self.open {
             Open::Sqlite(tx) => tx.execute(sql, params),
-            Open::Postgres(tx) => postgres::execute(tx, sql, params).await,
+            Open::Postgres(tx) => tx.execute(sql, params).await,
         }
     }
 
     /// Has the statements that follow go by indexes: without statistics of a table, or with a plan from when it was
     /// small, PostgreSQL would scan it whole. For transactions that find all they touch by keys.
     pub async fn go_by_indexes(&mut self) -> Result<()> {
-        if self.dialect() == Dialect::Postgres {
+        if self.dialect() == Dialect::Postgres && !self.by_indexes {
             self.query("select set_config('enable_seqscan', 'off', true)", &[]).await?;
+            self.by_indexes = true;
         }
         Ok(())
     }
@@ -254,9 +270,9 @@ impl Tx {
         if rows.is_empty() {
             return Ok(0);
         }
-        match &mut self.0 {
+        match &mut self.open {
             Open::Sqlite(tx) => tx.insert_many(table, columns, &rows, suffix),
-            Open::Postgres(tx) => postgres::insert_many(tx, table, columns, rows, suffix).await,
+            Open::Postgres(tx) => tx.insert_many(table, columns, rows, suffix).await,
         }
     }
 
@@ -273,8 +289,8 @@ impl Tx {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        match &mut self.0 {
-            Open::Postgres(tx) => postgres::query_many(tx, columns, rows, sql).await,
+        match &mut self.open {
+            Open::Postgres(tx) => tx.query_many(columns, rows, sql).await,
             Open::Sqlite(tx) => {
                 let (sql, mut found) = (sqlite::with_rows(columns, sql), Vec::new());
                 for row in &rows {
@@ -290,9 +306,9 @@ impl Tx {
 
     /// Makes it durable.
     pub async fn commit(self) -> Result<()> {
-        match self.0 {
+        match self.open {
             Open::Sqlite(tx) => tx.commit().await,
-            Open::Postgres(tx) => tx.commit().await.map_err(failure::postgres),
+            Open::Postgres(tx) => tx.commit().await,
         }
     }
 }

@@ -3,9 +3,14 @@
 //! Connections are not tested before use (that costs a round trip each); instead a statement whose connection turns
 //! out to be gone before it gave anything is run again on another, so that a restarted server needs no restart here.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
+use quick_cache::sync::Cache;
 use sqlx::{
     Acquire as _, Arguments as _, AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres as Driver,
     postgres::PgArguments,
@@ -16,13 +21,11 @@ use crate::error::{Code, Error, Result};
 
 use super::{Row, RowRef, Type, Value, failure};
 
-/// Prepared statements kept per connection.
-const STATEMENTS_MAX: usize = 512;
-
 /// A PostgreSQL server.
 pub(super) struct Postgres {
     orm: sea_orm::DatabaseConnection,
     pool: PgPool,
+    texts: Arc<Texts>,
     /// How many stale connections may stand in the way of a live one.
     tries_max: u32,
 }
@@ -43,6 +46,7 @@ impl Postgres {
             .set_application_name("wellspring");
         let timeout = config.statement_timeout_ms.to_string();
         let idle = config.idle_in_transaction_ms.to_string();
+        let statements_max = config.statements_max;
         options.map_sqlx_postgres_opts(move |options| {
             options
                 .options([
@@ -50,13 +54,14 @@ impl Postgres {
                     ("idle_in_transaction_session_timeout", idle.as_str()),
                     ("client_min_messages", "warning"),
                 ])
-                .statement_cache_capacity(STATEMENTS_MAX)
+                .statement_cache_capacity(statements_max)
         });
         let cannot = "the database cannot be reached; check `store.database_url` and that the server runs";
         let orm = sea_orm::Database::connect(options).await.map_err(|e| Error::unavailable(cannot, e))?;
         let pool = orm.get_postgres_connection_pool().clone();
         check_server(&pool).await?;
-        Ok(Postgres { orm, pool, tries_max: config.connections_max.max(4) + 1 })
+        let texts = Arc::new(Texts::new(statements_max));
+        Ok(Postgres { orm, pool, texts, tries_max: config.connections_max.max(4) + 1 })
     }
 
     /// For migrations.
@@ -76,7 +81,7 @@ impl Postgres {
         params: &[Value],
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
-        self.fetch(sql, true, &|| arguments(params), each).await
+        self.fetch(sql, self.texts.comes_again(sql), &|| arguments(params), each).await
     }
 
     /// Runs a reading statement over rows that it reads as the table `u`. It is planned anew each time: a plan that was
@@ -127,12 +132,13 @@ impl Postgres {
         }
     }
 
-    /// Begins a transaction.
-    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, Driver>> {
+    /// Begins a transaction; one that goes by indexes in the same round trip.
+    pub(super) async fn begin(&self, by_indexes: bool) -> Result<PostgresTx> {
         let mut tries = 0;
+        let statement = if by_indexes { "begin; set local enable_seqscan = off" } else { "begin" };
         loop {
-            let error = match self.pool.begin().await {
-                Ok(transaction) => return Ok(transaction),
+            let error = match self.pool.begin_with(statement).await {
+                Ok(inner) => return Ok(PostgresTx { inner, texts: self.texts.clone() }),
                 Err(error) => error,
             };
             tries += 1;
@@ -180,79 +186,107 @@ async fn fetch(
     Ok(())
 }
 
-/// Runs a statement in a transaction and returns its rows.
-pub(super) async fn query(
-    tx: &mut sqlx::Transaction<'static, Driver>,
-    sql: &str,
-    params: &[Value],
-) -> Result<Vec<Row>> {
-    let connection = tx.acquire().await.map_err(failure::postgres)?;
-    let mut rows = Vec::new();
-    let mut each = |row: &RowRef<'_>| {
-        rows.push(row.to_row()?);
-        Ok(())
-    };
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
-    match fetch(connection, query, &mut false, &mut each).await {
-        Ok(()) => Ok(rows),
-        Err(Failed::Own(error)) => Err(error),
-        Err(Failed::Driver(error)) => Err(refused(tx, error).await),
+/// Which texts of statements have come lately: only what comes again is kept prepared. Statements about one of many
+/// collections do not come again before the connection would have forgotten them; preparing them would only cost a
+/// round trip each to throw away another, and what every transaction needs would be prepared anew all the time.
+struct Texts(Cache<u64, ()>);
+
+impl Texts {
+    /// As many as a connection keeps.
+    fn new(statements_max: usize) -> Self {
+        Texts(Cache::new(statements_max))
+    }
+
+    fn comes_again(&self, sql: &str) -> bool {
+        let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(sql);
+        let known = self.0.get(&hash).is_some();
+        if !known {
+            self.0.insert(hash, ());
+        }
+        known
     }
 }
 
-/// The error of a statement in a transaction. A plan that has become stale is forgotten: the same statement is
-/// prepared anew when the transaction is tried again.
-async fn refused(tx: &mut sqlx::Transaction<'static, Driver>, error: sqlx::Error) -> Error {
-    if !failure::is_stale_plan(&error) {
-        return failure::postgres(error);
-    }
-    match tx.clear_cached_statements().await {
-        Ok(()) => Error::stale(error),
-        Err(error) => failure::postgres(error),
-    }
+/// A transaction.
+pub(super) struct PostgresTx {
+    inner: sqlx::Transaction<'static, Driver>,
+    texts: Arc<Texts>,
 }
 
-/// Runs a statement in a transaction and returns how many rows it changed.
-pub(super) async fn execute(
-    tx: &mut sqlx::Transaction<'static, Driver>,
-    sql: &str,
-    params: &[Value],
-) -> Result<u64> {
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
-    match tx.execute(query).await {
-        Ok(done) => Ok(done.rows_affected()),
-        Err(error) => Err(refused(tx, error).await),
+impl PostgresTx {
+    /// Runs a statement and returns its rows.
+    pub(super) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        self.fetch(sql, arguments(params)?).await
     }
-}
 
-/// Inserts all rows with one statement over arrays: one prepared text for any number of rows.
-pub(super) async fn insert_many(
-    tx: &mut sqlx::Transaction<'static, Driver>,
-    table: &str,
-    columns: &[(&str, Type)],
-    rows: Vec<Vec<Value>>,
-    suffix: &str,
-) -> Result<u64> {
-    let sql = format!("insert into {table} ({}) select * from {} {suffix}", names(columns), unnest(columns));
-    let query = sqlx::query_with(AssertSqlSafe(sql), arrays(columns, rows)?);
-    match tx.execute(query).await {
-        Ok(done) => Ok(done.rows_affected()),
-        Err(error) => Err(refused(tx, error).await),
+    /// Runs a statement over rows that it reads as the table `u`.
+    pub(super) async fn query_many(
+        &mut self,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+        sql: &str,
+    ) -> Result<Vec<Row>> {
+        self.fetch(&with_rows(columns, sql), arrays(columns, rows)?).await
     }
-}
 
-/// Runs a statement over rows that it reads as the table `u`.
-pub(super) async fn query_many(
-    tx: &mut sqlx::Transaction<'static, Driver>,
-    columns: &[(&str, Type)],
-    rows: Vec<Vec<Value>>,
-    sql: &str,
-) -> Result<Vec<Row>> {
-    let sql = with_rows(columns, sql);
-    let query = sqlx::query_with(AssertSqlSafe(sql), arrays(columns, rows)?);
-    match tx.fetch_all(query).await {
-        Ok(rows) => rows.iter().map(|row| RowRef::Postgres(row).to_row()).collect(),
-        Err(error) => Err(refused(tx, error).await),
+    async fn fetch(&mut self, sql: &str, arguments: PgArguments) -> Result<Vec<Row>> {
+        let kept = self.texts.comes_again(sql);
+        let connection = self.inner.acquire().await.map_err(failure::postgres)?;
+        let mut rows = Vec::new();
+        let mut each = |row: &RowRef<'_>| {
+            rows.push(row.to_row()?);
+            Ok(())
+        };
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(kept);
+        match fetch(connection, query, &mut false, &mut each).await {
+            Ok(()) => Ok(rows),
+            Err(Failed::Own(error)) => Err(error),
+            Err(Failed::Driver(error)) => Err(self.refused(error).await),
+        }
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub(super) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        self.change(sql, arguments(params)?).await
+    }
+
+    /// Inserts all rows with one statement over arrays: one text for any number of rows.
+    pub(super) async fn insert_many(
+        &mut self,
+        table: &str,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+        suffix: &str,
+    ) -> Result<u64> {
+        let sql =
+            format!("insert into {table} ({}) select * from {} {suffix}", names(columns), unnest(columns));
+        self.change(&sql, arrays(columns, rows)?).await
+    }
+
+    async fn change(&mut self, sql: &str, arguments: PgArguments) -> Result<u64> {
+        let kept = self.texts.comes_again(sql);
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(kept);
+        match self.inner.execute(query).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => Err(self.refused(error).await),
+        }
+    }
+
+    /// The error of a statement. A plan that has become stale is forgotten: the same statement is prepared anew when
+    /// the transaction is tried again.
+    async fn refused(&mut self, error: sqlx::Error) -> Error {
+        if !failure::is_stale_plan(&error) {
+            return failure::postgres(error);
+        }
+        match self.inner.clear_cached_statements().await {
+            Ok(()) => Error::stale(error),
+            Err(error) => failure::postgres(error),
+        }
+    }
+
+    /// Makes it durable.
+    pub(super) async fn commit(self) -> Result<()> {
+        self.inner.commit().await.map_err(failure::postgres)
     }
 }
 

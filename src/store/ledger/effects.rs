@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::letters::{LETTER, Letter, letter_row};
 use super::{GENERATION, int};
 use crate::error::Result;
-use crate::store::db::{Row, Tx, Type, Value};
+use crate::store::db::{Dialect, Row, Tx, Type, Value};
 
 /// What became of one record at one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,24 +37,46 @@ pub struct Settled {
     pub claimed_at: Option<i64>,
 }
 
-/// The ledger rows of the records in a range of a partition's outbox: none, but for what was done before.
-pub async fn settled_in(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Vec<Settled>> {
-    let sql = format!(
-        "select {SETTLED} from outbox o join ledger l on l.record_id = o.record_id \
-         where o.partition = $1 and o.pseq > $2 and o.pseq <= $3 and l.generation = {GENERATION}"
-    );
-    let rows = tx.query(&sql, &[int(p), Value::Int(above), Value::Int(upto)]).await?;
-    rows.iter().map(settled_row).collect()
+/// A stretch of one partition's outbox that one transaction settles, and the fence under which it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The partition.
+    pub p: u32,
+    /// Its worker's fence.
+    pub fence: i64,
+    /// Everything up to this number is settled.
+    pub above: i64,
+    /// The last number of the stretch.
+    pub upto: i64,
 }
 
-/// The letters of the keys in a range of a partition's outbox: what comes later must queue behind them.
-pub async fn waiting_in(tx: &mut Tx, p: u32, above: i64, upto: i64) -> Result<Vec<Letter>> {
+const STRETCH: [(&str, Type); 4] =
+    [("p", Type::Int), ("fence", Type::Int), ("above", Type::Int), ("upto", Type::Int)];
+
+/// Stretches in the order of their partitions, as whoever takes several partitions' rows takes them.
+fn in_order(stretches: &[Stretch]) -> Vec<Vec<Value>> {
+    let mut sorted = stretches.to_vec();
+    sorted.sort_by_key(|one| one.p);
+    let row = |one: &Stretch| vec![int(one.p), one.fence.into(), one.above.into(), one.upto.into()];
+    sorted.iter().map(row).collect()
+}
+
+/// The ledger rows of the records in stretches of the outbox: none, but for what was done before.
+pub async fn settled_in(tx: &mut Tx, stretches: &[Stretch]) -> Result<Vec<Settled>> {
     let sql = format!(
-        "select {LETTER} from dead_letter d where d.partition = $1 and d.generation = {GENERATION} and d.key in \
-         (select o.key from outbox o where o.partition = $1 and o.pseq > $2 and o.pseq <= $3)"
+        "select {SETTLED} from u join outbox o on o.partition = u.p and o.pseq > u.above and o.pseq <= u.upto \
+         join ledger l on l.record_id = o.record_id where l.generation = {GENERATION}"
     );
-    let rows = tx.query(&sql, &[int(p), Value::Int(above), Value::Int(upto)]).await?;
-    rows.iter().map(letter_row).collect()
+    tx.query_many(&STRETCH, in_order(stretches), &sql).await?.iter().map(settled_row).collect()
+}
+
+/// The letters of the keys in stretches of the outbox: what comes later must queue behind them.
+pub async fn waiting_in(tx: &mut Tx, stretches: &[Stretch]) -> Result<Vec<Letter>> {
+    let sql = format!(
+        "select {LETTER} from u join dead_letter d on d.partition = u.p where d.generation = {GENERATION} \
+         and d.key in (select o.key from outbox o where o.partition = u.p and o.pseq > u.above and o.pseq <= u.upto)"
+    );
+    tx.query_many(&STRETCH, in_order(stretches), &sql).await?.iter().map(letter_row).collect()
 }
 
 /// Writes ledger rows. A row that is there already fails the transaction: an effect would have happened twice.
@@ -94,14 +116,28 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
     tx.insert_many("ledger", &columns, values.collect(), "").await.map(drop)
 }
 
-/// Moves a partition on from `settled` to `upto` and drops its outbox rows; `false` when the fence is no longer
-/// `fence`: then the transaction must not commit.
-pub async fn advance(tx: &mut Tx, p: u32, fence: i64, settled: i64, upto: i64) -> Result<bool> {
-    let sql = "delete from outbox where partition = $1 and pseq > $2 and pseq <= $3";
-    tx.execute(sql, &[int(p), Value::Int(settled), Value::Int(upto)]).await?;
-    let sql = "update partition set settled = $1 where p = $2 and worker_fence = $3 and settled = $4";
-    let params = [Value::Int(upto), int(p), Value::Int(fence), Value::Int(settled)];
-    Ok(tx.execute(sql, &params).await? == 1)
+/// Moves each stretch's partition on to its end and drops its outbox rows; `false` when one of the fences is no longer
+/// what it was: then the transaction must not commit. The partitions' rows are locked in their order, as everybody does
+/// who takes several.
+pub async fn advance(tx: &mut Tx, stretches: &[Stretch]) -> Result<bool> {
+    let rows = in_order(stretches);
+    let moved = if tx.dialect() == Dialect::Postgres {
+        let sql = ", l as (select a.p from u join partition a on a.p = u.p order by a.p for update of a), \
+             d as (delete from outbox using u where outbox.partition = u.p and outbox.pseq > u.above \
+             and outbox.pseq <= u.upto) \
+             update partition set settled = u.upto from u join l on l.p = u.p \
+             where partition.p = u.p and worker_fence = u.fence and settled = u.above returning partition.p";
+        tx.query_many(&STRETCH, rows, sql).await?
+    } else {
+        let sql = "delete from outbox where partition = $1 and pseq > $2 and pseq <= $3";
+        for one in stretches {
+            tx.execute(sql, &[int(one.p), one.above.into(), one.upto.into()]).await?;
+        }
+        let sql = "update partition set settled = u.upto from u \
+             where partition.p = u.p and worker_fence = u.fence and settled = u.above returning partition.p";
+        tx.query_many(&STRETCH, rows, sql).await?
+    };
+    Ok(moved.len() == stretches.len())
 }
 
 /// Holds a partition's fence until the commit without moving the partition; `false` when it is no longer `fence`.

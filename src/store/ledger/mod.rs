@@ -13,14 +13,16 @@ mod plugins;
 
 pub use audit::Lag;
 pub use checks::Contradiction;
-pub use effects::{Settled, advance, hold, settle, settled_in, waiting_in};
+pub use effects::{Settled, Stretch, advance, hold, settle, settled_in, waiting_in};
 pub use letters::{Letter, Waiting, Which, drop_letter, history_of, park, promote, replace_letter};
 pub use plugins::Registered;
+
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use super::Store;
-use super::db::{Dialect, Value};
+use super::db::{Dialect, Row, Type, Value};
 use super::wake::{Topic, announce};
 use crate::error::{Error, Result};
 
@@ -167,7 +169,7 @@ impl Store {
             lease = lease_ms.saturating_mul(1_000),
             list = list(partitions),
         );
-        self.leased(&sql, owner).await
+        self.leased(&sql, partitions, owner).await
     }
 
     /// Keeps the leases that `owner` still has; returns them.
@@ -186,7 +188,7 @@ impl Store {
             lease = lease_ms.saturating_mul(1_000),
             list = list(partitions),
         );
-        self.leased(&sql, owner).await
+        self.leased(&sql, partitions, owner).await
     }
 
     /// Says that node `owner` is here until its lease ends, and returns how many nodes of this role are: so that they
@@ -227,11 +229,17 @@ impl Store {
             "update partition set {role}_owner = null where p in ({}) and {role}_owner = $1 returning p, {role}_fence",
             list(partitions)
         );
-        self.leased(&sql, owner).await.map(drop)
+        self.leased(&sql, partitions, owner).await.map(drop)
     }
 
-    async fn leased(&self, sql: &str, owner: &str) -> Result<Vec<(u32, i64)>> {
+    async fn leased(&self, sql: &str, partitions: &[u32], owner: &str) -> Result<Vec<(u32, i64)>> {
         let mut tx = self.db.begin().await?;
+        if partitions.len() > 1 && tx.dialect() == Dialect::Postgres {
+            // In order, as everybody does who takes several: an update takes them as they come.
+            let sql =
+                format!("select p from partition where p in ({}) order by p for update", list(partitions));
+            tx.query(&sql, &[]).await?;
+        }
         let rows = tx.query(sql, &[Value::Text(owner.into())]).await?;
         tx.commit().await?;
         rows.iter().map(|row| Ok((u32::try_from(row.i64(0)?).unwrap_or(u32::MAX), row.i64(1)?))).collect()
@@ -260,24 +268,77 @@ impl Store {
         Ok(Some(count))
     }
 
-    /// The claimed rows of a partition with numbers in `(above, upto]`, in order; also those whose record is gone.
-    pub async fn claimed(&self, p: u32, above: i64, upto: i64, max: usize) -> Result<Vec<Claimed>> {
+    /// As [`Store::claim`], for several partitions in one transaction: each with its fence and the last number that was
+    /// given. `None` when one of the fences is no longer what it was, which changes nothing. Not for SQLite, where one
+    /// partition after the other costs the same.
+    pub async fn claim_each(&self, each: &[(u32, i64, i64)], max: usize) -> Result<Option<Vec<(u32, i64)>>> {
+        let mut tx = self.db.begin_by_indexes().await?;
         let sql = format!(
-            "select o.pseq, o.record_id, o.hook, coalesce(octet_length(r.body), 0), o.claimed_at from outbox o \
-             left join record r on r.id = o.record_id where o.partition = $1 and o.pseq > $2 and o.pseq <= $3 \
-             order by o.pseq limit {max}"
+            ", c as (select o.id, u.claimed + row_number() over (partition by u.p order by o.id) as n, o.at from u \
+             cross join lateral (select id, u.at from outbox where partition = u.p and pseq is null \
+             order by id limit {max}) o), \
+             m as (update outbox set pseq = c.n, claimed_at = c.at from c where outbox.id = c.id returning partition) \
+             select partition, count(*) from m group by partition"
         );
-        let rows = self.db.query(&sql, &[int(p), Value::Int(above), Value::Int(upto)]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Claimed {
-                    pseq: row.i64(0)?,
-                    record_id: row.uuid(1)?,
-                    hook: row.text(2)?.to_owned(),
-                    bytes: row.i64(3)?,
-                    claimed_at: row.opt_i64(4)?,
-                })
-            })
-            .collect()
+        let columns = [("p", Type::Int), ("claimed", Type::Int), ("at", Type::Int)];
+        let now = self.clock.now_us();
+        let rows = each.iter().map(|(p, _, claimed)| vec![int(*p), (*claimed).into(), now.into()]).collect();
+        let mut counts = Vec::with_capacity(each.len());
+        for row in tx.query_many(&columns, rows, &sql).await? {
+            counts.push((u32::try_from(row.i64(0)?).unwrap_or(u32::MAX), row.i64(1)?));
+        }
+        counts.sort_unstable();
+        let given = |(p, fence, claimed): &(u32, i64, i64)| {
+            let (_, count) = counts.iter().find(|(with, _)| with == p)?;
+            Some(vec![int(*p), (*fence).into(), (*claimed).into(), (*count).into()])
+        };
+        let rows: Vec<Vec<Value>> = each.iter().filter_map(given).collect();
+        let columns = [("p", Type::Int), ("fence", Type::Int), ("claimed", Type::Int), ("n", Type::Int)];
+        let sql = ", l as (select a.p from u join partition a on a.p = u.p order by a.p for update of a) \
+             update partition set pseq = pseq + u.n from u join l on l.p = u.p \
+             where partition.p = u.p and relay_fence = u.fence and pseq = u.claimed returning partition.p";
+        if tx.query_many(&columns, rows, sql).await?.len() != counts.len() {
+            return Ok(None);
+        }
+        if !counts.is_empty() {
+            announce(&mut tx, Topic::Stream).await?;
+            tx.commit().await?;
+        }
+        Ok(Some(counts))
     }
+
+    /// The claimed rows of a partition with numbers in `(above, upto]`, at most `max`, in order; also those whose
+    /// record is gone.
+    pub async fn claimed(&self, p: u32, above: i64, upto: i64, max: usize) -> Result<Vec<Claimed>> {
+        let upto = upto.min(above.saturating_add(i64::try_from(max).unwrap_or(i64::MAX)));
+        let mut each = self.claimed_in(&[(p, above, upto)]).await?;
+        Ok(each.remove(&p).unwrap_or_default())
+    }
+
+    /// As [`Store::claimed`], of several partitions. Numbers are dense: a stretch has no more rows than numbers.
+    pub async fn claimed_in(&self, each: &[(u32, i64, i64)]) -> Result<BTreeMap<u32, Vec<Claimed>>> {
+        let columns = [("p", Type::Int), ("above", Type::Int), ("upto", Type::Int)];
+        let rows = each.iter().map(|(p, above, upto)| vec![int(*p), (*above).into(), (*upto).into()]);
+        // A size by itself is always found by the record's key, where a join may read all records.
+        let sql = "select o.partition, o.pseq, o.record_id, o.hook, \
+             coalesce((select octet_length(r.body) from record r where r.id = o.record_id), 0), o.claimed_at \
+             from u join outbox o on o.partition = u.p and o.pseq > u.above and o.pseq <= u.upto \
+             order by o.partition, o.pseq";
+        let mut found: BTreeMap<u32, Vec<Claimed>> = BTreeMap::new();
+        for row in self.db.query_many(&columns, rows.collect(), sql).await? {
+            let p = u32::try_from(row.i64(0)?).unwrap_or(u32::MAX);
+            found.entry(p).or_default().push(claimed(&row)?);
+        }
+        Ok(found)
+    }
+}
+
+fn claimed(row: &Row) -> Result<Claimed> {
+    Ok(Claimed {
+        pseq: row.i64(1)?,
+        record_id: row.uuid(2)?,
+        hook: row.text(3)?.to_owned(),
+        bytes: row.i64(4)?,
+        claimed_at: row.opt_i64(5)?,
+    })
 }

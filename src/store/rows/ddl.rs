@@ -79,13 +79,13 @@ pub(super) async fn index(tx: &mut Tx, collection: &Collection, column: &ColumnR
     Ok(())
 }
 
-/// Brings the table from one published shape to the next: columns are only added or widened. `partition` is the one
+/// Brings the table from one published shape to the next: columns are only added or widened. `partitions` are those
 /// whose worker does it; a decision is nobody's.
 pub(super) async fn widen(
     tx: &mut Tx,
     collection: &Collection,
     from: &Published,
-    partition: Option<u32>,
+    partitions: &BTreeSet<u32>,
 ) -> Result<()> {
     let dialect = tx.dialect();
     let old: HashMap<String, Column> =
@@ -126,10 +126,10 @@ pub(super) async fn widen(
             tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
             if rewrites {
                 // Every row is written anew, which takes as long as there are many; whoever ended it would only have
-                // it begun again. So nothing limits it, and no other node can take the partition meanwhile.
-                if let Some(partition) = partition {
+                // it begun again. So nothing limits it, and no other node can take the partitions meanwhile.
+                for partition in partitions {
                     let hold = "update partition set worker_until = worker_until where p = $1";
-                    tx.execute(hold, &[partition.into()]).await?;
+                    tx.execute(hold, &[(*partition).into()]).await?;
                 }
                 tx.execute("set local statement_timeout = 0", &[]).await?;
             }

@@ -28,6 +28,7 @@ pub use rebuild::{Due, Rebuild};
 pub use relate::Side;
 pub use texts::Looked;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -72,6 +73,8 @@ pub struct Applied {
     pub collections: Vec<Arc<Collection>>,
     /// Records that rows were written from.
     pub conformed: Vec<Conformed>,
+    /// The partitions of the records that the transaction is about.
+    partitions: BTreeSet<u32>,
     /// Merged shapes and the structures that they cover: true once committed.
     learned: Vec<Learned>,
     /// What is to be told of it.
@@ -121,7 +124,8 @@ impl crate::store::Store {
     }
 
     async fn applied(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
-        let mut applied = Applied::default();
+        let partitions = effects.iter().map(|effect| effect.record.partition).collect();
+        let mut applied = Applied { partitions, ..Applied::default() };
         let batches = publish::batches(self, tx, effects, &mut applied).await?;
         if !batches.is_empty() {
             tx.go_by_indexes().await?;
@@ -135,14 +139,13 @@ impl crate::store::Store {
                 works.push(work);
             }
         }
+        prepare::take_positions(tx, &mut works).await?;
+        applied.changed = works.iter().map(|work| work.collection.id).collect();
         for work in &mut works {
-            work.take_positions(tx).await?;
+            work.write_rows(tx).await?;
         }
-        let (now, kept) = (self.clock.now_us(), self.catalog.limits().changes_kept_max);
-        for work in works {
-            applied.changed.push(work.collection.id);
-            work.write(tx, now, kept).await?;
-        }
+        prepare::write_changes(tx, works, self.clock.now_us(), self.catalog.limits().changes_kept_max)
+            .await?;
         applied.announce(tx).await?;
         Ok(applied)
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::query::{Collection, write};
 use crate::record::Record;
 use crate::shape::{Cell, Column, SqlType, conform};
-use crate::store::db::{Row, Tx, Type, Value};
+use crate::store::db::{Dialect, Row, Tx, Type, Value};
 use crate::store::rows::image::{Images, Origin};
 use crate::store::rows::publish::Batch;
 use crate::store::rows::{Conformed, RowEffect, marks, planned, table};
@@ -183,9 +183,10 @@ pub(super) async fn again(
         return Ok(false);
     }
     let collection = batch.collection;
-    let mut work = Work { collection, columns: Vec::new(), changes, last: BTreeMap::new(), position: 0 };
-    work.take_positions(tx).await?;
-    work.write_changes(tx, now, kept_max).await?;
+    let work = Work { collection, columns: Vec::new(), changes, last: BTreeMap::new(), position: 0 };
+    let mut works = vec![work];
+    take_positions(tx, &mut works).await?;
+    write_changes(tx, works, now, kept_max).await?;
     Ok(true)
 }
 
@@ -302,27 +303,83 @@ fn ty(sql: SqlType) -> Type {
     }
 }
 
+/// Takes as many positions of each collection as it has changes, in the order of the collections. Others who write to
+/// one of them wait from here on.
+pub(super) async fn take_positions(tx: &mut Tx, works: &mut [Work]) -> Result<()> {
+    works.sort_by_key(|work| work.collection.id);
+    let mut rows = Vec::with_capacity(works.len());
+    for work in works.iter() {
+        rows.push(vec![work.collection.id.into(), work.count()?.into()]);
+    }
+    let sql = match tx.dialect() {
+        // The positions' rows are locked in order first: an update takes them as they come.
+        Dialect::Postgres => {
+            ", l as (select a.collection_id as id from u join collection_pos a on a.collection_id = u.id \
+             order by a.collection_id for update of a) \
+             update collection_pos set pos = pos + u.n from u join l on l.id = u.id \
+             where collection_id = u.id returning collection_id, pos"
+        }
+        Dialect::Sqlite => {
+            "update collection_pos set pos = pos + u.n from u where collection_id = u.id \
+             returning collection_id, pos"
+        }
+    };
+    let taken = tx.query_many(&[("id", Type::Int), ("n", Type::Int)], rows, sql).await?;
+    let taken = taken.iter().map(|row| Ok((row.i64(0)?, row.i64(1)?)));
+    let taken: HashMap<i64, i64> = taken.collect::<Result<_>>()?;
+    for work in works {
+        let last = taken.get(&work.collection.id);
+        let last = last.ok_or_else(|| Error::internal("a collection has no position"))?;
+        work.position = last - work.count()?;
+    }
+    Ok(())
+}
+
+/// Writes the changes of all these collections.
+pub(super) async fn write_changes(tx: &mut Tx, works: Vec<Work>, now: i64, kept_max: i64) -> Result<()> {
+    let (mut rows, mut old) = (Vec::new(), Vec::new());
+    for mut work in works {
+        let (id, generation, first) = (work.collection.id, work.collection.generation, work.position);
+        let changes = std::mem::take(&mut work.changes);
+        let head = work.position(changes.len()) - 1;
+        // Now and then what is too old goes, so that the log is bounded wherever it is written.
+        if first / TRIM_EVERY != head / TRIM_EVERY && head > kept_max {
+            old.push([id.into(), (head - kept_max).into()]);
+        }
+        rows.extend(changes.into_iter().enumerate().map(|(index, change)| {
+            let op = if change.after.is_some() { "upsert" } else { "delete" };
+            vec![
+                id.into(),
+                work.position(index).into(),
+                generation.into(),
+                change.key.into(),
+                change.revision.into(),
+                change.record_id.into(),
+                op.into(),
+                Value::opt_text(change.before),
+                Value::opt_text(change.after),
+                now.into(),
+            ]
+        }));
+    }
+    tx.insert_many("change", &CHANGE, rows, "").await?;
+    for params in old {
+        tx.execute("delete from change where collection_id = $1 and pos <= $2", &params).await?;
+    }
+    Ok(())
+}
+
 impl Work {
-    /// Takes as many positions as there are changes. Others who write to the collection wait from here on.
-    pub(super) async fn take_positions(&mut self, tx: &mut Tx) -> Result<()> {
-        let count = i64::try_from(self.changes.len()).map_err(Error::internal)?;
-        let rows = tx
-            .query(
-                "update collection_pos set pos = pos + $2 where collection_id = $1 returning pos",
-                &[self.collection.id.into(), count.into()],
-            )
-            .await?;
-        let row = rows.first().ok_or_else(|| Error::internal("a collection has no position"))?;
-        self.position = row.i64(0)? - count;
-        Ok(())
+    fn count(&self) -> Result<i64> {
+        i64::try_from(self.changes.len()).map_err(Error::internal)
     }
 
     fn position(&self, change: usize) -> i64 {
         self.position + 1 + i64::try_from(change).unwrap_or(i64::MAX)
     }
 
-    /// Writes rows and changes.
-    pub(super) async fn write(mut self, tx: &mut Tx, now: i64, kept_max: i64) -> Result<()> {
+    /// Writes the rows that keys end in, and takes away those that are gone.
+    pub(super) async fn write_rows(&mut self, tx: &mut Tx) -> Result<()> {
         let table = table(&self.collection);
         let mut rows = Vec::with_capacity(self.last.len());
         let mut gone = Vec::new();
@@ -350,36 +407,6 @@ impl Work {
             let params = padded(chunk);
             let sql = format!("delete from {table} where key in ({})", marks(1, params.len()));
             tx.execute(&sql, &params).await?;
-        }
-        self.write_changes(tx, now, kept_max).await
-    }
-
-    async fn write_changes(mut self, tx: &mut Tx, now: i64, kept_max: i64) -> Result<()> {
-        let (id, generation) = (self.collection.id, self.collection.generation);
-        let changes = std::mem::take(&mut self.changes);
-        let count = changes.len();
-        let rows = changes.into_iter().enumerate().map(|(index, change)| {
-            let op = if change.after.is_some() { "upsert" } else { "delete" };
-            vec![
-                id.into(),
-                self.position(index).into(),
-                generation.into(),
-                change.key.into(),
-                change.revision.into(),
-                change.record_id.into(),
-                op.into(),
-                Value::opt_text(change.before),
-                Value::opt_text(change.after),
-                now.into(),
-            ]
-        });
-        let rows = rows.collect();
-        tx.insert_many("change", &CHANGE, rows, "").await?;
-        // Now and then what is too old goes, so that the log is bounded wherever it is written.
-        let (first, head) = (self.position, self.position(count) - 1);
-        if first / TRIM_EVERY != head / TRIM_EVERY && head > kept_max {
-            let sql = "delete from change where collection_id = $1 and pos <= $2";
-            tx.execute(sql, &[id.into(), (head - kept_max).into()]).await?;
         }
         Ok(())
     }

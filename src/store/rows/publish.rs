@@ -345,8 +345,7 @@ impl Cover<'_> {
             self.applied.happened.retain(|one| one.collection_id != id);
             self.happened(EventKind::CollectionPublished, &state.collection);
         } else {
-            let partition = effects.first().map_or(0, |effect| effect.record.partition);
-            ddl::widen(self.tx, &state.collection, &previous, Some(partition)).await?;
+            ddl::widen(self.tx, &state.collection, &previous, &self.applied.partitions).await?;
         }
         self.applied.learned.push(Learned {
             collection_id: id,
@@ -421,7 +420,7 @@ impl Cover<'_> {
             self.name_types(&collection, &mut next).await?;
             collection.shape = Arc::new(self.follow(collection.id, &previous, next, &text, cause).await?);
             self.happened(EventKind::ShapeChanged, &collection);
-            ddl::widen(self.tx, &collection, &previous, None).await?;
+            ddl::widen(self.tx, &collection, &previous, &self.applied.partitions).await?;
         }
         Ok(collection)
     }

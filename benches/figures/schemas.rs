@@ -12,7 +12,7 @@ use std::{
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+use tokio_tungstenite::tungstenite::{Error, Message, client::IntoClientRequest};
 
 use crate::process::{Mode, Server, Services, spread};
 
@@ -66,18 +66,23 @@ pub async fn figures(mode: Mode, count: usize, quick: bool) {
     println!("start to `listening`: {:.0} ms", server.started_ms);
     per_collection("resident memory after the start", idle, server.rss_mb(), count);
     let stop = Arc::new(AtomicBool::new(false));
-    let flow = tokio::spawn(flow(server.clone(), count, stop.clone()));
+    let sent = Arc::new(AtomicU64::new(0));
+    let flow = tokio::spawn(flow(server.clone(), count, stop.clone(), sent.clone()));
     tokio::time::sleep(Duration::from_secs(2)).await;
     let tries = if quick { 20 } else { 100 };
     println!("while records flow:");
+    let flowing = Flowing { from: Instant::now(), before: sent.load(Ordering::Relaxed), sent: sent.clone() };
     new_fields(&server, count, tries).await;
+    println!("  meanwhile: {}", flowing.told(&server).await);
+    let flowing = Flowing { from: Instant::now(), before: sent.load(Ordering::Relaxed), sent };
     new_collections(&server, count, tries).await;
+    println!("  meanwhile: {}", flowing.told(&server).await);
     let alone = lookups(&server, count, &AtomicBool::new(false), if quick { 200 } else { 1_000 }).await;
     println!("  lookups: {}", alone);
     whole_schema(&server, count).await;
     stop.store(true, Ordering::Relaxed);
     let (sent, took) = flow.await.unwrap();
-    println!("  sent {:.0} records/s", sent as f64 / took);
+    println!("  sent {:.0} records/s in all of that", sent as f64 / took);
     println!("{}", listed(&server).await);
     subscriptions(&server, count).await;
 }
@@ -114,8 +119,30 @@ async fn create(server: &Arc<Server>, count: usize) {
     }
 }
 
+/// What has flowed since a moment.
+struct Flowing {
+    from: Instant,
+    before: u64,
+    sent: Arc<AtomicU64>,
+}
+
+impl Flowing {
+    /// How much was taken in, and how far the effects are behind.
+    async fn told(&self, server: &Server) -> String {
+        let sent = self.sent.load(Ordering::Relaxed) - self.before;
+        let rate = sent as f64 / self.from.elapsed().as_secs_f64();
+        let lag = server.graphql("{ lag { outbox pending } }").await;
+        format!("{rate:.0} records/s flowed, {} still to be settled", lag["data"]["lag"]["outbox"])
+    }
+}
+
 /// 1,000 records a second, until it is stopped; how many and for how long.
-async fn flow(server: Arc<Server>, count: usize, stop: Arc<AtomicBool>) -> (usize, f64) {
+async fn flow(
+    server: Arc<Server>,
+    count: usize,
+    stop: Arc<AtomicBool>,
+    told: Arc<AtomicU64>,
+) -> (usize, f64) {
     let from = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(1_000 * BATCH as u64 / 1_000));
     let mut sent = 0;
@@ -130,13 +157,13 @@ async fn flow(server: Arc<Server>, count: usize, stop: Arc<AtomicBool>) -> (usiz
         assert_eq!(answer.status(), 202);
         answer.bytes().await.unwrap();
         sent += BATCH;
+        told.store(sent as u64, Ordering::Relaxed);
     }
     (sent, from.elapsed().as_secs_f64())
 }
 
-/// From the receipt of a record to the first answer of a query that names what is new in it.
-async fn visible(server: &Server, query: &str, good: impl Fn(&Value) -> bool) -> f64 {
-    let from = Instant::now();
+/// Milliseconds to the first answer of a query that names what is new.
+async fn visible(server: &Server, query: &str, from: Instant, good: impl Fn(&Value) -> bool) -> f64 {
     loop {
         let answer = server.graphql(query).await;
         if good(&answer["data"]) {
@@ -148,27 +175,34 @@ async fn visible(server: &Server, query: &str, good: impl Fn(&Value) -> bool) ->
 }
 
 async fn new_fields(server: &Server, count: usize, tries: usize) {
-    let mut times = Vec::new();
+    let (mut times, mut receipts) = (Vec::new(), Vec::new());
     for n in 0..tries {
         let (collection, name) = (n * 13 % count, format!("late{n}"));
+        let from = Instant::now();
         send(server, collection, &format!("late{n}"), document(n, &format!(r#","{name}":{n}"#))).await;
+        receipts.push(from.elapsed().as_secs_f64() * 1e3);
         let root = format!("manyC{collection}");
         let query = format!("{{ {root}(where: {{{name}: {{eq: {n}}}}}) {{ nodes {{ {name} label1 }} }} }}");
-        times.push(visible(server, &query, |data| data[&root]["nodes"][0][&name] == n).await);
+        times.push(visible(server, &query, from, |data| data[&root]["nodes"][0][&name] == n).await);
     }
-    println!("  receipt to a query that names the new field: {}", spread(&mut times, "ms"));
+    println!("  sending to a query that names the new field: {}", spread(&mut times, "ms"));
+    println!("    of that, to the receipt: {}", spread(&mut receipts, "ms"));
 }
 
 async fn new_collections(server: &Server, count: usize, tries: usize) {
-    let mut times = Vec::new();
+    let (mut times, mut receipts) = (Vec::new(), Vec::new());
     for n in 0..tries {
         let collection = count + n;
+        let from = Instant::now();
         send(server, collection, "0", document(n, "")).await;
+        receipts.push(from.elapsed().as_secs_f64() * 1e3);
         let root = format!("manyC{collection}");
         let query = format!("{{ {root} {{ nodes {{ label1 }} }} }}");
-        times.push(visible(server, &query, |data| data[&root]["nodes"][0]["label1"].is_string()).await);
+        let good = |data: &Value| data[&root]["nodes"][0]["label1"].is_string();
+        times.push(visible(server, &query, from, good).await);
     }
-    println!("  receipt to a query that names the new collection: {}", spread(&mut times, "ms"));
+    println!("  sending to a query that names the new collection: {}", spread(&mut times, "ms"));
+    println!("    of that, to the receipt: {}", spread(&mut receipts, "ms"));
 }
 
 /// Lookups one after the other until `stop`, or so many.
@@ -222,7 +256,8 @@ async fn whole_schema(server: &Arc<Server>, count: usize) {
     println!("  resident memory: {held:.1} MB, before {before:.1} MB");
     for n in 0..5 {
         send(server, 0, "again", document(n, &format!(r#","again{n}":1"#))).await;
-        visible(server, &format!("{{ manyC0 {{ nodes {{ again{n} }} }} }}"), Value::is_object).await;
+        let query = format!("{{ manyC0 {{ nodes {{ again{n} }} }} }}");
+        visible(server, &query, Instant::now(), Value::is_object).await;
         timed(server, "/graphql", Some(INTROSPECTION)).await;
     }
     println!("  resident memory after five more versions and their introspection: {:.1} MB", server.rss_mb());
@@ -236,6 +271,17 @@ async fn listed(server: &Server) -> String {
         "`collections {{ name }}`: {small}; with fields and versions: {}",
         timed(server, "/graphql", Some(large)).await
     )
+}
+
+/// The next event; signs of life are none.
+async fn event(socket: &mut (impl StreamExt<Item = Result<Message, Error>> + Unpin)) -> String {
+    loop {
+        let message = socket.next().await.unwrap().unwrap();
+        let text = message.to_string();
+        if message.is_text() && !text.contains(r#""type":"ping""#) {
+            return text;
+        }
+    }
 }
 
 /// Memory while many subscriptions are open, while their collections are published, and when they have ended.
@@ -263,7 +309,7 @@ async fn subscriptions(server: &Server, count: usize) {
         send(server, n, "subscribed", document(n, &format!(r#","subscribed{n}":1"#))).await;
     }
     for (n, socket) in sockets.iter_mut().enumerate() {
-        let text = socket.next().await.unwrap().unwrap().to_string();
+        let text = event(socket).await;
         assert!(text.contains("UPSERT"), "{n}: {text}");
     }
     let (published, number) = (server.rss_mb(), sockets.len());

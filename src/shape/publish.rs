@@ -320,14 +320,14 @@ impl Build<'_> {
         new
     }
 
-    /// An object is only flattened when its members fit into three quarters of the columns: the rest is kept
-    /// for fields that come later. Else it is packed into one.
+    /// An object is only flattened when its members fit into half of the columns. Else it is packed into one: a
+    /// collection whose records are of many kinds would soon have no room for what comes later, not even for that one.
     fn fitting(&mut self, node: &Node, choice: Choice) -> Choice {
         if choice != Choice::Object {
             return choice;
         }
         let members = publishable(node, self.limits);
-        if self.columns + self.reserved + members > self.limits.columns_max * 3 / 4 {
+        if self.columns + self.reserved + members > self.limits.columns_max / 2 {
             return Choice::Packed;
         }
         self.reserved += members;

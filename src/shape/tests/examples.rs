@@ -260,6 +260,21 @@ fn what_finds_no_column_is_packed_or_rest() {
 }
 
 #[test]
+fn kinds_of_records_that_come_later_find_room() {
+    let object = |from: usize, count: usize| {
+        let members = (from..from + count).map(|n| format!("\"m{n}\":\"{n}\"")).collect::<Vec<_>>();
+        format!("{{{}}}", members.join(","))
+    };
+    let first = format!("{{\"payload\":{{\"repository\":{},\"sender\":{}}}}}", object(0, 100), object(0, 20));
+    let later = (0..120).map(|n| format!("{{\"payload\":{{\"event{n}\":{}}}}}", object(n, 20)));
+    let documents: Vec<String> = std::iter::once(first).chain(later).collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    let published = published(&documents);
+    assert!(published.find(&["payload", "event119", "m138"]).is_some());
+    assert_eq!(published.fields().count(), at_once(&documents).fields().count());
+}
+
+#[test]
 fn objects_within_text_grow_like_others() {
     let tight = config::Shape { columns_max: 4, ..limits() };
     let all = |documents: &[&str]| {

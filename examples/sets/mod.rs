@@ -1,12 +1,16 @@
-//! Data sets of a directory, as records.
+//! Data sets of a directory, as records, and what becomes of their shapes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use wellspring::{
     config,
     format::{self, Limits},
     record::{self, Json},
+    shape::{Published, Shape, Structure},
 };
 
 /// The files of a directory that a format reads, by name.
@@ -34,6 +38,24 @@ pub fn documents(path: &Path) -> Vec<Bytes> {
 /// A document as sourcing reads it.
 pub fn parse(document: &Bytes) -> Json {
     record::parse(document, record::Limits::default()).unwrap()
+}
+
+/// The structures of documents, each once, in the order in which they come.
+pub fn structures(documents: &[Bytes]) -> Vec<Structure> {
+    let (limits, mut known) = (config::Shape::default(), HashSet::new());
+    let structures = documents.iter().map(|document| Structure::derive(&parse(document), &limits));
+    structures.filter(|structure| known.insert(structure.fingerprint())).collect()
+}
+
+/// What is published, and all that was seen, when each of these comes by itself.
+pub fn one_by_one(structures: &[Structure]) -> (Published, Shape) {
+    let limits = config::Shape::default();
+    let (mut shape, mut published) = (Shape::default(), Published::default());
+    for structure in structures {
+        shape.merge(structure);
+        published = shape.publish(&published, &limits).unwrap_or(published);
+    }
+    (published, shape)
 }
 
 fn extension(path: &Path) -> Option<&str> {

@@ -15,15 +15,11 @@
 mod sets;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     path::Path,
 };
 
-use bytes::Bytes;
-use wellspring::{
-    config,
-    shape::{Field, Published, Shape, Structure},
-};
+use wellspring::shape::Field;
 
 /// Set, path and tag, tab-separated; the first that matches holds. `**` stands for any beginning of a path, `*` in a
 /// name for any text, the tag `-` for none, which is what fields without a label have.
@@ -48,7 +44,9 @@ fn main() {
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     for set in sets {
         let documents = sets::documents(&Path::new(&directory).join(set));
-        let published = published(&documents);
+        let structures = sets::structures(&documents);
+        println!("{} structures", structures.len());
+        let (published, _) = sets::one_by_one(&structures);
         let mut fields = 0;
         for field in published.fields().filter(|field| field.children().is_empty()) {
             fields += 1;
@@ -79,21 +77,6 @@ fn main() {
 /// Instants are one kind of thing, however they are written.
 fn family(tag: &str) -> &str {
     if tag.starts_with("time.instant") { "time.instant" } else { tag }
-}
-
-/// As a collection that takes one record after the other.
-fn published(documents: &[Bytes]) -> Published {
-    let limits = config::Shape::default();
-    let (mut shape, mut published, mut known) = (Shape::default(), Published::default(), HashSet::new());
-    for document in documents {
-        let structure = Structure::derive(&sets::parse(document), &limits);
-        if known.insert(structure.fingerprint()) {
-            shape.merge(&structure);
-            published = shape.publish(&published, &limits).unwrap_or(published);
-        }
-    }
-    println!("{} structures", known.len());
-    published
 }
 
 fn label<'a>(labels: &[[&'a str; 3]], set: &str, field: &Field) -> Option<&'a str> {

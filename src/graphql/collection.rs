@@ -182,7 +182,9 @@ impl<'a> Build<'a> {
                 if members.is_empty() {
                     return None;
                 }
-                let description = "A nested object of a row.";
+                // Of an item or of a value of a map, not of what it is in.
+                let at = fields.first().and_then(|first| first.path.rsplit_once('/')).map(|(at, _)| at);
+                let description = format!("What is at `{}` in a row.", printable(at.unwrap_or(&field.path)));
                 self.model.insert(Type::new(name, description, Kind::Object(members)));
                 Some(TypeRef::named(name))
             }

@@ -30,6 +30,7 @@ mod unions;
 #[cfg(test)]
 mod tests;
 
+pub use sdl::sdl;
 pub use table::{Ask, Page, Table};
 
 use std::sync::Arc;

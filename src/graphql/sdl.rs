@@ -3,19 +3,54 @@
 
 use std::fmt::Write;
 
+use super::collection::{self, Shown};
 use super::model::{Field, Input, Kind, Model, Type};
+use crate::error::Result;
+use crate::query::Collection;
 use crate::record::Json;
+
+/// What one collection brings to the schema of somebody who sees all of it: its types, and its root fields as
+/// extensions of the types that they stand in.
+///
+/// # Errors
+/// None but `INTERNAL`.
+pub fn sdl(collection: &Collection) -> Result<String> {
+    let management = Model::management()?;
+    let mut model = management.clone();
+    collection::add(&mut model, collection, &|_| Shown::Visible);
+    let mut out = String::new();
+    for ty in model.types() {
+        let extends = management.get(&ty.name).is_some();
+        let mut ty = ty.clone();
+        if extends {
+            let Kind::Object(fields) = &mut ty.kind else { continue };
+            fields.retain(|field| management.field(&ty.name, &field.name).is_none());
+            if fields.is_empty() {
+                continue;
+            }
+            ty.description = None;
+        }
+        separate(&mut out);
+        out.push_str(if extends { "extend " } else { "" });
+        print_type(&ty, &mut out);
+    }
+    Ok(out)
+}
 
 /// The whole schema as text.
 pub(super) fn print(model: &Model) -> String {
     let mut out = String::new();
     for ty in model.types() {
-        if !out.is_empty() {
-            out.push('\n');
-        }
+        separate(&mut out);
         print_type(ty, &mut out);
     }
     out
+}
+
+fn separate(out: &mut String) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
 }
 
 fn print_type(ty: &Type, out: &mut String) {

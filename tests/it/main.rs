@@ -41,6 +41,7 @@ mod relations;
 mod reload;
 mod rename;
 mod shapes;
+mod snapshots;
 mod stale;
 mod statistics;
 mod stream;

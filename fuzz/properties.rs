@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(unreachable_pub, reason = "fuzz targets call it from outside")]
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use crate::config;
+use crate::query::Collection;
 use crate::record::{self, Json};
 use crate::shape::{
-    Cell, Field, Known, Published, Shape, SqlType, Structure, collection_names, conform, document, name_types,
+    Cell, FIELD_SUFFIXES, Field, Known, Published, Shape, SqlType, Structure, collection_names, conform,
+    document, name_types, names_wanted, own_types, types_wanted,
 };
 
 /// No more documents or keys are looked at: more of them show nothing new, only slower.
@@ -28,7 +31,8 @@ pub fn inference(data: &[u8]) {
     let mut published = Published::default();
     for (document, structure) in documents.iter().zip(&structures) {
         shape.merge(structure);
-        grow(&shape, &mut published, &limits);
+        let mut name = |next: &mut Published| drop(name_types(next, "Row", &|_| false));
+        grow(&shape, &mut published, &limits, &mut name);
         nothing_is_lost(&published, document);
     }
     documents.iter().for_each(|document| nothing_is_lost(&published, document));
@@ -38,28 +42,107 @@ pub fn inference(data: &[u8]) {
     assert_eq!(Shape::from_text(&shape.to_text()).unwrap(), shape);
 }
 
-/// Keys one a line: each is a field, at the top and in the one before it, and the name of a collection.
-pub fn naming(data: &[u8]) {
+/// Keys one a line: each pair names a collection, and of the first two each key is a field, at the top and in others,
+/// and at times the new name of one. The collections as they are in the end.
+pub fn naming(data: &[u8]) -> Vec<Collection> {
     let text = String::from_utf8_lossy(data);
     let keys: Vec<&str> = text.split('\n').take(2 * LINES_MAX).collect();
     let limits = config::Shape::default();
-    let (mut shape, mut published) = (Shape::default(), Published::default());
-    for end in 1..=keys.len() {
-        let members = keys.iter().take(end).rev().map(|key| ((*key).to_owned(), Json::Bool(true)));
+    let mut given = Given::default();
+    let mut collections: Vec<Collection> = Vec::new();
+    let mut shapes = [Shape::default(), Shape::default()];
+    for (at, key) in keys.iter().enumerate() {
+        let next = keys.get(at + 1).unwrap_or(&"");
+        collections.push(given.collection(collections.len(), key, next));
+        let members = keys.iter().take(at + 1).rev().map(|key| ((*key).to_owned(), Json::Bool(true)));
         let inner = Json::Object(members.clone().collect());
-        let above = keys.iter().skip(end / 2).take(2).map(|key| ((*key).to_owned(), inner.clone()));
-        let document = Json::Object(if end % 3 == 0 { above.collect() } else { members.collect() });
+        let above = keys.iter().skip(at / 2).take(2).map(|key| ((*key).to_owned(), inner.clone()));
+        let document = Json::Object(if at % 3 == 2 { above.collect() } else { members.collect() });
+        let grown = at / 3 % shapes.len();
+        let (Some(shape), Some(collection)) = (shapes.get_mut(grown), collections.get_mut(grown)) else {
+            continue;
+        };
         shape.merge(&Structure::derive(&document, &limits));
-        grow(&shape, &mut published, &limits);
+        let mut published = Published::clone(&collection.shape);
+        let mut name = |next: &mut Published| given.types(next, &collection.type_name);
+        grow(shape, &mut published, &limits, &mut name);
+        if at % 4 == 3 {
+            rename(&mut published, at, next, &limits);
+            grow(shape, &mut published, &limits, &mut name);
+        }
+        collection.shape = Arc::new(published);
     }
-    let mut taken = HashSet::new();
-    for pair in keys.windows(2) {
-        let [category, subcategory] = pair else { continue };
-        let (field, ty) = collection_names(category, subcategory, &|name| taken.contains(name));
-        is_name(&field);
-        is_name(&ty);
-        assert!(!taken.contains(&field) && !taken.contains(&ty), "{field} or {ty} is given twice");
-        taken.extend([field, ty]);
+    collections
+}
+
+/// Names that have been given, as the store keeps and looks for them.
+#[derive(Default)]
+struct Given {
+    roots: BTreeSet<String>,
+    types: BTreeSet<String>,
+    fields: BTreeSet<String>,
+}
+
+impl Given {
+    fn collection(&mut self, known: usize, category: &str, subcategory: &str) -> Collection {
+        let taken = self.taken(&names_wanted(category, subcategory));
+        let (field_name, type_name) = collection_names(category, subcategory, &|name| taken.contains(name));
+        claim(&mut self.roots, std::iter::once(field_name.clone()));
+        claim(&mut self.roots, FIELD_SUFFIXES.iter().map(|suffix| format!("{field_name}{suffix}")));
+        claim(&mut self.types, own_types(&type_name));
+        self.fields.insert(field_name.clone());
+        Collection {
+            id: i64::try_from(known).unwrap() + 1,
+            category: category.to_owned(),
+            subcategory: subcategory.to_owned(),
+            field_name,
+            type_name,
+            generation: 1,
+            shape: Arc::default(),
+        }
+    }
+
+    fn types(&mut self, next: &mut Published, type_name: &str) {
+        let taken = self.taken(&[types_wanted(type_name).to_owned()]);
+        claim(&mut self.types, name_types(next, type_name, &|name| taken.contains(name)).into_iter());
+        assert!(name_types(next, type_name, &|_| true).is_empty(), "what is named is named anew");
+        assert!(next.type_names.values().all(|name| self.types.contains(name)));
+    }
+
+    /// What begins like one of these, and what they derive from.
+    fn taken(&self, beginnings: &[String]) -> HashSet<String> {
+        let begins = |name: &&String| beginnings.iter().any(|from| name.starts_with(from.as_str()));
+        let mut taken: HashSet<String> = self.types.iter().filter(begins).cloned().collect();
+        let derived = |field: &String| {
+            beginnings.iter().any(|from| {
+                FIELD_SUFFIXES.iter().any(|suffix| from.strip_suffix(suffix) == Some(field.as_str()))
+            })
+        };
+        for field in self.fields.iter().filter(|field| begins(field) || derived(field)) {
+            taken.extend(FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}")));
+            taken.insert(field.clone());
+        }
+        taken
+    }
+}
+
+fn claim(given: &mut BTreeSet<String>, names: impl Iterator<Item = String>) {
+    for name in names {
+        is_name(&name);
+        assert!(given.insert(name.clone()), "{name} is given twice");
+    }
+}
+
+/// Gives one of the fields a name that somebody asks for, unless it is refused.
+fn rename(published: &mut Published, choice: usize, name: &str, limits: &config::Shape) {
+    let fields: Vec<(u32, String)> = published.fields().map(|field| (field.id, field.path.clone())).collect();
+    let Some((id, path)) = fields.get(choice % fields.len().max(1)) else { return };
+    let before = published.field(*id).unwrap().name.clone();
+    if published.rename(path, name, limits).is_ok() {
+        published.version += 1;
+        let field = published.field(*id).unwrap();
+        assert!(field.name == name && field.answers_to(&before), "{name} {before}");
+        are_named(&published.fields);
     }
 }
 
@@ -82,14 +165,20 @@ fn known_again(documents: &[Json], structures: &[Structure], limits: &config::Sh
     }
 }
 
-/// The next version, which says all that the one before it said.
-fn grow(shape: &Shape, published: &mut Published, limits: &config::Shape) {
+/// The next version, which says all that the one before it said; `name` names its types.
+fn grow(
+    shape: &Shape,
+    published: &mut Published,
+    limits: &config::Shape,
+    name: &mut dyn FnMut(&mut Published),
+) {
     let Some(mut next) = shape.publish(published, limits) else { return };
     assert_eq!(next.version, published.version + 1);
-    name_types(&mut next, "Row", &|_| false);
+    name(&mut next);
     for field in published.fields() {
         let later = next.field(field.id).unwrap();
-        assert_eq!((&field.key, &field.path, &field.name), (&later.key, &later.path, &later.name));
+        assert_eq!((&field.key, &field.path, &field.decided), (&later.key, &later.path, &later.decided));
+        assert_eq!(field.name, later.name);
         assert!(field.tags.is_subset(&later.tags));
     }
     assert!(published.type_names.iter().all(|(id, name)| next.type_names.get(id) == Some(name)));
@@ -110,9 +199,11 @@ fn grow(shape: &Shape, published: &mut Published, limits: &config::Shape) {
 fn are_named(fields: &[Field]) {
     let mut names = HashSet::new();
     for field in fields {
-        is_name(&field.name);
-        assert!(!["_record", "_rest", "and", "or", "not", "true", "false", "null"].contains(&&*field.name));
-        assert!(names.insert(&field.name), "{} is given twice", field.name);
+        for name in field.names_ever() {
+            is_name(name);
+            assert!(!["_record", "_rest", "and", "or", "not", "true", "false", "null"].contains(&name));
+            assert!(names.insert(name), "{name} is given twice");
+        }
         are_named(field.children());
     }
 }

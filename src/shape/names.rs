@@ -2,6 +2,7 @@
 //! anything but its arguments, so that a name can be found again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::{Field, Kind, Published};
 
@@ -53,16 +54,17 @@ const OTHER_TYPES: [&str; 15] = [
     "Dictionary",
 ];
 
-/// The types that no collection may have.
-fn reserved_types() -> BTreeSet<&'static str> {
+/// The types that no collection may have: a constant that takes work, which would otherwise be most of what it costs to
+/// name anything.
+static RESERVED_TYPES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     let keywords = ["type ", "input ", "enum ", "scalar ", "interface ", "union "];
     let defined =
         MANAGEMENT.lines().filter_map(|line| keywords.iter().find_map(|word| line.strip_prefix(word)));
     defined.filter_map(|rest| rest.split_whitespace().next()).chain(OTHER_TYPES).collect()
-}
+});
 
 /// The root fields that no collection may have: those of all three operations, as a name is given to each.
-fn reserved_roots() -> BTreeSet<&'static str> {
+static RESERVED_ROOTS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     let roots = ["type Query ", "type Mutation ", "type Subscription "];
     let mut within = false;
     let fields = MANAGEMENT.lines().filter_map(move |line| {
@@ -72,7 +74,7 @@ fn reserved_roots() -> BTreeSet<&'static str> {
         (!name.is_empty()).then_some(name)
     });
     fields.chain(PLANNED_ROOTS).chain(RESERVED_FIELDS).collect()
-}
+});
 
 /// Names of collections and types are cut to so many bytes before they are numbered: with what derives from them they
 /// stand in an index, which takes no more than about 2,700.
@@ -199,13 +201,12 @@ impl Namer {
 /// too.
 pub fn collection_names(category: &str, subcategory: &str, taken: &dyn Fn(&str) -> bool) -> (String, String) {
     let base = base(category, subcategory);
-    let (reserved_roots, reserved_types) = (reserved_roots(), reserved_types());
     let number = (1_u64..).find(|number| {
         let (field, ty) = with_number(&base, *number);
         let derived_fields = FIELD_SUFFIXES.iter().map(|suffix| format!("{field}{suffix}"));
         let derived_types = TYPE_SUFFIXES.iter().map(|suffix| format!("{ty}{suffix}"));
-        let free_field = |name: &str| !reserved_roots.contains(name) && !taken(name);
-        let free_type = |name: &str| !reserved_types.contains(name) && !taken(name);
+        let free_field = |name: &str| !RESERVED_ROOTS.contains(name) && !taken(name);
+        let free_type = |name: &str| !RESERVED_TYPES.contains(name) && !taken(name);
         free_field(&field)
             && derived_fields.into_iter().all(|name| free_field(&name))
             && free_type(&ty)
@@ -283,7 +284,6 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
         given.extend(with_derived(name, &ENUM_SUFFIXES, 0));
     }
     given.extend(unions);
-    let reserved = reserved_types();
     let mut new = Vec::new();
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     // A parent has its id before its children, so its name is known when theirs is made.
@@ -294,7 +294,7 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
         let parent = parent.and_then(|id| names.get(&id)).map_or(type_name, String::as_str);
         let mut wanted = format!("{parent}{}", words(name));
         wanted.truncate(NAME_BYTES_MAX);
-        let refused = |name: &str| given.contains(name) || reserved.contains(name) || taken(name);
+        let refused = |name: &str| given.contains(name) || RESERVED_TYPES.contains(name) || taken(name);
         let refused = |name: &str| with_derived(name, suffixes, maps).any(|name| refused(&name));
         let name = numbered(wanted.clone(), next.entry(wanted).or_insert(2), refused);
         new.extend(with_derived(&name, suffixes, maps));
@@ -304,7 +304,7 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
     let objects = names.clone();
     let mut name = |wanted: String, slot: &mut String| {
         if slot.is_empty() {
-            let refused = |name: &str| given.contains(name) || reserved.contains(name) || taken(name);
+            let refused = |name: &str| given.contains(name) || RESERVED_TYPES.contains(name) || taken(name);
             let wanted: String = wanted.chars().take(NAME_BYTES_MAX).collect();
             let name = numbered(wanted, &mut 2, refused);
             new.push(name.clone());

@@ -76,7 +76,8 @@ impl Publishing {
                 let given = shape.relations.iter().filter(|relation| !relation.many).count();
                 accepted.id = format!("{}.{}", from.collection.id, given + 1);
                 let default = || relation_name(&own_name(&from), &to.collection.type_name);
-                accepted.name = give(shape, &mut accepted, asked.name.as_deref(), default)?;
+                let sides = (shape, &*to.collection.shape);
+                accepted.name = give(sides, &mut accepted, asked.name.as_deref(), default)?;
                 let (paths, after) = (vec![from.path.clone()], tell(&accepted, None));
                 return Ok(Decision { paths, before: Value::Null, after });
             }
@@ -84,7 +85,8 @@ impl Publishing {
             let mut inverse =
                 Relation { field: to.id, other, other_field: from.id, many: true, ..accepted.clone() };
             let default = || inverse_name(&from.collection.field_name, &own_name(&from));
-            let name = give(shape, &mut inverse, asked.inverse_name.as_deref(), default)?;
+            let sides = (shape, &*from.collection.shape);
+            let name = give(sides, &mut inverse, asked.inverse_name.as_deref(), default)?;
             let after = tell(&accepted, Some(&name));
             inverse_given = Some(name);
             Ok(Decision { paths: vec![to.path.clone()], before: Value::Null, after })
@@ -200,21 +202,21 @@ fn own_name(end: &Found) -> String {
     end.collection.end_names(end.id).and_then(|mut names| names.pop()).unwrap_or_default()
 }
 
-/// Adds one side to a shape, or brings it back, and returns its name.
+/// Adds one side to a shape, or brings it back, and returns its name. `other` is the shape that it leads to.
 fn give(
-    shape: &mut Published,
+    (shape, other): (&mut Published, &Published),
     side: &mut Relation,
     wanted: Option<&str>,
     default: impl FnOnce() -> String,
 ) -> Result<String> {
-    let (field, other, other_field, many) = (side.field, side.other.clone(), side.other_field, side.many);
-    let like = |relation: &Relation| relation.is_like(field, &other, other_field, many);
-    if let Some(there) = shape.relations().find(|there| like(there)) {
+    let like = |relation: &&Relation| shape.are_alike(other, relation, side);
+    if let Some(there) = shape.relations().find(like) {
         let text = format!("there is such a relation already: `{}`", there.name);
         return Err(Error::new(Code::Conflict, text));
     }
-    let same = |old: &&mut Relation| like(old) && wanted.is_none_or(|name| old.name == name);
-    if let Some(old) = shape.relations.iter_mut().find(same) {
+    let same = |old: &Relation| like(&old) && wanted.is_none_or(|name| old.name == name);
+    let there = shape.relations.iter().position(same);
+    if let Some(old) = there.and_then(|at| shape.relations.get_mut(at)) {
         old.removed = false;
         if side.many {
             old.id.clone_from(&side.id);

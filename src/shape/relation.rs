@@ -29,13 +29,6 @@ pub struct Relation {
     pub removed: bool,
 }
 
-impl Relation {
-    /// Whether it is about the same two fields, this side being the same.
-    pub fn is_like(&self, field: u32, other: &str, other_field: u32, many: bool) -> bool {
-        self.field == field && self.other == other && self.other_field == other_field && self.many == many
-    }
-}
-
 impl Scalar {
     /// Whether values of these types can be equal, as texts: what a key is told by.
     pub fn joins(self, other: Scalar) -> bool {
@@ -59,6 +52,13 @@ impl Published {
             }
         }
         id
+    }
+
+    /// Whether these relations lead between the same fields, also when fields were retyped after one was accepted.
+    /// `other` is what the collection publishes that they lead to.
+    pub fn are_alike(&self, other: &Published, one: &Relation, two: &Relation) -> bool {
+        let ends = |of: &Relation| (self.current(of.field), other.current(of.other_field));
+        one.other == two.other && one.many == two.many && ends(one) == ends(two)
     }
 
     /// The relation with this name.

@@ -299,6 +299,33 @@ on_every_backend! {
         written_down(&app).await;
     }
 
+    async fn a_relation_of_a_retyped_field_is_there_already(backend) {
+        let app = airports(backend).await;
+        let (from, key) = (|| end("airFlights", "/plane"), || end("geoAirports", "/rank"));
+        let made = accept(&app, from(), key(), json!({"name": "first"})).await;
+        for (collection, path, ty) in [("airFlights", "/plane", "String"), ("geoAirports", "/rank", "Int")] {
+            let input = format!("{{collection: \"{collection}\", path: \"{path}\", type: \"{ty}\"}}");
+            app.data(&format!("mutation {{ decideField(input: {input}) {{ changed }} }}")).await;
+            let done = format!("{{ collection(name: \"{collection}\") {{ versions {{ changes {{ change }} }} }} }}");
+            app.data_until(&done, |data| data.to_string().contains("\"RETYPED\"")).await;
+            for name in ["again", "first"] {
+                let answer = asked(&app, &["steward"], from(), key(), json!({"name": name})).await;
+                assert_eq!(answer["errors"][0]["extensions"]["code"], "CONFLICT", "{path}: {answer}");
+                assert!(answer.to_string().contains("`first`"), "{answer}");
+            }
+        }
+        let list = "{ relations { id name inverseName from { collection path } to { collection path } } }";
+        assert_eq!(app.data(list).await["relations"], json!([made]));
+        // Taken away, it may come back, and leads on.
+        let remove = format!("mutation {{ removeRelation(id: {}) {{ id }} }}", made["id"]);
+        app.data(&remove).await;
+        assert_eq!(accept(&app, from(), key(), json!({})).await, made);
+        app.source("geo/airports/faa/7", &json!({"iata": "SEV", "city": "Seven", "rank": "7"})).await;
+        app.settled().await;
+        let query = "{ airFlights(where: {plane: {eq: \"7\"}}, first: 1) { nodes { first { city } } } }";
+        assert_eq!(app.data(query).await["airFlights"]["nodes"], json!([{"first": {"city": "Seven"}}]));
+    }
+
     async fn rows_of_one_collection_can_lead_to_each_other(backend) {
         let app = TestApp::start_with(backend, |config| config.store.partitions = 1).await;
         for (uid, boss) in [(1, None), (2, Some(1)), (3, Some(1)), (4, Some(2))] {

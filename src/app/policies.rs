@@ -7,32 +7,76 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
-use crate::policy::{Engine, Files};
-use crate::store::{Store, wake::Topic};
+use crate::policy::{Engine, Files, Misfit};
+use crate::query::Collection;
+use crate::store::{Store, events::DenyingRule, wake::Topic};
 use crate::telemetry::Metrics;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Checks the policies against the collections that there are, and tells what is not in `told` yet. A rule that does
-/// not fit its collection denies; it stops nothing, as a record can make any rule one.
-async fn check(engine: &Arc<Engine>, store: &Store, told: BTreeSet<String>) -> BTreeSet<String> {
-    let (engine, store) = (engine.clone(), store.clone());
-    // There may be thousands of collections.
-    let checked = tokio::task::spawn_blocking(move || check_now(&engine, &store, &told));
-    checked.await.unwrap_or_default()
+/// What has been said of the policies in force.
+#[derive(Default)]
+struct Told {
+    /// What this node's log has.
+    logged: BTreeSet<String>,
+    /// Rules that deny, with the collection and the version that they do not fit, which are still to be told to
+    /// stewards: the database may be away.
+    open: Vec<(i64, i64, DenyingRule)>,
 }
 
-fn check_now(engine: &Engine, store: &Store, told: &BTreeSet<String>) -> BTreeSet<String> {
+/// Checks the policies against the collections that there are, and says what it has not said yet. A rule that does
+/// not fit its collection denies; it stops nothing, as a record can make any rule one.
+async fn check(engine: &Arc<Engine>, store: &Store, mut told: Told) -> Told {
+    let (engine, checking) = (engine.clone(), store.clone());
+    // There may be thousands of collections.
+    let checked = tokio::task::spawn_blocking(move || {
+        check_now(&engine, &checking, &mut told);
+        told
+    });
+    let mut told = checked.await.unwrap_or_default();
+    tell(store, &mut told).await;
+    told
+}
+
+fn check_now(engine: &Engine, store: &Store, told: &mut Told) {
     let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
     let found = engine.check(&collections);
-    for misfit in found.misfits.iter().filter(|misfit| !told.contains(*misfit)) {
-        tracing::error!("a rule does not fit its collection and denies: {misfit}");
+    let logged = std::mem::take(&mut told.logged);
+    for misfit in found.misfits {
+        let text = misfit.to_string();
+        if !logged.contains(&text) {
+            tracing::error!("a rule does not fit its collection and denies: {text}");
+            let named =
+                |collection: &&Arc<Collection>| Some(&*collection.type_name) == misfit.class.as_deref();
+            if let Some(collection) = collections.iter().find(named) {
+                let version = i64::from(collection.shape.version);
+                told.open.push((collection.id, version, denying(misfit)));
+            }
+        }
+        told.logged.insert(text);
     }
-    for sleeping in found.sleeping.iter().filter(|sleeping| !told.contains(*sleeping)) {
-        tracing::warn!("{sleeping}");
+    for sleeping in found.sleeping {
+        if !logged.contains(&sleeping) {
+            tracing::warn!("{sleeping}");
+        }
+        told.logged.insert(sleeping);
     }
-    found.misfits.into_iter().chain(found.sleeping).collect()
+}
+
+fn denying(misfit: Misfit) -> DenyingRule {
+    let Misfit { at, rule, .. } = misfit;
+    // Nodes may have their files in different places, which are nobody's business.
+    let file = at.file.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+    DenyingRule { file, line: at.line, reason: at.reason, rule }
+}
+
+/// Tells stewards what is still to be told.
+async fn tell(store: &Store, told: &mut Told) {
+    match store.tell_rules(&told.open).await {
+        Ok(_) => told.open.clear(),
+        Err(error) => tracing::debug!(%error, "rules that deny cannot be told; trying again"),
+    }
 }
 
 /// Puts the files in force that are still those of the look before: others may be half written. Answers whether it
@@ -55,7 +99,7 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
     let mut seen = None;
     let mut checked = store.catalog.load().version;
     // What is not in order is told at the start.
-    let mut told = check(&engine, &store, BTreeSet::new()).await;
+    let mut told = check(&engine, &store, Told::default()).await;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -65,6 +109,8 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
         if catalog != checked {
             checked = catalog;
             told = check(&engine, &store, told).await;
+        } else {
+            tell(&store, &mut told).await;
         }
         let (reloading, before) = (engine.clone(), seen.take());
         let looking = tokio::task::spawn_blocking(move || reload(&reloading, before));

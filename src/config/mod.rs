@@ -225,6 +225,12 @@ section! {
         batch_bytes_max: usize = 8 * 1024 * 1024,
         /// How many rows are gone over at once when a field gets another type, beside all other work.
         rebuild_rows_max: usize = 200,
+        /// Of records that are parked, the first of each plugin, source and code in so many milliseconds is told as an
+        /// event.
+        parked_told_every_ms: u64 = 600_000,
+        /// The most events about parked records in that time, whatever plugins, sources and codes they are of; 0 for
+        /// none at all.
+        parked_told_max: usize = 50,
         /// How many plugins may stand between a record and its source.
         hops_max: i32 = 16,
         /// Plugins beside the built-in `materialize`.

@@ -32,8 +32,17 @@ const NO_FIELD_IN_LIST: &str =
 const NO_SUCH_MASK: &str = "there is no such mask; there are \"null\", \"hash\", {keep_first: n}, {keep_last: n}, \
      {round: n}, {truncate: \"year\" | \"month\" | \"day\" | \"hour\"}";
 
+/// What is wrong with a program at one place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wrong {
+    pub(super) span: Span,
+    pub(super) reason: String,
+    /// The class whose collection it does not fit, if it is that.
+    pub(super) class: Option<Arc<str>>,
+}
+
 /// Walks the program; answers what is wrong, in the order of the text.
-pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<(Span, String)> {
+pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<Wrong> {
     let mut walk = Walk {
         program,
         shapes,
@@ -63,7 +72,7 @@ type Left = Option<Vec<Known>>;
 struct Walk<'a> {
     program: &'a Program,
     shapes: Option<&'a Shapes>,
-    wrong: BTreeSet<(Span, String)>,
+    wrong: BTreeSet<Wrong>,
     /// What calls leave their arguments as; `None` while they are walked.
     seen: BTreeMap<Call, Option<Left>>,
     used: BTreeSet<(String, usize)>,
@@ -72,7 +81,12 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn refuse(&mut self, span: Span, reason: impl Into<String>) {
-        self.wrong.insert((span, reason.into()));
+        self.misfit(span, reason, None);
+    }
+
+    /// The same of what does not fit the collection of a class.
+    fn misfit(&mut self, span: Span, reason: impl Into<String>, class: Option<&Arc<str>>) {
+        self.wrong.insert(Wrong { span, reason: reason.into(), class: class.cloned() });
     }
 
     /// The heads of the entry rules: actions and masks that there are.
@@ -288,7 +302,7 @@ impl<'a> Walk<'a> {
             }
             (_, Known::Part(class, path)) => {
                 if let Some(reason) = self.shapes.and_then(|shapes| shapes.no_list(class.as_deref(), path)) {
-                    self.refuse(span, reason);
+                    self.misfit(span, reason, class.as_ref());
                 }
             }
             _ => {}
@@ -306,7 +320,7 @@ impl<'a> Walk<'a> {
                 (self.shapes, one, other)
                 && let Some(reason) = shapes.misfit(class.as_deref(), path, &constant.value())
             {
-                self.refuse(span, reason);
+                self.misfit(span, reason, class.as_ref());
             }
         }
     }
@@ -400,7 +414,7 @@ impl<'a> Walk<'a> {
                 let mut path = if let Known::Part(_, path) = object { path.clone() } else { Vec::new() };
                 path.push(name.clone());
                 if let Some(reason) = self.shapes.and_then(|shapes| shapes.unknown(class.as_deref(), &path)) {
-                    self.refuse(span, reason);
+                    self.misfit(span, reason, class.as_ref());
                 }
                 Known::Part(class.clone(), path)
             }

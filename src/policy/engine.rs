@@ -11,7 +11,7 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::policy::check;
+use crate::policy::check::{self, Wrong};
 use crate::policy::fields::{self, Built};
 use crate::policy::load;
 use crate::policy::machine::{Fault, Machine, World};
@@ -76,9 +76,26 @@ pub struct Engine {
 pub struct Findings {
     /// Rules about a field that their collection lacks, or that compare one with a constant of another type: never
     /// true, whoever asks.
-    pub misfits: Vec<String>,
+    pub misfits: Vec<Misfit>,
     /// Rules about collections that do not exist yet, with the nearest that does.
     pub sleeping: Vec<String>,
+}
+
+/// A rule that does not fit its collection, and so denies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// The class of the collection.
+    pub class: Option<Arc<str>>,
+    /// Where and why.
+    pub at: Diagnostic,
+    /// The rule's text, by which it is known wherever it stands.
+    pub rule: String,
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.at, f)
+    }
 }
 
 struct Loaded {
@@ -200,10 +217,11 @@ impl Engine {
         // What did not fit before denies and is known; what is new must fit.
         let before: BTreeSet<_> = misfits(&held.program, &shapes)
             .into_iter()
-            .map(|(span, reason)| (held.program.rule_text(span).to_owned(), reason))
+            .map(|wrong| (held.program.rule_text(wrong.span).to_owned(), wrong.reason))
             .collect();
         let mut wrong = misfits(&program, &shapes);
-        wrong.retain(|(span, why)| !before.contains(&(program.rule_text(*span).to_owned(), why.clone())));
+        let known = |one: &Wrong| (program.rule_text(one.span).to_owned(), one.reason.clone());
+        wrong.retain(|one| !before.contains(&known(one)));
         complain(&program, &wrong)?;
         self.loaded.store(Arc::new(Loaded { version: held.version + 1, base: false, program }));
         Ok(())
@@ -216,9 +234,13 @@ impl Engine {
         self.known.store(Arc::new(collections.to_vec()));
         let loaded = self.loaded.load();
         let shapes = Shapes::new(collections);
-        let wrong = misfits(&loaded.program, &shapes);
+        let misfit = |wrong: Wrong| Misfit {
+            at: placed(&loaded.program, &wrong),
+            rule: loaded.program.rule_text(wrong.span).to_owned(),
+            class: wrong.class,
+        };
         Findings {
-            misfits: wrong.iter().map(|wrong| placed(&loaded.program, wrong).to_string()).collect(),
+            misfits: misfits(&loaded.program, &shapes).into_iter().map(misfit).collect(),
             sleeping: dormant(&loaded.program, &shapes),
         }
     }
@@ -342,15 +364,15 @@ fn compile(files: Vec<File>, config: &config::Policy) -> Result<Program> {
 }
 
 /// Rules that do not fit the collections that there are.
-fn misfits(program: &Program, shapes: &Shapes) -> Vec<(Span, String)> {
+fn misfits(program: &Program, shapes: &Shapes) -> Vec<Wrong> {
     check::check(program, Some(shapes))
 }
 
-fn placed(program: &Program, (span, reason): &(Span, String)) -> Diagnostic {
-    Diagnostic::new(&program.files, *span, reason.as_str())
+fn placed(program: &Program, wrong: &Wrong) -> Diagnostic {
+    Diagnostic::new(&program.files, wrong.span, wrong.reason.as_str())
 }
 
-fn complain(program: &Program, wrong: &[(Span, String)]) -> Result<()> {
+fn complain(program: &Program, wrong: &[Wrong]) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }

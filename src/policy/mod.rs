@@ -22,7 +22,7 @@ mod shapes;
 mod text;
 mod value;
 
-pub use engine::{Action, Engine, Files, Findings};
+pub use engine::{Action, Engine, Files, Findings, Misfit};
 pub use scope::{Access, Opened, Scope, Scoped, Sealed};
 pub use text::Diagnostic;
 

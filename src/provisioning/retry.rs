@@ -9,6 +9,7 @@ use super::{Inner, marker};
 use crate::error::{Code, Error, Result};
 use crate::plugin::Hook;
 use crate::store::db::Tx;
+use crate::store::events::tell_parked;
 use crate::store::ledger::{self, Letter};
 
 /// Letters tried in one step: then new records have their turn.
@@ -137,7 +138,11 @@ impl Inner {
         if !ledger::hold(&mut tx, letter.partition, fence).await? {
             return Ok(None);
         }
+        let bounds = &self.parts.config.provisioning;
+        let told =
+            tell_parked(&mut tx, std::slice::from_ref(&letter), self.parts.clock.now_us(), bounds).await?;
         tx.commit().await?;
+        self.parts.store.told(told);
         if letter.state == "parked" {
             self.parts.metrics.record_dead_letter();
         }

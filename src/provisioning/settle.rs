@@ -11,6 +11,7 @@ use super::marker;
 use super::plan::{Before, Fate, Plan, plan};
 use crate::error::{Code, Error, Result};
 use crate::store::db::Tx;
+use crate::store::events::tell_parked;
 use crate::store::ledger::{Settled, Stretch};
 use crate::store::log::Appended;
 use crate::store::rows::{Applied, Conformed};
@@ -151,7 +152,9 @@ impl Inner {
         if !crate::store::ledger::advance(&mut tx, stretches).await? {
             return Ok(stretches.iter().map(|_| Settlement::Lost).collect());
         }
+        let told = tell_parked(&mut tx, &plan.letters, now, &self.parts.config.provisioning).await?;
         self.commit(tx, &plan, &written).await?;
+        store.told(told);
         self.close_out(&plan.fates, now);
         let done = |one: &Stretch| Settlement::Done { settled: one.upto, due: plan.due(one.p) };
         Ok(stretches.iter().map(done).collect())

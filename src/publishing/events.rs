@@ -1,5 +1,6 @@
 //! Subscriptions to what happens to shapes: every published version, who or what made it and what it says more than
-//! the one before, in the order of the commits. For whoever may `steward`, each event within its collection's scope.
+//! the one before, in the order of the commits; and to what needs a person. For whoever may `steward`, each event
+//! within its collection's scope.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::{Publishing, manage, subscribe};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Action, Scope};
-use crate::query::{EventCursor, write};
+use crate::query::{Collection, EventCursor, envelope, write};
 use crate::record::Actor;
 use crate::shape::diff;
-use crate::store::events::Event;
+use crate::store::events::{DenyingRule, Event, Parked};
 use crate::store::wake::Topic;
 
 /// How long a lost wake-up can delay an event, and how long a database that is away is left alone.
@@ -157,8 +158,13 @@ impl Listener {
 
     /// The event as this listener may see it, if it may.
     async fn tell(&self, event: &Event) -> Result<Option<Value>> {
-        let other = self.collection.is_some_and(|wanted| wanted != event.collection_id);
-        if other || !self.asked.wants(event.kind.as_str()) {
+        if !self.asked.wants(event.kind.as_str()) {
+            return Ok(None);
+        }
+        if let Some(parked) = &event.parked {
+            return self.tell_parked(event, parked).await;
+        }
+        if self.collection.is_some_and(|wanted| wanted != event.collection_id) {
             return Ok(None);
         }
         let store = &self.publishing.0.store;
@@ -169,7 +175,11 @@ impl Listener {
             catalog = store.catalog.refresh().await?;
         }
         let Some(collection) = catalog.by_id(event.collection_id) else { return Ok(None) };
-        let Some(scope) = self.publishing.0.policy.scope(&self.actor, collection)? else { return Ok(None) };
+        let scope = self.publishing.0.policy.scope(&self.actor, collection)?;
+        if let Some(rule) = &event.rule {
+            return Ok(self.tell_rule(event, rule, collection, scope.as_deref()));
+        }
+        let Some(scope) = scope else { return Ok(None) };
         let changes = match self.asked.changes {
             true => self.changes(event, &scope).await?,
             false => Vec::new(),
@@ -183,6 +193,69 @@ impl Listener {
             "cause": event.cause,
             "subject": event.subject,
             "changes": changes,
+        })))
+    }
+
+    /// A rule that denies, to whoever may administer, and to stewards of the collection: it may be what took the rows
+    /// from them. Its reason names fields, also by likeness, so that only who sees all of them has it.
+    fn tell_rule(
+        &self,
+        event: &Event,
+        rule: &DenyingRule,
+        collection: &Collection,
+        scope: Option<&Scope>,
+    ) -> Option<Value> {
+        let administers = self.publishing.0.policy.allow(&self.actor, Action::Administer).is_ok();
+        let sees = |scope: &Scope| collection.shape.fields().all(|field| scope.comparable(field.id));
+        let reason = (administers || scope.is_some_and(sees)).then_some(&rule.reason);
+        (administers || scope.is_some()).then(|| {
+            json!({
+                "cursor": self.cursor(event.pos),
+                "at": write::instant(event.at),
+                "kind": event.kind.as_str(),
+                "collection": collection.field_name,
+                "version": event.version,
+                "rule": { "file": rule.file, "line": rule.line, "reason": reason },
+                "changes": [],
+            })
+        })
+    }
+
+    /// What waits for a person, as `deadLetters` would tell it; the source as far as rows would.
+    async fn tell_parked(&self, event: &Event, parked: &Parked) -> Result<Option<Value>> {
+        let Parked { plugin, category, subcategory, source_name, code, count } = parked;
+        let mut catalog = self.publishing.0.store.catalog.load();
+        if catalog.fed_by(category, subcategory).is_none() {
+            // It may have been made by the same transaction, and then its scope says who is told.
+            catalog = self.publishing.0.store.catalog.refresh().await?;
+        }
+        let collection = catalog.fed_by(category, subcategory);
+        if self.collection.is_some_and(|wanted| collection.is_none_or(|one| one.id != wanted)) {
+            return Ok(None);
+        }
+        let policy = &self.publishing.0.policy;
+        let scope = collection.map(|one| policy.scope(&self.actor, one)).transpose()?.flatten();
+        let administers = policy.allow(&self.actor, Action::Administer).is_ok();
+        if collection.is_some() && scope.is_none() && !administers {
+            return Ok(None);
+        }
+        let source = envelope("sourceName").map(|member| member.id);
+        let shown = |scope: &Scope| scope.is_whole() && source.is_some_and(|id| scope.comparable(id));
+        let source_name = (administers || scope.as_deref().is_some_and(shown)).then_some(source_name);
+        Ok(Some(json!({
+            "cursor": self.cursor(event.pos),
+            "at": write::instant(event.at),
+            "kind": event.kind.as_str(),
+            "collection": collection.map(|one| &one.field_name),
+            "parked": {
+                "plugin": plugin,
+                "category": category,
+                "subcategory": subcategory,
+                "sourceName": source_name,
+                "code": code,
+                "count": count,
+            },
+            "changes": [],
         })))
     }
 

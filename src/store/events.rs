@@ -1,6 +1,10 @@
-//! What happened to shapes, in the order in which it was committed: each at one dense position, given in the
-//! transaction that made it happen, and kept as long as the versions that it tells of. Nodes refresh their catalogs by
-//! it: whatever changes a collection or its build says so here. Must not decide who is told.
+//! What happened to shapes, and what needs a person, in the order in which it was committed: each at one dense
+//! position, given in the transaction that made it happen, and kept as long as the versions that it tells of. Nodes
+//! refresh their catalogs by it: whatever changes a collection or its build says so here. Must not decide who is told.
+
+mod notices;
+
+pub use notices::{DenyingRule, Parked, tell_parked};
 
 use super::Store;
 use super::catalog::published;
@@ -17,10 +21,20 @@ pub enum EventKind {
     ShapeChanged,
     /// Somebody decided a version of its shape.
     Decided,
+    /// A policy rule does not fit its shape any more, and denies.
+    RuleDenies,
+    /// Records wait at a plugin for a person.
+    RecordsParked,
 }
 
 impl EventKind {
-    const ALL: [EventKind; 3] = [EventKind::CollectionPublished, EventKind::ShapeChanged, EventKind::Decided];
+    const ALL: [EventKind; 5] = [
+        EventKind::CollectionPublished,
+        EventKind::ShapeChanged,
+        EventKind::Decided,
+        EventKind::RuleDenies,
+        EventKind::RecordsParked,
+    ];
 
     /// As the API and the database name it.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +42,8 @@ impl EventKind {
             EventKind::CollectionPublished => "COLLECTION_PUBLISHED",
             EventKind::ShapeChanged => "SHAPE_CHANGED",
             EventKind::Decided => "DECIDED",
+            EventKind::RuleDenies => "RULE_DENIES",
+            EventKind::RecordsParked => "RECORDS_PARKED",
         }
     }
 }
@@ -43,6 +59,17 @@ pub(super) struct Happened {
     pub(super) version: i64,
     /// Who decided it.
     pub(super) subject: Option<String>,
+    /// What is told of something else than a version.
+    pub(super) notice: Option<Notice>,
+}
+
+/// What an event tells of something else than a version of a shape.
+#[derive(Clone, Debug)]
+pub(super) struct Notice {
+    /// JSON.
+    pub(super) detail: String,
+    /// The same for what is not to be told twice.
+    pub(super) about: String,
 }
 
 /// Something that has happened.
@@ -54,14 +81,18 @@ pub struct Event {
     pub at: i64,
     /// What it is.
     pub kind: EventKind,
-    /// To which collection.
+    /// To which collection; 0 for none.
     pub collection_id: i64,
-    /// The version of the shape that it made.
+    /// The version of the shape that it made or that it is about; 0 for none.
     pub version: i64,
     /// Who decided it, if anybody did.
     pub subject: Option<String>,
     /// Why the version was published.
     pub cause: String,
+    /// The rule that denies, if it is about one.
+    pub rule: Option<DenyingRule>,
+    /// What waits, if it is about that.
+    pub parked: Option<Parked>,
 }
 
 /// Gives each its place. The counter stays locked until the commit: it comes last in its transaction.
@@ -79,6 +110,8 @@ pub(super) async fn append(tx: &mut Tx, happened: &[Happened]) -> Result<()> {
         ("collection_id", Type::Int),
         ("version", Type::Int),
         ("subject", Type::Text),
+        ("detail", Type::Text),
+        ("about", Type::Text),
     ];
     let row = |(pos, one): (i64, &Happened)| {
         vec![
@@ -88,6 +121,8 @@ pub(super) async fn append(tx: &mut Tx, happened: &[Happened]) -> Result<()> {
             one.collection_id.into(),
             one.version.into(),
             Value::opt_text(one.subject.as_deref()),
+            Value::opt_text(one.notice.as_ref().map(|notice| notice.detail.as_str())),
+            Value::opt_text(one.notice.as_ref().map(|notice| notice.about.as_str())),
         ]
     };
     let rows = (last - count + 1..).zip(happened).map(row).collect();
@@ -126,7 +161,8 @@ pub(super) const HEAD: &str = "select pos from event_pos";
 /// Which collections have changed behind a position.
 pub(super) const SINCE: &str = "select pos, collection_id from event where pos > $1";
 
-const EVENTS: &str = "select e.pos, e.at, e.kind, e.collection_id, e.version, e.subject, v.cause from event e \
+const EVENTS: &str = "select e.pos, e.at, e.kind, e.collection_id, e.version, e.subject, v.cause, e.detail \
+     from event e \
      left join shape_version v on v.collection_id = e.collection_id and v.version = e.version \
      where e.pos > $1 order by e.pos limit $2";
 
@@ -139,13 +175,17 @@ fn event(row: &Row) -> Result<Event> {
         let text = format!("the database has events of the kind `{kind}`, which this version does not know");
         Error::new(Code::Conflict, text)
     };
+    let kind = EventKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(unknown)?;
+    let detail = row.opt_text(7)?.unwrap_or_default();
     Ok(Event {
         pos: row.i64(0)?,
         at: row.i64(1)?,
-        kind: EventKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(unknown)?,
+        kind,
         collection_id: row.i64(3)?,
         version: row.i64(4)?,
         subject: row.opt_text(5)?.map(str::to_owned),
         cause: row.opt_text(6)?.unwrap_or_default().to_owned(),
+        rule: (kind == EventKind::RuleDenies).then(|| notices::read(detail)).transpose()?,
+        parked: (kind == EventKind::RecordsParked).then(|| notices::read(detail)).transpose()?,
     })
 }

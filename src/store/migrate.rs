@@ -30,6 +30,8 @@ mod m0009_statistics;
 mod m0010_events;
 #[path = "../../migrations/m0011_rebuild.rs"]
 mod m0011_rebuild;
+#[path = "../../migrations/m0012_notices.rs"]
+mod m0012_notices;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -50,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_statistics::Migration),
             Box::new(m0010_events::Migration),
             Box::new(m0011_rebuild::Migration),
+            Box::new(m0012_notices::Migration),
         ]
     }
 }

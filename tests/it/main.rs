@@ -30,6 +30,7 @@ mod log;
 mod management;
 mod maps;
 mod modes;
+mod notices;
 mod odd;
 mod parked;
 mod policy;

@@ -6,7 +6,7 @@ use wellspring::config::{Config, MaskPlugin};
 use crate::support::{TestApp, on_every_backend};
 
 /// Each copy in `masked` is copied once more, one hop too far.
-fn one_hop_too_far(config: &mut Config) {
+pub(crate) fn one_hop_too_far(config: &mut Config) {
     let mask = |name: &str, from: &str, to: &str| MaskPlugin {
         name: name.into(),
         category: "order".into(),

@@ -105,7 +105,10 @@ fn mistakes_in_heads() {
 #[test]
 fn the_catalog_checks_names_and_types() {
     let check = |text: &str| engine(text).check(&[Arc::new(orders())]);
-    let wrong = |condition: &str| check(&rule(condition)).misfits.join("\n");
+    let wrong = |condition: &str| {
+        let found = check(&rule(condition)).misfits;
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
     let sound = check(&rule("row.region = user.region and row._record.author = user.subject"));
     assert!(sound.misfits.is_empty() && sound.sleeping.is_empty(), "{sound:?}");
     for (condition, reason) in [
@@ -212,7 +215,10 @@ fn a_reload_is_refused_for_what_it_changes_only() {
     let engine = Engine::load(&config, directory.path()).unwrap();
     // The collection appears without the field: the rule denies, and that is told.
     let found = engine.check(&[Arc::new(orders())]);
-    assert!(found.misfits[0].contains("a.polar:2:"), "{found:?}");
+    let misfit = &found.misfits[0];
+    assert!(misfit.to_string().contains("a.polar:2:"), "{found:?}");
+    assert_eq!((misfit.class.as_deref(), misfit.at.line), (Some("OrderClothing"), 2));
+    assert_eq!(misfit.rule, "allow(_, \"read\", r: OrderClothing) if r.absent = 1");
     assert!(scope(&engine, &actor("u", &[], serde_json::json!({}))).is_none());
 
     // Moved by other rules, it holds none of them up.

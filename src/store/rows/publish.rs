@@ -435,7 +435,14 @@ impl Cover<'_> {
     fn happened(&mut self, kind: EventKind, collection: &Collection) {
         let (collection_id, version) = (collection.id, i64::from(collection.shape.version));
         let at = self.store.clock.now_us();
-        self.applied.happened.push(Happened { at, kind, collection_id, version, subject: None });
+        self.applied.happened.push(Happened {
+            at,
+            kind,
+            collection_id,
+            version,
+            subject: None,
+            notice: None,
+        });
     }
 
     async fn version(&mut self, id: i64, published: &Published, shape: &str, cause: &str) -> Result<()> {

@@ -18,6 +18,7 @@ pub mod record;
 pub mod shape;
 pub mod query;
 pub mod format;
+pub mod contract;
 pub mod policy;
 pub mod plugin;
 

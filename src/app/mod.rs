@@ -70,6 +70,8 @@ impl App {
         provisioning.prepare().await?;
         let secret = store.signer().mark(&[b"wellspring mask key"]);
         let publishing = Publishing::new(store.clone(), policy.clone(), &config, &secret);
+        // Nobody is served as if there were none.
+        publishing.renew_contracts().await?;
         tell_exposure(&config);
         let released = publishing.classify_by_rules().await?;
         if released > 0 {
@@ -147,9 +149,9 @@ impl App {
             parts.loops("worker", worker);
             parts.loops("statistics", services.provisioning.clone().run_statistics(stopping.loops.clone()));
         }
-        parts.loops("tail", publishing.run_tail(stopping.loops.clone()));
-        let watch =
-            policies::watch(policy, services.store.clone(), services.metrics.clone(), stopping.loops.clone());
+        parts.loops("tail", publishing.clone().run_tail(stopping.loops.clone()));
+        let watched = (services.store.clone(), publishing.clone());
+        let watch = policies::watch(policy, watched, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);
         for work in services.store.background(&stopping.loops) {
             // Some of it has nothing to do with some databases and ends at once.

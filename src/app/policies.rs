@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
 use crate::policy::{Engine, Files, Misfit};
+use crate::publishing::Publishing;
 use crate::query::Collection;
 use crate::store::{Store, events::DenyingRule, wake::Topic};
 use crate::telemetry::Metrics;
@@ -91,8 +92,36 @@ fn reload(engine: &Engine, before: Option<Files>) -> (Result<bool>, Option<Files
     }
 }
 
-/// Looks at files and collections until `stop`.
-pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, stop: CancellationToken) {
+/// Puts contracts in force when they have changed, or a day has begun on which one is over. A database that is away
+/// changes nothing.
+async fn renew(
+    publishing: &Publishing,
+    store: &Store,
+    known: Option<(i64, String)>,
+) -> Option<(i64, String)> {
+    let now = match publishing.contracts_state().await {
+        Ok(now) if known.as_ref() != Some(&now) => now,
+        _ => return known,
+    };
+    match publishing.renew_contracts().await {
+        Ok(()) => {
+            store.wake.notify(Topic::Catalog);
+            Some(now)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "contracts were not read; those that were in force stay");
+            known
+        }
+    }
+}
+
+/// Looks at files, collections and contracts until `stop`.
+pub(super) async fn watch(
+    engine: Arc<Engine>,
+    (store, publishing): (Store, Publishing),
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refused = None;
@@ -100,11 +129,13 @@ pub(super) async fn watch(engine: Arc<Engine>, store: Store, metrics: Metrics, s
     let mut checked = store.catalog.load().version;
     // What is not in order is told at the start.
     let mut told = check(&engine, &store, Told::default()).await;
+    let mut contracts = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        contracts = renew(&publishing, &store, contracts).await;
         let catalog = store.catalog.load().version;
         if catalog != checked {
             checked = catalog;

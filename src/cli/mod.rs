@@ -1,6 +1,7 @@
 //! The commands. Each reads its options, calls the library and says what happened; results go to standard
 //! output, everything else to standard error. Must not hold business rules.
 
+mod contract;
 mod dead_letter;
 mod demo;
 mod policy;
@@ -47,6 +48,9 @@ enum Command {
     /// Compare what was published of a collection.
     #[command(subcommand)]
     Shape(shape::Command),
+    /// Work with contracts.
+    #[command(subcommand)]
+    Contract(contract::Command),
     /// Work with policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Token(options) => token::run(&options),
         Command::Schema(options) => schema::run(&options),
         Command::Shape(command) => shape::run(&command),
+        Command::Contract(command) => contract::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::DeadLetter(command) => dead_letter::run(&command),
         Command::Verify(settings) => verify::run(&settings),

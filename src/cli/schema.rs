@@ -18,6 +18,9 @@ pub(super) struct Options {
     /// A token of the server; its actor's collections are printed too.
     #[arg(long, requires = "url")]
     token: Option<String>,
+    /// Print what this contract gives, as `name` or `name@version`.
+    #[arg(long, value_name = "NAME", requires = "url", conflicts_with = "json_schema")]
+    contract: Option<String>,
     /// Print JSON Schema (draft 2020-12) of the documents of this collection; of all, by their names, without one.
     #[arg(long, value_name = "COLLECTION", num_args = 0..=1, requires = "url")]
     json_schema: Option<Option<String>>,
@@ -36,7 +39,11 @@ pub(super) fn run(options: &Options) -> Result<Answer> {
         return print(&format!("{schema:#}\n"));
     }
     runtime()?.block_on(async {
-        let (status, text) = remote.send(remote.request(reqwest::Method::GET, "/graphql/schema")).await?;
+        let mut request = remote.request(reqwest::Method::GET, "/graphql/schema");
+        if let Some(contract) = &options.contract {
+            request = request.header("wellspring-contract", contract);
+        }
+        let (status, text) = remote.send(request).await?;
         if status == 200 {
             return print(&text);
         }

@@ -40,6 +40,8 @@ pub struct Config {
     pub auth: Auth,
     /// Where policies are.
     pub policy: Policy,
+    /// What consumers are promised.
+    pub contracts: Contracts,
     /// Limits of shape inference.
     pub shape: Shape,
     /// What is gathered about the values of fields.
@@ -62,6 +64,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("subscriptions", Subscriptions::OPTIONS),
     ("auth", Auth::OPTIONS),
     ("policy", Policy::OPTIONS),
+    ("contracts", Contracts::OPTIONS),
     ("shape", Shape::OPTIONS),
     ("statistics", Statistics::OPTIONS),
     ("relations", Relations::OPTIONS),
@@ -106,6 +109,10 @@ macro_rules! section {
         }
     };
 }
+
+// Behind the macro that it uses.
+mod shapes;
+pub use shapes::{Relations, Statistics};
 
 section! {
     /// Where and how it serves.
@@ -377,6 +384,8 @@ section! {
         steps_max: usize = 5_000_000,
         /// The most memory that the compiled scopes which are kept may take, in bytes, roughly.
         scopes_bytes_max: usize = 64 * 1024 * 1024,
+        /// About how much memory what actors see under contracts may take; what was not asked for longest goes first.
+        views_bytes_max: usize = 64 * 1024 * 1024,
     }
 }
 
@@ -448,38 +457,14 @@ impl Shape {
 }
 
 section! {
-    /// What is gathered about the values of fields, for stewards and admins.
-    Statistics {
-        /// How many records of a collection are all taken in; of later ones it is a sample.
-        records_max: u64 = 10_000,
-        /// Of the records beyond, one in so many is taken in; 0 is none.
-        one_in: u64 = 16,
-        /// The most fields of a collection that have statistics: those that were published first.
-        fields_max: u32 = 1_000,
-        /// The most distinct values of a field that are all kept and counted exactly; of more, the number is estimated.
-        values_max: usize = 64,
-        /// The most values of a field that are kept as examples.
-        examples_max: usize = 5,
-        /// The longest value that is kept as one of the distinct ones or as the end of a range, in bytes.
-        value_bytes_max: usize = 64,
-        /// How often what this node has gathered is written to the database, in milliseconds.
-        flush_ms: u64 = 5_000,
-        /// The most fields whose statistics this node holds until then; records beyond are not taken in.
-        held_max: usize = 10_000,
-    }
-}
-
-section! {
-    /// How relations are looked for when a steward asks for candidates.
-    Relations {
-        /// The most collections that are looked at.
-        collections_max: usize = 200,
-        /// The most pairs of a field and a key whose values are counted, the likeliest first.
-        pairs_max: usize = 200,
-        /// The most rows of a collection that are looked at for one count.
-        rows_max: usize = 1_000_000,
-        /// The least share of a field's distinct values that a key must have.
-        contained_min: f64 = 0.9,
+    /// What consumers are promised.
+    Contracts {
+        /// The largest text of a contract, in bytes.
+        text_bytes_max: usize = 256 * 1024,
+        /// The most contracts; all versions of one count once.
+        names_max: usize = 1_000,
+        /// The most versions of one contract.
+        versions_max: usize = 200,
     }
 }
 

@@ -10,7 +10,7 @@ use super::maps;
 use super::model::{Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
 use super::unions;
-use crate::query::{Collection, ENVELOPE, TOLD, envelope, told_member};
+use crate::query::{Collection, Narrow, envelope, told_member};
 use crate::record::Json;
 use crate::shape::{Field as Shaped, Kind as ShapedKind, Published, Scalar, entry_type};
 
@@ -34,7 +34,8 @@ pub(super) type Visibility<'a> = &'a dyn Fn(u32) -> Shown;
 /// Adds everything that `collection` brings to the schema.
 pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<'_>) {
     let (names, types) = (Names::of(collection), &collection.shape.type_names);
-    let mut build = Build { model, names, shown, types, groupable: Vec::new() };
+    let narrow = collection.narrow.as_deref();
+    let mut build = Build { model, names, shown, types, narrow, groupable: Vec::new() };
     let row = build.row(&collection.shape, &origin(collection));
     build.collect(&collection.shape.fields, &[], Shown::Visible);
     build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
@@ -76,6 +77,8 @@ struct Build<'a> {
     shown: Visibility<'a>,
     /// Types of nested objects by their field's id.
     types: &'a BTreeMap<u32, String>,
+    /// How a contract has the collection.
+    narrow: Option<&'a Narrow>,
     groupable: Vec<Leaf<'a>>,
 }
 
@@ -87,8 +90,11 @@ impl<'a> Build<'a> {
     /// How a member of `_record` is shown.
     fn member(&self, name: &str) -> Shown {
         let column = envelope(name).map(|member| member.id);
-        let told = || told_member(name).filter(|told| told.classified).map(|told| told.id);
-        column.or_else(told).map_or(Shown::Visible, self.shown)
+        let bound = self.narrow.is_some();
+        let told = || told_member(name).filter(|told| told.classified || bound).map(|told| told.id);
+        // A contract has what it names, others have the rest as null.
+        let unknown = if bound { Shown::Hidden } else { Shown::Visible };
+        column.or_else(told).map_or(unknown, self.shown)
     }
 
     fn derived(&self, suffix: &str) -> TypeRef {
@@ -99,10 +105,15 @@ impl<'a> Build<'a> {
     fn row(&mut self, shape: &Published, description: &str) -> TypeRef {
         let rest = "What is not published as a field of its own.";
         let envelope = "The envelope of the record that the row comes from.";
-        let mut members = vec![
-            Field::new("_record", self.record_meta().required(), envelope),
-            Field::new("_rest", TypeRef::named("JSON"), rest),
-        ];
+        let mut members = Vec::new();
+        if self.narrow.is_none_or(|narrow| narrow.record)
+            && let Some(ty) = self.record_meta()
+        {
+            members.push(Field::new("_record", ty.required(), envelope));
+        }
+        if self.narrow.is_none_or(|narrow| narrow.rest) {
+            members.push(Field::new("_rest", TypeRef::named("JSON"), rest));
+        }
         let name = self.names.ty.to_owned();
         let mut own = self.members(&shape.fields, Shown::Visible);
         if let Some(union) = shape.own_union() {
@@ -113,22 +124,25 @@ impl<'a> Build<'a> {
         TypeRef::named(name)
     }
 
-    /// The type of `_record`: that of all collections unless this actor sees less than all of it.
-    fn record_meta(&mut self) -> TypeRef {
+    /// The type of `_record`: that of all collections unless this actor sees less than all of it; none when nothing.
+    fn record_meta(&mut self) -> Option<TypeRef> {
         let shown = |field: &Field| self.member(&field.name);
         let fields = self.model.fields(RECORD_META);
         if fields.iter().all(|field| shown(field) == Shown::Visible) {
-            return TypeRef::named(RECORD_META);
+            return Some(TypeRef::named(RECORD_META));
         }
         let less = |field: &Field| match shown(field) {
             Shown::Visible => Some(field.clone()),
             Shown::Masked => Some(Field { ty: field.ty.nullable().clone(), ..field.clone() }),
             Shown::Hidden => None,
         };
-        let kind = Kind::Object(fields.iter().filter_map(less).collect());
+        let fields: Vec<Field> = fields.iter().filter_map(less).collect();
+        if fields.is_empty() {
+            return None;
+        }
         let name = self.names.derived(RECORD_META);
-        self.model.insert(Type::new(name.as_str(), "The envelope as you may see it.", kind));
-        TypeRef::named(name)
+        self.model.insert(Type::new(name.as_str(), "The envelope as you may see it.", Kind::Object(fields)));
+        Some(TypeRef::named(name))
     }
 
     /// The input type `suffix` of `_record` with what this actor may compare; none when that is nothing.
@@ -475,22 +489,4 @@ fn described(field: &Shaped, shown: Shown) -> String {
     }
     let tags: Vec<&str> = field.tags.iter().map(String::as_str).collect();
     format!("{text}`{path}` ({}){masked}", tags.join(", "))
-}
-
-/// Which fields are shown how, in a form that two equal schemas share and two different ones do not.
-pub(super) fn fingerprint(collection: &Collection, shown: Visibility<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(&collection.id.to_le_bytes());
-    out.extend_from_slice(&collection.generation.to_le_bytes());
-    out.extend_from_slice(&collection.shape.version.to_le_bytes());
-    codes(&collection.shape.fields, shown, out);
-    let members = ENVELOPE.iter().map(|member| member.id).chain(TOLD.iter().map(|told| told.id));
-    out.extend(members.map(|id| shown(id) as u8));
-    out.push(u8::MAX);
-}
-
-fn codes(fields: &[Shaped], shown: Visibility<'_>, out: &mut Vec<u8>) {
-    for field in fields {
-        out.push(shown(field.id) as u8);
-        codes(field.children(), shown, out);
-    }
 }

@@ -165,7 +165,7 @@ struct Measure<'a> {
 ///
 /// # Errors
 /// `TOO_COMPLEX` with the bound, `BAD_REQUEST` for fragments.
-pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -> Result<(), Misplaced> {
+pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -> Result<usize, Misplaced> {
     if document.operations.iter().count() > limits.operations_max {
         return Err(too_complex("operations_max", limits.operations_max, "operations").into());
     }
@@ -197,7 +197,7 @@ pub(super) fn measure(document: &ExecutableDocument, limits: &config::Graphql) -
     ];
     match bounds.into_iter().find(|(value, bound, _, _)| value > bound) {
         Some((_, bound, name, what)) => Err(too_complex(name, bound, what).into()),
-        None => Ok(()),
+        None => Ok(sum.depth),
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
         let start = Instant::now();
         let limits = limits();
         let outcome = scan(text, &limits).and_then(|()| match parse_query(text) {
-            Ok(document) => measure(&document, &limits).map_err(|misplaced| misplaced.error),
+            Ok(document) => measure(&document, &limits).map(drop).map_err(|misplaced| misplaced.error),
             Err(error) => Err(Error::bad_request(error.to_string())),
         });
         assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());

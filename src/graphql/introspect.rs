@@ -143,10 +143,10 @@ impl Whole {
     }
 
     fn model(&self, actor: &Actor) -> Result<Arc<Model>> {
-        let visible = (self.visible)(actor)?;
-        self.schemas.get_or_insert_with(&visibility(&visible), || {
+        let (visible, bound) = ((self.visible)(actor)?, actor.contract.is_some());
+        self.schemas.get_or_insert_with(&visibility(&visible, bound), || {
             let built = self.built.fetch_add(1, Ordering::Relaxed) + 1;
-            let model = self.preparer.model(&visible);
+            let model = self.preparer.model(&visible, bound);
             let (collections, bytes) = (visible.len(), bytes(&model));
             tracing::debug!(collections, bytes, built, "a whole schema was built");
             Ok(Arc::new(model))

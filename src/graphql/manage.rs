@@ -1,6 +1,7 @@
 //! The management part's resolvers: arguments in, a service asked, a JSON value out that is projected by the
 //! selection. Must not contain business rules: a resolver only translates.
 
+mod contracts;
 mod modes;
 mod unions;
 
@@ -134,6 +135,9 @@ async fn other(
         }
         "acceptUnion" => unions::accept(services, context, arguments.object("input")).await,
         "removeUnion" => unions::remove(services, context, arguments.object("input")).await,
+        "contract" => Ok(services.publishing.contract(&context.actor)),
+        "contracts" => services.publishing.contracts(&context.actor).await,
+        "applyContract" => contracts::apply(services, context, arguments.object("input")).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,

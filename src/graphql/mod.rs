@@ -9,6 +9,7 @@ mod describe;
 mod enums;
 mod execute;
 mod faults;
+mod fingerprint;
 mod guard;
 mod introspect;
 mod literals;
@@ -73,6 +74,14 @@ pub struct Context {
     pub traceparent: Option<String>,
     /// Whether a mutation may run (false for GET).
     pub mutations: bool,
+}
+
+impl Context {
+    /// The most rows times fields of a document: what the configuration and the actor's contract allow.
+    fn cost_max(&self, limits: &config::Graphql) -> u64 {
+        let agreed = self.actor.contract.as_ref().and_then(|bound| bound.cost_max);
+        agreed.unwrap_or(u64::MAX).min(limits.cost_max)
+    }
 }
 
 /// An answer, ready to send.
@@ -172,6 +181,19 @@ impl Engine {
             Some(_) => Err(response),
             None => Ok(stream::iter([response]).boxed()),
         }
+    }
+
+    /// The actor under its contract: [`policy::Engine::bind`](crate::policy::Engine::bind).
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `BAD_REQUEST`
+    pub fn bind(&self, actor: Actor, wanted: Option<&str>) -> crate::error::Result<Actor> {
+        self.inner.services.publishing.bind(actor, wanted)
+    }
+
+    /// The contracts in force.
+    pub fn contracts(&self) -> Arc<crate::contract::Contracts> {
+        self.inner.services.publishing.contracts_in_force()
     }
 
     /// The SDL of what this actor can see; for nobody in particular, the management part.

@@ -221,6 +221,22 @@ impl Model {
         Self::from_sdl(SDL)
     }
 
+    /// What of the management part is there under a contract: the root field that tells of it, and the types that
+    /// collections use.
+    ///
+    /// # Errors
+    /// As [`Model::management`].
+    pub(super) fn under_contract() -> Result<Self> {
+        let mut model = Self::management()?;
+        let told = model.field("Query", "contract").cloned().into_iter().collect();
+        let name: Arc<str> = "Query".into();
+        model.insert(Type { name, description: None, kind: Kind::Object(told) });
+        for root in ["Mutation", "Subscription"] {
+            model.insert(Type { name: root.into(), description: None, kind: Kind::Object(Vec::new()) });
+        }
+        Ok(model)
+    }
+
     /// A schema from its text.
     pub(super) fn from_sdl(sdl: &str) -> Result<Self> {
         let document = parse_schema(sdl).map_err(Error::internal)?;

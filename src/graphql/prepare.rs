@@ -19,6 +19,7 @@ use quick_cache::sync::Cache;
 use super::answer::Fault;
 use super::coerce::{self, Variables};
 use super::collection::{self, Shown};
+use super::fingerprint::fingerprint;
 use super::model::{Model, TypeRef};
 use super::names;
 use super::plan::{self, Misplaced, Node};
@@ -52,6 +53,8 @@ pub(super) struct Document {
     mentioned: Mentioned,
     /// The names of all its fields.
     fields: HashSet<String>,
+    /// How many fields stand inside each other.
+    depth: usize,
 }
 
 /// The management part and some collections, for validation and coercion.
@@ -134,6 +137,8 @@ type PlanKey = (u64, Option<String>, u64);
 pub(super) struct Preparer {
     config: Arc<config::Config>,
     management: Model,
+    /// What is there of it under a contract.
+    bare: Model,
     ids: AtomicU64,
     documents: Cache<String, Arc<Document>, Size>,
     slices: Cache<Vec<u8>, Arc<Slice>, Size>,
@@ -160,6 +165,7 @@ impl Preparer {
         let slices = of(limits.slices_max, SLICE_MEMBERS);
         Preparer {
             management: Model::management().unwrap_or_default(),
+            bare: Model::under_contract().unwrap_or_default(),
             ids: AtomicU64::new(0),
             documents: Cache::with_weighter(limits.documents_max, documents, Size),
             slices: Cache::with_weighter(limits.slices_max, slices, Size),
@@ -190,6 +196,10 @@ impl Preparer {
         let one = |error| vec![Fault::of(context, error)];
         let document = self.document(context, &request.query)?;
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
+        let agreed = context.actor.contract.as_ref().and_then(|bound| bound.depth_max);
+        if let Some(max) = agreed.filter(|max| document.depth > *max as usize) {
+            return Err(one(too_deep(max)));
+        }
         let operation = choose(&document.parsed, name).map_err(one)?;
         allowed(operation.ty, context, transport).map_err(one)?;
         let collections = visible(Wanted::Named(&document.collections))
@@ -198,7 +208,8 @@ impl Preparer {
                 related(named, mentioned, |others| visible(Wanted::Named(others)))
             })
             .map_err(one)?;
-        let slice = self.slice(&collections, &document.mentioned).map_err(one)?;
+        let bound = context.actor.contract.is_some();
+        let slice = self.slice(&collections, &document.mentioned, bound).map_err(one)?;
         let key = (document.id, name.map(str::to_owned), slice.id);
         let compiled = match self.plans.get(&key) {
             Some(compiled) => compiled,
@@ -216,7 +227,8 @@ impl Preparer {
         } else {
             compiled.nodes.clone()
         };
-        self.affordable(&nodes, &variables).map_err(|error| vec![Fault::at(context, error)])?;
+        self.affordable(&nodes, &variables, context.cost_max(self.limits()))
+            .map_err(|error| vec![Fault::at(context, error)])?;
         Ok(Prepared { kind: operation.ty, slice, nodes, variables, collections })
     }
 
@@ -227,8 +239,8 @@ impl Preparer {
         let one = |error| vec![Fault::of(context, error)];
         guard::scan(text, self.limits()).map_err(one)?;
         let parsed = parse_query(text).map_err(|error| vec![faults::syntax(&error)])?;
-        guard::measure(&parsed, self.limits())
-            .and_then(|()| rules::check(&parsed))
+        let depth = guard::measure(&parsed, self.limits())
+            .and_then(|depth| rules::check(&parsed).map(|()| depth))
             .map_err(|error| vec![Fault::at(context, error)])?;
         let (mut roots, mut fields) = (HashSet::new(), HashSet::new());
         for (_, operation) in parsed.operations.iter() {
@@ -247,34 +259,40 @@ impl Preparer {
         let collections = roots.into_iter().filter(|name| !ours(name)).flat_map(names::collections);
         let collections = collections.map(str::to_owned).collect();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let document = Arc::new(Document { id, bytes: text.len(), collections, mentioned, fields, parsed });
+        let document =
+            Arc::new(Document { id, bytes: text.len(), collections, mentioned, fields, depth, parsed });
         self.documents.insert(text.to_owned(), document.clone());
         Ok(document)
     }
 
     /// The schema for these collections, as far as a document that mentions this can reach it.
-    fn slice(&self, collections: &[Visible], mentioned: &Mentioned) -> Result<Arc<Slice>> {
-        let mut key = visibility(collections);
+    fn slice(&self, collections: &[Visible], mentioned: &Mentioned, bound: bool) -> Result<Arc<Slice>> {
+        let mut key = visibility(collections, bound);
         mentioned.fingerprint(&mut key);
         self.slices.get_or_insert_with(&key, || {
-            let model = self.model(collections);
-            let part = reach::part(&model, &self.management, mentioned);
+            let model = self.model(collections, bound);
+            let part = reach::part(&model, self.base(bound), mentioned);
             let schema = schema::register(&part, self.limits().nesting_max)?;
             let members = part.members();
             Ok(Arc::new(Slice { members, id: self.ids.fetch_add(1, Ordering::Relaxed), model, schema }))
         })
     }
 
-    /// The management part with these collections and the relations among them.
-    pub(super) fn model(&self, collections: &[Visible]) -> Model {
-        let mut model = self.unrelated(collections);
-        relation::add(&mut model, collections);
-        model
+    fn base(&self, bound: bool) -> &Model {
+        if bound { &self.bare } else { &self.management }
     }
 
-    /// The management part with these collections, each for itself.
-    pub(super) fn unrelated(&self, collections: &[Visible]) -> Model {
-        let mut model = self.management.clone();
+    /// The management part with these collections and the relations among them; under a contract (`bound`) of the
+    /// management part only what these reach.
+    pub(super) fn model(&self, collections: &[Visible], bound: bool) -> Model {
+        let mut model = self.unrelated(collections, bound);
+        relation::add(&mut model, collections);
+        if bound { reach::reachable(&model) } else { model }
+    }
+
+    /// As [`Preparer::model`], each collection for itself.
+    pub(super) fn unrelated(&self, collections: &[Visible], bound: bool) -> Model {
+        let mut model = self.base(bound).clone();
         for (collection, scope) in collections {
             collection::add(&mut model, collection, &|id| shown(scope, id));
         }
@@ -327,14 +345,14 @@ impl Preparer {
     }
 
     /// Rows asked for times fields selected.
-    fn affordable(&self, nodes: &[Node], variables: &Variables) -> Result<(), Misplaced> {
+    fn affordable(&self, nodes: &[Node], variables: &Variables, cost_max: u64) -> Result<(), Misplaced> {
         let limits = self.limits();
         let mut cost = 0_u64;
         for node in nodes {
             let rows = rows(node, variables, limits);
             cost = cost.saturating_add(weight(node, rows, variables, limits));
-            if cost > limits.cost_max {
-                let bound = limits.cost_max;
+            if cost > cost_max {
+                let bound = cost_max;
                 let text = format!(
                     "rows times fields come to more than `graphql.cost_max`, which is {bound}: ask for fewer"
                 );
@@ -374,21 +392,27 @@ fn rows(node: &Node, variables: &Variables, limits: &config::Graphql) -> u64 {
     }
 }
 
+fn too_deep(max: u32) -> Error {
+    let text = format!("your contract has at most {max} fields inside each other; ask for fewer levels");
+    Error::new(Code::TooComplex, text)
+}
+
 /// How a scope shows a field. One that is shown in some rows only must not be guessed by conditions in the
 /// others.
 fn shown(scope: &Scope, id: u32) -> Shown {
     match scope.access(id) {
         Access::Hidden => Shown::Hidden,
-        Access::Visible if scope.condition(id).is_none() => Shown::Visible,
+        Access::Visible if scope.comparable(id) => Shown::Visible,
         Access::Visible | Access::Masked(_) => Shown::Masked,
     }
 }
 
-/// What two actors share when their schemas are equal: collections, shapes, and which field is shown how.
-pub(super) fn visibility(collections: &[Visible]) -> Vec<u8> {
-    let mut key = Vec::new();
+/// What two actors share when their schemas are equal: whether they are under a contract (`bound`), collections,
+/// shapes, and which field is shown how.
+pub(super) fn visibility(collections: &[Visible], bound: bool) -> Vec<u8> {
+    let mut key = vec![u8::from(bound)];
     for (collection, scope) in collections {
-        collection::fingerprint(collection, &|id| shown(scope, id), &mut key);
+        fingerprint(collection, &|id| shown(scope, id), &mut key);
     }
     key
 }

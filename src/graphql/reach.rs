@@ -83,16 +83,26 @@ fn conditions(set: &SelectionSet, types: &mut BTreeSet<String>) {
 /// The part of `model` that such documents can reach: root fields that are mentioned or not of the management part, and
 /// every type below them.
 pub(super) fn part(model: &Model, management: &Model, mentioned: &Mentioned) -> Model {
+    let wanted = |root: &str, field: &Field| {
+        management.field(root, &field.name).is_none() || mentioned.roots.contains(&*field.name)
+    };
+    closed(model, wanted, &mentioned.types)
+}
+
+/// The part of `model` that its root fields can reach.
+pub(super) fn reachable(model: &Model) -> Model {
+    closed(model, |_, _| true, &BTreeSet::new())
+}
+
+/// The root fields that are `wanted`, with these types and every type below.
+fn closed(model: &Model, wanted: impl Fn(&str, &Field) -> bool, types: &BTreeSet<String>) -> Model {
     let mut part = Model::default();
-    let mut open: Vec<&str> = mentioned.types.iter().map(String::as_str).collect();
+    let mut open: Vec<&str> = types.iter().map(String::as_str).collect();
     open.retain(|name| !ROOTS.contains(name));
     for root in ROOTS {
         let Some(Type { description, kind: Kind::Object(fields), .. }) = model.get(root) else { continue };
-        let wanted = |field: &&Field| {
-            management.field(root, &field.name).is_none() || mentioned.roots.contains(&*field.name)
-        };
-        let mut kept: Vec<Field> = fields.iter().filter(wanted).cloned().collect();
-        if kept.is_empty() && root != "Query" && !mentioned.types.contains(root) {
+        let mut kept: Vec<Field> = fields.iter().filter(|field| wanted(root, field)).cloned().collect();
+        if kept.is_empty() && root != "Query" && !types.contains(root) {
             continue;
         }
         if kept.is_empty() {

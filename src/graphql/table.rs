@@ -63,11 +63,11 @@ impl Engine {
         let visible = manage::find(&self.inner.services.publishing, &context.actor, name).await?;
         let collection = visible.0.clone();
         // A row of a table has its own fields only.
-        let model = self.inner.preparer.unrelated(&[visible]);
-        self.select(&model, &collection, ask)
+        let model = self.inner.preparer.unrelated(&[visible], context.actor.contract.is_some());
+        self.select(&model, &collection, ask, context.cost_max(&self.inner.services.config.graphql))
     }
 
-    fn select(&self, model: &Model, collection: &Collection, ask: Ask) -> Result<Table> {
+    fn select(&self, model: &Model, collection: &Collection, ask: Ask, cost_max: u64) -> Result<Table> {
         let names = Names::of(collection);
         let mut selected = Vec::new();
         if ask.fields.is_empty() {
@@ -111,8 +111,9 @@ impl Engine {
         );
         let limits = &self.inner.services.config.graphql;
         // What stands around a row is selected, too.
-        let affordable = limits.cost_max / (fields as u64 + 8);
-        let page_max = limits.page_max.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
+        let affordable = cost_max / (fields as u64 + 8);
+        let page_max =
+            collection.page_max(limits).min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
         let root = names.field.to_owned();
         let Ask { filter, order, cursors, .. } = ask;
         Ok(Table { columns, page_max, document, root, filter, order, cursors })

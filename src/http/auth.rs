@@ -163,7 +163,7 @@ fn actor(claims: Map<String, Value>) -> Result<Actor> {
         }
         Some(_) => return Err(refused("the token's `roles` must be a list of texts")),
     };
-    Ok(Actor { subject: subject.to_owned(), roles, claims })
+    Ok(Actor { subject: subject.to_owned(), roles, claims, contract: None })
 }
 
 fn create(path: &Path) -> std::io::Result<()> {

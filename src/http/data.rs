@@ -14,7 +14,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Shared, accept, answer::Refusal, close::Outcome, close::causes, door, graphql};
+use super::{Shared, accept, answer::Refusal, close::Outcome, close::causes, contract, door, graphql};
+use crate::contract::{self as agreement, Transport};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format, Writer};
 use crate::graphql::{Ask, Context, Page, Table};
@@ -54,7 +55,8 @@ pub(super) async fn rows(
         })?,
     };
     let Parameters { ask, first, after } = parse(uri.query().unwrap_or_default(), &shared)?;
-    let context = graphql::context(&visit, visit.actor()?, false);
+    let actor = contract::bind(&shared, visit.actor()?, visit.contract()?, Transport::Rest, agreed(format))?;
+    let context = graphql::context(&visit, actor.clone(), false);
     let Ok(permit) = shared.0.exports.clone().try_acquire_owned() else {
         let error = Error::new(Code::Backpressure, "too many exports are in work; try again shortly");
         return Err(error.retry_after_ms(1_000).into());
@@ -69,7 +71,7 @@ pub(super) async fn rows(
         outcome: outcome.clone(),
         table: Arc::new(table),
         context,
-        shared,
+        shared: shared.clone(),
         _permit: permit,
     };
     // The first page comes before the status: what is wrong with the question shows here.
@@ -80,7 +82,7 @@ pub(super) async fn rows(
     response.extensions_mut().insert(outcome);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type(format));
-    headers.insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    contract::tell(&shared, &actor, headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         headers.insert(header::LINK, link);
@@ -99,6 +101,15 @@ fn until(shared: &Shared, actor: &Actor) -> (i64, Code, &'static str) {
     {
         Some(expiry) => (expiry, Code::Unauthenticated, "the token has expired"),
         None => (bound, Code::Timeout, "the export took too long"),
+    }
+}
+
+/// A format as contracts name it.
+fn agreed(format: &dyn Format) -> agreement::Format {
+    match format.name() {
+        "csv" => agreement::Format::Csv,
+        "ndjson" => agreement::Format::Ndjson,
+        _ => agreement::Format::Json,
     }
 }
 

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::{Shared, accept, accept::Media, answer, answer::Refusal, close::CloseOut};
+use super::{Shared, accept, accept::Media, answer, answer::Refusal, close::CloseOut, contract};
 use crate::error::{Code, Error, Result};
 use crate::record::Actor;
 use crate::telemetry::Open;
@@ -23,6 +23,8 @@ use crate::telemetry::Open;
 pub(super) struct Visit {
     /// Who asks. Sockets may still bring a token in `connection_init`; a refused one is kept for them.
     pub(super) actor: std::result::Result<Actor, Arc<Error>>,
+    /// Under which contract, as it says.
+    pub(super) contract: std::result::Result<Option<String>, Arc<Error>>,
     /// In the log, in `X-Request-Id` and in every error.
     pub(super) request_id: String,
     /// W3C trace context, when the request brought a valid one.
@@ -37,6 +39,17 @@ impl Visit {
     pub(super) fn actor(&self) -> Result<Actor> {
         self.actor.clone().map_err(|error| Error::new(error.code(), error.message()))
     }
+
+    /// Under which contract, as it says.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when that cannot be read.
+    pub(super) fn contract(&self) -> Result<Option<&str>> {
+        match &self.contract {
+            Ok(name) => Ok(name.as_deref()),
+            Err(error) => Err(Error::new(error.code(), error.message())),
+        }
+    }
 }
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,6 +61,7 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     let route = route.unwrap_or_else(|| "none".to_owned());
     let visit = Visit {
         actor: identify(&shared, request.headers(), began_us).map_err(Arc::new),
+        contract: contract::wanted(request.headers()).map_err(Arc::new),
         request_id: request_id(request.headers(), began_us),
         traceparent: traceparent(request.headers()),
     };
@@ -81,11 +95,6 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
 async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, next: Next) -> Response {
     if ["/healthz", "/readyz", "/metrics"].contains(&route) {
         return next.run(request).await;
-    }
-    if let Some(contract) = request.headers().get("wellspring-contract") {
-        let name = contract.to_str().unwrap_or_default();
-        let error = Error::not_found(format!("there is no contract `{name}`; leave the header out"));
-        return Refusal::new(error).into_response();
     }
     // A socket tells its client by a close code, and may bring another token.
     let socket = route == super::GRAPHQL_ROUTE && request.method() == Method::GET;

@@ -11,8 +11,10 @@ use axum::{
 };
 
 use super::{
-    Shared, accept, accept::Media, answer::Refusal, body, close::Outcome, door, payload, socket, sse,
+    Shared, accept, accept::Media, answer::Refusal, body, close::Outcome, contract, door, payload, socket,
+    sse,
 };
+use crate::contract::{Format, Transport};
 use crate::error::Code;
 use crate::graphql;
 use crate::record::Actor;
@@ -63,7 +65,7 @@ pub(super) async fn schema(
     State(shared): State<Shared>,
     Extension(visit): Extension<door::Visit>,
 ) -> Result<Response, Refusal> {
-    let actor = visit.actor()?;
+    let actor = contract::bind(&shared, visit.actor()?, visit.contract()?, Transport::Http, Format::Json)?;
     let headers =
         [(header::CONTENT_TYPE, "application/graphql; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, shared.engine.sdl(Some(&actor)).await?).into_response())
@@ -74,7 +76,7 @@ fn not_acceptable() -> Response {
     Refusal::with_status(StatusCode::NOT_ACCEPTABLE, message).into_response()
 }
 
-/// What the engine is told about a visit.
+/// What the engine is told about a visit of an actor that is [bound](contract::bind) already.
 pub(super) fn context(visit: &door::Visit, actor: Actor, mutations: bool) -> graphql::Context {
     graphql::Context {
         actor,
@@ -91,7 +93,11 @@ async fn answer(
     media: Media,
     payload: graphql::Request,
 ) -> Response {
-    let actor = match visit.actor() {
+    let transport = if media == Media::EventStream { Transport::Sse } else { Transport::Http };
+    let bound = visit
+        .actor()
+        .and_then(|actor| contract::bind(shared, actor, visit.contract()?, transport, Format::Json));
+    let actor = match bound {
         Ok(actor) => actor,
         Err(error) => return Refusal::new(error).into_response(),
     };
@@ -99,10 +105,11 @@ async fn answer(
     if media == Media::EventStream {
         return sse::answer(shared, context, payload).await;
     }
+    let actor = context.actor.clone();
     let result = shared.engine.execute(context, payload).await;
     let mut response = Response::new(Body::from(result.body));
     response.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    contract::tell(shared, &actor, response.headers_mut());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(code) = result.request_error {
         *response.status_mut() = status(media, &method, code);

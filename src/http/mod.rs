@@ -7,6 +7,7 @@ pub mod auth;
 mod body;
 mod close;
 mod console;
+mod contract;
 mod data;
 mod door;
 mod graphql;
@@ -100,6 +101,7 @@ struct Inner {
     subscriptions: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     bodies: Room,
+    rates: contract::Rates,
 }
 
 /// State of every handler; cheap to clone.
@@ -121,7 +123,8 @@ fn router(services: Services) -> Router {
     let subscriptions = Arc::new(Semaphore::new(services.config.subscriptions.open_max));
     let exports = Arc::new(Semaphore::new(services.config.data.exports_max));
     let bodies = Room::new(services.config.server.bodies_bytes_max);
-    let shared = Shared(Arc::new(Inner { services, requests, subscriptions, exports, bodies }));
+    let rates = contract::Rates::default();
+    let shared = Shared(Arc::new(Inner { services, requests, subscriptions, exports, bodies, rates }));
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

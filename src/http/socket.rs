@@ -22,7 +22,10 @@ use tokio::{
     time::{Interval, MissedTickBehavior, Sleep},
 };
 
-use super::{Shared, answer, answer::Refusal, close, close::Outcome, door, graphql::context, payload};
+use super::{
+    Shared, answer, answer::Refusal, close, close::Outcome, contract, door, graphql::context, payload,
+};
+use crate::contract::{Format, Transport};
 use crate::error::{Code, Error};
 use crate::graphql::{self, Context, Request};
 use crate::record::Actor;
@@ -113,6 +116,8 @@ struct Session {
     visit: door::Visit,
     /// Who asks, once the connection is acknowledged.
     actor: Option<Actor>,
+    /// Under which contract, as it says.
+    contract: Option<String>,
     running: SelectAll<BoxStream<'static, (String, Yield)>>,
     operations: HashMap<String, Operation>,
     keepalive: Interval,
@@ -131,6 +136,7 @@ impl Session {
         keepalive.reset();
         Session {
             actor: None,
+            contract: None,
             running: SelectAll::new(),
             operations: HashMap::new(),
             keepalive,
@@ -256,15 +262,16 @@ impl Session {
         }
         let payload = payload.map(RawValue::get).filter(|payload| *payload != "null");
         let init: Init = payload.map(object).transpose()?.unwrap_or_default();
-        if let Some(contract) = init.contract.filter(|contract| !contract.is_empty()) {
-            return Err(Some(Close::new(4403, format!("there is no contract `{contract}`"))));
-        }
         let now_us = self.shared.clock.now_us();
         let actor = match init.authorization {
             Some(authorization) => door::bearer(&self.shared, &authorization, now_us)
                 .map_err(|error| Some(Close::new(4403, error.message())))?,
             None => self.visit.actor.clone().unwrap_or_else(|_| Actor::anonymous()),
         };
+        let forbidden = |error: Error| Some(Close::new(4403, error.message()));
+        let named = self.visit.contract().map_err(forbidden)?.map(str::to_owned);
+        self.contract = init.contract.filter(|contract| !contract.is_empty()).or(named);
+        self.bound(actor.clone()).map_err(forbidden)?;
         let remaining = self.shared.keys.remaining_us(&actor, now_us);
         let remaining = remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER);
         self.expiry = Box::pin(tokio::time::sleep(remaining));
@@ -295,8 +302,8 @@ impl Session {
         }
         let began_us = self.shared.clock.now_us();
         let request_id = door::new_id(began_us);
-        let admitted = request.and_then(|request| Ok((request, self.permit()?)));
-        let (request, permit) = match admitted {
+        let admitted = request.and_then(|request| Ok((request, self.permit()?, self.bound(actor)?)));
+        let (request, permit, actor) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 let errors = answer::graphql_errors(&error, &request_id);
@@ -311,6 +318,11 @@ impl Session {
         self.operations.insert(id.clone(), operation);
         self.running.push(items.map(move |item| (id.clone(), item)).boxed());
         Ok(())
+    }
+
+    /// The actor under its contract as that is now.
+    fn bound(&self, actor: Actor) -> Result<Actor, Error> {
+        contract::bind(&self.shared, actor, self.contract.as_deref(), Transport::Websocket, Format::Json)
     }
 
     fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {

@@ -11,6 +11,7 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::config;
 use crate::error::{Code, Error, Result};
+use crate::policy::bound::{Held, View};
 use crate::policy::check::{self, Wrong};
 use crate::policy::fields::{self, Built};
 use crate::policy::load;
@@ -69,6 +70,7 @@ pub struct Engine {
     /// The collections as of the last [`Engine::check`].
     known: ArcSwap<Vec<Arc<Collection>>>,
     scopes: Cache<ScopeKey, Option<Arc<Scope>>, Bytes>,
+    pub(super) bound: Held,
 }
 
 /// What [`Engine::check`] has found, each with file, line, column and caret.
@@ -107,7 +109,7 @@ struct Loaded {
 
 /// What a scope depends on: of the actor only what the policy can read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ScopeKey {
+pub(super) struct ScopeKey {
     policy: u64,
     collection: i64,
     generation: i64,
@@ -122,15 +124,37 @@ pub struct Viewer<'a> {
     actor: &'a Actor,
     user: Claims,
     claims: Arc<str>,
+    /// It has a contract, and asks without: since before that, or past it. It is shown nothing.
+    unbound: bool,
 }
 
 impl Viewer<'_> {
-    /// As [`Engine::scope`].
+    /// As [`Engine::view`].
     ///
     /// # Errors
     /// None today; callers must treat one as `None`.
-    pub fn scope(&self, collection: &Collection) -> Result<Option<Arc<Scope>>> {
-        self.engine.scope_of(self, collection)
+    pub fn view(&self, collection: &Arc<Collection>) -> Result<Option<View>> {
+        if self.unbound {
+            return Ok(None);
+        }
+        let scope = self.engine.scope_of(self, collection)?;
+        Ok(match (&self.actor.contract, scope) {
+            (_, None) => None,
+            (None, Some(scope)) => Some((collection.clone(), scope)),
+            (Some(bound), Some(scope)) => {
+                self.engine.bound.view(bound, self.key(collection), collection, &scope)
+            }
+        })
+    }
+
+    fn key(&self, collection: &Collection) -> ScopeKey {
+        ScopeKey {
+            policy: self.loaded.version,
+            collection: collection.id,
+            generation: collection.generation,
+            shape: collection.shape.version,
+            claims: self.claims.clone(),
+        }
     }
 }
 
@@ -187,6 +211,7 @@ impl Engine {
             directory,
             loaded: ArcSwap::from_pointee(Loaded { version: 1, base, program }),
             scopes: Cache::with_weighter(SCOPES_GUESS, config.scopes_bytes_max as u64, Bytes),
+            bound: Held::new(config.views_bytes_max),
         })
     }
 
@@ -245,19 +270,31 @@ impl Engine {
         }
     }
 
-    /// Raised by every change of the policies; scopes of another version must be asked for again.
+    /// Raised by every change of the policies or contracts; scopes of another version must be asked for again.
     pub fn version(&self) -> u64 {
-        self.loaded.load().version
+        self.loaded.load().version + self.bound.serial()
     }
 
-    /// What `actor` may read of `collection`; `None` when nothing: then the collection does not exist for it.
+    /// What `actor` may read of `collection`; `None` when nothing: then the collection does not exist for it. Under a
+    /// contract it is a collection with less in it, so only what is given back here goes with the scope.
     ///
     /// A policy that cannot be decided for this actor shows nothing, and the log says why.
     ///
     /// # Errors
     /// None today; callers must treat one as `None`.
+    pub fn view(&self, actor: &Actor, collection: &Arc<Collection>) -> Result<Option<View>> {
+        self.viewer(actor)?.view(collection)
+    }
+
+    /// What the policies alone let `actor` read of `collection`, for whoever manages it: nothing under a contract.
+    ///
+    /// # Errors
+    /// As [`Engine::view`].
     pub fn scope(&self, actor: &Actor, collection: &Collection) -> Result<Option<Arc<Scope>>> {
-        self.viewer(actor)?.scope(collection)
+        if actor.contract.is_some() {
+            return Ok(None);
+        }
+        self.scope_of(&self.viewer(actor)?, collection)
     }
 
     /// Who asks for the scopes of many collections.
@@ -268,18 +305,13 @@ impl Engine {
         let loaded = self.loaded.load_full();
         let user = known_claims(actor, &loaded.program);
         let claims = serde_json::to_string(&user).map_err(Error::internal)?.into();
-        Ok(Viewer { engine: self, loaded, actor, user, claims })
+        let unbound = actor.contract.is_none() && self.is_bound(actor);
+        Ok(Viewer { engine: self, loaded, actor, user, claims, unbound })
     }
 
     fn scope_of(&self, viewer: &Viewer<'_>, collection: &Collection) -> Result<Option<Arc<Scope>>> {
-        let Viewer { loaded, actor, user, claims, .. } = viewer;
-        let key = ScopeKey {
-            policy: loaded.version,
-            collection: collection.id,
-            generation: collection.generation,
-            shape: collection.shape.version,
-            claims: claims.clone(),
-        };
+        let Viewer { loaded, actor, user, .. } = viewer;
+        let key = viewer.key(collection);
         if let Some(scope) = self.scopes.get(&key) {
             return Ok(scope);
         }
@@ -330,6 +362,10 @@ impl Engine {
     }
 
     fn decide(&self, actor: &Actor, action: Action, source: Option<&Source>) -> bool {
+        if actor.contract.is_some() {
+            // It promises to read, and nothing else.
+            return false;
+        }
         let loaded = self.loaded.load();
         let user = known_claims(actor, &loaded.program);
         let world = World { program: &loaded.program, user: &user, collection: None };

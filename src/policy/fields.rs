@@ -48,7 +48,7 @@ pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize)
     if fields.values().all(|access| *access == Access::Hidden) {
         return Ok(Built { scope: None, remarks });
     }
-    let scope = Scope { rows, fields, conditional, rest, rescued };
+    let scope = Scope { rows, fields, conditional, rest, rescued, cast: BTreeSet::new() };
     Ok(Built { scope: Some(scope), remarks })
 }
 
@@ -294,7 +294,7 @@ fn scalar(kind: &Kind) -> Scalar {
 }
 
 /// The fields below; `None` for a leaf: a scalar, a list or map of scalars, or an object without fields.
-fn children(kind: &Kind) -> Option<&[Field]> {
+pub(super) fn children(kind: &Kind) -> Option<&[Field]> {
     match kind {
         Kind::Scalar(_) => None,
         Kind::Object(fields) | Kind::Packed(fields) => {
@@ -360,7 +360,7 @@ pub(super) fn mask_of(value: &Value<'_>) -> Option<Mask> {
 
 /// The strictest mask of a value of that type: what leaves null of it, hash, then what keeps fewer characters, then the
 /// coarser time, then the coarser number. Total, so that the order of rules does not matter.
-fn strictest(masks: impl IntoIterator<Item = Mask>, scalar: Scalar) -> Option<Mask> {
+pub(super) fn strictest(masks: impl IntoIterator<Item = Mask>, scalar: Scalar) -> Option<Mask> {
     let rank = |mask: &Mask| match mask {
         Mask::Null => (0, 0.0),
         Mask::Hash => (1, 0.0),

@@ -7,6 +7,7 @@
 //! polar-core's virtual machine and its partial evaluation are not used: the one costs too much per row, the other
 //! loses conditions.
 
+mod bound;
 mod check;
 mod engine;
 mod fields;
@@ -22,6 +23,7 @@ mod shapes;
 mod text;
 mod value;
 
+pub use bound::View;
 pub use engine::{Action, Engine, Files, Findings, Misfit};
 pub use scope::{Access, Opened, Scope, Scoped, Sealed};
 pub use text::Diagnostic;

@@ -1,7 +1,10 @@
 //! What one actor may read of one collection, and the two things that only it can make: a [`Scoped`] query and an
 //! opened [`Sealed`] change.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::error::{Error, Result};
 use crate::policy::filter;
@@ -32,6 +35,8 @@ pub struct Scope {
     pub(super) conditional: BTreeMap<u32, Arc<Filter>>,
     pub(super) rest: Access,
     pub(super) rescued: Access,
+    /// Fields whose values are given out in another type than their columns have: no condition may name them.
+    pub(super) cast: BTreeSet<u32>,
 }
 
 impl Scope {
@@ -91,7 +96,9 @@ impl Scope {
 
     /// Whether conditions, orders, groups and aggregates may name this field: shown as it is, in every row.
     pub fn comparable(&self, field_id: u32) -> bool {
-        self.access(field_id) == &Access::Visible && self.condition(field_id).is_none()
+        self.access(field_id) == &Access::Visible
+            && self.condition(field_id).is_none()
+            && !self.cast.contains(&field_id)
     }
 }
 

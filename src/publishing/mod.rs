@@ -3,6 +3,7 @@
 
 mod candidates;
 mod compare;
+mod contracts;
 mod decide;
 mod enums;
 mod events;
@@ -30,14 +31,14 @@ pub use unions::AcceptUnion;
 
 use crate::config;
 use crate::error::Result;
-use crate::policy::{self, Scope};
+use crate::policy;
 use crate::query::{Budget, Collection, Selected, compile, is_marked};
 use crate::record::{Actor, Signer};
 use crate::store::Store;
 use related::Tree;
 
 /// A collection with what an actor may see of it.
-pub type Visible = (Arc<Collection>, Arc<Scope>);
+pub type Visible = policy::View;
 
 /// The publishing service; cheap to clone.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ struct Inner {
     policy: Arc<policy::Engine>,
     limits: config::Graphql,
     shape: config::Shape,
+    contracts: config::Contracts,
     relations: config::Relations,
     statistics: config::Statistics,
     subscriptions: config::Subscriptions,
@@ -68,6 +70,7 @@ impl Publishing {
             policy,
             limits: config.graphql.clone(),
             shape: config.shape.clone(),
+            contracts: config.contracts.clone(),
             relations: config.relations.clone(),
             statistics: config.statistics.clone(),
             subscriptions: config.subscriptions.clone(),
@@ -93,7 +96,7 @@ impl Publishing {
             if visible.len() >= first {
                 break;
             }
-            visible.extend(viewer.scope(collection)?.map(|scope| (collection.clone(), scope)));
+            visible.extend(viewer.view(collection)?);
         }
         Ok(visible)
     }
@@ -118,8 +121,8 @@ impl Publishing {
         ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let viewer = self.0.policy.viewer(actor)?;
         for (_, collection) in ranked {
-            if let Some(scope) = viewer.scope(collection)? {
-                return Ok(Some((collection.clone(), scope)));
+            if let Some(view) = viewer.view(collection)? {
+                return Ok(Some(view));
             }
         }
         Ok(None)
@@ -133,9 +136,7 @@ impl Publishing {
         let mut visible = Vec::new();
         let viewer = self.0.policy.viewer(actor)?;
         for collection in collections {
-            if let Some(scope) = viewer.scope(collection)? {
-                visible.push((collection.clone(), scope));
-            }
+            visible.extend(viewer.view(collection)?);
         }
         Ok(visible)
     }

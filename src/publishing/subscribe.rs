@@ -100,10 +100,9 @@ fn scoped(
     collection: &Arc<Collection>,
     field: &Selected,
 ) -> Result<Tree> {
-    let scope = publishing.0.policy.scope(actor, collection)?.ok_or_else(|| {
+    let from = publishing.0.policy.view(actor, collection)?.ok_or_else(|| {
         Error::not_found(format!("there is no collection `{}` for you (any more)", collection.field_name))
     })?;
-    let from = (collection.clone(), scope);
     let visible = publishing.reached(actor, &from, field)?;
     publishing.scoped(&from, &visible, Root::Changes, field)
 }

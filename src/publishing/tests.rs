@@ -68,7 +68,7 @@ impl World {
         self.store.committed(&applied).await.unwrap();
     }
 
-    pub(super) fn collection(&self, actor: &Actor) -> (Arc<Collection>, Arc<Scope>) {
+    pub(super) fn collection(&self, actor: &Actor) -> crate::publishing::Visible {
         self.publishing.visible(actor).unwrap().into_iter().next().unwrap()
     }
 

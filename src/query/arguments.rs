@@ -10,6 +10,14 @@ use crate::query::{Collection, Comparison, FieldRef, Filter, RECORD};
 use crate::record::Json;
 use crate::shape::{Enumeration, Scalar};
 
+/// The filter that a condition of the form of `where` says, within the bounds that a document has without configuration.
+///
+/// # Errors
+/// `BAD_REQUEST` for what does not fit the collection, `TOO_COMPLEX` for what passes a bound.
+pub fn condition(collection: &Collection, value: &Json) -> Result<Filter> {
+    filter(collection, value, &config::Graphql::default(), &mut BTreeSet::new())
+}
+
 /// The filter that `where` says. The ids of the fields it looks at, and of those above them, are added to
 /// `ids`.
 pub(super) fn filter(

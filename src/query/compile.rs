@@ -170,6 +170,7 @@ impl<'a> Compiler<'a> {
 
     /// How many rows, and whether from the end.
     fn page(&self) -> Result<(usize, bool)> {
+        let page_max = self.collection.page_max(self.limits);
         let (first, last) = (self.argument("first"), self.argument("last"));
         let backward = last.is_some() || (first.is_none() && self.argument("before").is_some());
         let (name, value) = match (first, last) {
@@ -178,13 +179,13 @@ impl<'a> Compiler<'a> {
             }
             (Some(value), None) => ("first", value),
             (None, Some(value)) => ("last", value),
-            (None, None) => return Ok((self.limits.page_default.min(self.limits.page_max), backward)),
+            (None, None) => return Ok((self.limits.page_default.min(page_max), backward)),
         };
         let count = if let Json::Number(text) = value { text.parse::<i64>().ok() } else { None };
         let count = count.and_then(|count| usize::try_from(count).ok());
         let count = count.ok_or_else(|| Error::bad_request(format!("`{name}` must be 0 or more")))?;
-        if count > self.limits.page_max {
-            let max = self.limits.page_max;
+        if count > page_max {
+            let max = page_max;
             return Err(Error::new(
                 Code::TooComplex,
                 format!("`{name}` is `{count}` and may be {max} at most; go on by `endCursor` for more"),

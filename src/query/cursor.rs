@@ -253,6 +253,7 @@ mod tests {
             type_name: "AB".into(),
             generation,
             shape: std::sync::Arc::default(),
+            narrow: None,
         }
     }
 

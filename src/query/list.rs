@@ -5,11 +5,12 @@
 //! escaped in one way. It must never see a raw
 //! record; whatever it does not expect ends in `None`.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 
 use memchr::{memchr, memchr2};
 
-use crate::query::{Mask, Plain, write};
+use crate::query::{Cast, Mask, Plain, write};
 use crate::record::{Json, Limits, Signer, parse, write_string};
 use crate::shape::{Enumeration, Scalar};
 
@@ -26,6 +27,8 @@ pub(super) enum Item {
     Float,
     /// A text by the name that its enum has for it.
     Enum(Enumeration),
+    /// A scalar in the type that a contract keeps, maybe replaced.
+    Cast(Cast, Option<Mask>),
     /// A scalar, replaced.
     Masked(Scalar, Mask),
     /// An object's selected members.
@@ -141,6 +144,8 @@ pub(super) struct Around<'a> {
     pub(super) signer: &'a Signer,
     /// How long the output may become.
     pub(super) end: usize,
+    /// Set when a value does not fit the type that a contract keeps.
+    pub(super) misfit: &'a Cell<Option<Cast>>,
 }
 
 /// Appends what is selected of the value that `text` holds. `None` when it holds something else, or the output has
@@ -281,6 +286,13 @@ impl Scan<'_> {
             Item::Enum(values) => {
                 let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;
                 Plain::of(Some(&value), Scalar::String).named(values).write(Scalar::String, out);
+            }
+            Item::Cast(cast, mask) => {
+                let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;
+                let plain = Plain::of(Some(&value), cast.from);
+                if !cast.write(plain, (mask.as_ref(), self.around.signer), out) {
+                    self.around.misfit.set(Some(*cast));
+                }
             }
             Item::Masked(scalar, mask) => {
                 let value: Json = parse(bytes, Limits::ACCEPTED).ok()?;

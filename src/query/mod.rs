@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod budget;
+mod cast;
 mod columns;
 mod compile;
 mod cursor;
@@ -21,11 +22,13 @@ mod told;
 mod tree;
 pub mod write;
 
+pub use arguments::condition;
 pub use ask::{
     Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
     GroupField, Join, Joined, List, Order, PageInfo, Query, Related,
 };
 pub use budget::Budget;
+pub use cast::{Cast, OnMisfit};
 pub use columns::{Columns, plain};
 pub use compile::{compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
@@ -38,7 +41,10 @@ pub use selection::{By, Cases, Entries, EntryPart, Form, Meta, MetaField, Node, 
 pub use told::{TOLD, Told, told_member};
 pub use tree::Projector;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::record::Json;
 use crate::shape::{Published, Scalar};
@@ -60,6 +66,23 @@ pub struct Collection {
     pub generation: i64,
     /// The published shape.
     pub shape: Arc<Published>,
+    /// How a contract has it; `None` without one.
+    pub narrow: Option<Arc<Narrow>>,
+}
+
+/// How a contract has a collection, beside the fields that it takes away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Narrow {
+    /// The contract's name and version.
+    pub label: String,
+    /// Whether members of `_record` are in it.
+    pub record: bool,
+    /// Whether `_rest` is in it.
+    pub rest: bool,
+    /// The most rows of a page.
+    pub page_max: Option<u32>,
+    /// Fields whose values are given out in the type of an older version, by their ids.
+    pub casts: BTreeMap<u32, Cast>,
 }
 
 /// One field of a GraphQL selection, fragments merged, arguments coerced, `@skip`/`@include` applied.

@@ -4,6 +4,8 @@
 //! [`tree`](super::tree) says the same for documents, more slowly and more plainly; a test holds the two
 //! together.
 
+use std::cell::Cell;
+
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -13,7 +15,8 @@ use crate::query::marks;
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{Told, WHOLE};
 use crate::query::{
-    Budget, By, Cases, ColumnRef, EntryPart, Filter, Form, Mask, MetaField, Node, Plain, Rules, What, write,
+    Budget, By, Cases, Cast, ColumnRef, EntryPart, Filter, Form, Mask, MetaField, Node, Plain, Rules, What,
+    write,
 };
 use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
@@ -42,6 +45,12 @@ enum Op {
         column: usize,
         scalar: Scalar,
         mask: Mask,
+    },
+    /// In the type that a contract keeps.
+    Cast {
+        column: usize,
+        cast: Cast,
+        mask: Option<Mask>,
     },
     /// The name of a text, null when it has none.
     Enum {
@@ -150,6 +159,10 @@ impl Plan {
                 Op::Masked { column, scalar, mask } => {
                     mask.apply(plain(row, *column, *scalar)?, *scalar, signer, out);
                 }
+                Op::Cast { column, cast, mask } => {
+                    let fits = cast.write(plain(row, *column, cast.from)?, (mask.as_ref(), signer), out);
+                    cast.must(fits)?;
+                }
                 Op::Enum { column, values } => {
                     plain(row, *column, Scalar::String)?.named(values).write(Scalar::String, out);
                 }
@@ -170,16 +183,11 @@ impl Plan {
                 Op::Related { column, scalar, place } => {
                     marks::related(*place, plain(row, *column, *scalar)?, out)?;
                 }
-                Op::Text { column, item } => match row.text(*column)? {
-                    Some(text) => {
-                        let written =
-                            project(text, item, Around { shown: &shown, texts: &texts, signer, end }, out);
-                        if written.is_none() && out.len() <= end {
-                            return Err(Error::stale("a column holds other text than was planned"));
-                        }
-                    }
-                    None => out.extend_from_slice(b"null"),
-                },
+                Op::Text { column, item } => {
+                    let misfit = Cell::new(None);
+                    let around = Around { shown: &shown, texts: &texts, signer, end, misfit: &misfit };
+                    selected(row.text(*column)?, item, around, out)?;
+                }
                 Op::Cases { column, cases, skip } => {
                     let text = row.text(*column)?;
                     let case = cases.iter().find(|(value, _)| Some(value.as_str()) == text);
@@ -203,6 +211,22 @@ impl Plan {
         }
         budget.take(out.len() - from)
     }
+}
+
+/// Appends what is selected of the JSON text of a column. Beyond its end nothing more is written.
+fn selected(text: Option<&str>, item: &Item, around: Around<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let Some(text) = text else {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    };
+    let written = project(text, item, around, out);
+    if let Some(cast) = around.misfit.get() {
+        cast.must(false)?;
+    }
+    if written.is_none() && out.len() <= around.end {
+        return Err(Error::stale("a column holds other text than was planned"));
+    }
+    Ok(())
 }
 
 /// What a scope says of members that are no published fields.
@@ -372,6 +396,10 @@ impl Builder<'_> {
                     Some(mask) => Op::Masked { column, scalar, mask },
                 });
             }
+            (Form::Cast(cast), mask) => {
+                let (column, cast) = (self.column(ColumnRef::Field(id)), *cast);
+                self.push(Op::Cast { column, cast, mask });
+            }
             (Form::Enum(values), None) => {
                 let (column, values) = (self.column(ColumnRef::Field(id)), values.clone());
                 self.push(Op::Enum { column, values });
@@ -435,6 +463,7 @@ impl Builder<'_> {
             (Form::Scalar(Scalar::Float), None) => Item::Float,
             (Form::Scalar(_), None) => Item::Copy,
             (Form::Scalar(scalar), Some(mask)) => Item::Masked(*scalar, mask.clone()),
+            (Form::Cast(cast), mask) => Item::Cast(*cast, mask.cloned()),
             (Form::Enum(values), None) => Item::Enum(values.clone()),
             (Form::Enum(_), Some(mask)) => Item::Masked(Scalar::String, mask.clone()),
             (

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::query::{Collection, ColumnRef, FieldRef};
+use crate::config;
+use crate::query::{Cast, Collection, ColumnRef, FieldRef};
 use crate::shape::{Enumeration, Field, Kind, Published, Scalar};
 
 /// The member of a row that holds its envelope.
@@ -89,6 +90,17 @@ impl Collection {
 }
 
 impl Collection {
+    /// How values of the field with this id are brought into the type that a contract keeps, when they are.
+    pub fn cast(&self, id: u32) -> Option<Cast> {
+        self.narrow.as_ref()?.casts.get(&id).copied()
+    }
+
+    /// The most rows of a page: what the configuration and its contract allow.
+    pub fn page_max(&self, limits: &config::Graphql) -> usize {
+        let agreed = self.narrow.as_ref().and_then(|narrow| narrow.page_max);
+        agreed.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX).min(limits.page_max)
+    }
+
     /// The column of the field with this id, when it can be an end of a relation: of one scalar, not within a list. The
     /// ids of the field and of what it is nested in are added to `ids`.
     pub fn end(&self, id: u32, ids: &mut BTreeSet<u32>) -> Option<FieldRef> {

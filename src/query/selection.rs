@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::query::told::{TOLD, Told, WHOLE};
-use crate::query::{Collection, ENVELOPE, FieldRef, Member, Related, Rules, Selected, resolve, told_member};
+use crate::query::{
+    Cast, Collection, ENVELOPE, FieldRef, Member, Related, Rules, Selected, resolve, told_member,
+};
 use crate::record::Json;
 use crate::shape::{Enumeration, Field, Kind, Relation, Scalar, Union, entry_type};
 
@@ -52,6 +54,8 @@ pub enum What {
 pub enum Form {
     /// A scalar.
     Scalar(Scalar),
+    /// A scalar in the type that a contract keeps.
+    Cast(Cast),
     /// A text by the name that its enum has for it, null when it has none.
     Enum(Enumeration),
     /// An object's members.
@@ -243,9 +247,10 @@ impl Reader<'_> {
         let within = if place == Place::Text { Place::Text } else { Place::Columns };
         let children = selected.children.as_slice();
         Ok(match kind {
-            Kind::Scalar(scalar) => match field.enumeration() {
-                Some(values) => Form::Enum(values.clone()),
-                None => Form::Scalar(*scalar),
+            Kind::Scalar(scalar) => match (field.enumeration(), self.collection.cast(field.id)) {
+                (_, Some(cast)) => Form::Cast(cast),
+                (Some(values), None) => Form::Enum(values.clone()),
+                (None, None) => Form::Scalar(*scalar),
             },
             Kind::List(item) => {
                 Form::List(Box::new(self.form((field, maps), item, (selected, Place::Text))?))

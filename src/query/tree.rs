@@ -157,6 +157,9 @@ impl Projector<'_> {
             (Form::Scalar(scalar), Some(mask), value) => {
                 mask.apply(Plain::of(value, *scalar), *scalar, self.signer, out);
             }
+            (Form::Cast(cast), mask, value) => {
+                cast.write(Plain::of(value, cast.from), (mask, self.signer), out);
+            }
             (Form::Enum(values), None, value) => {
                 Plain::of(value, Scalar::String).named(values).write(Scalar::String, out);
             }

@@ -134,17 +134,34 @@ pub struct Actor {
     pub roles: Vec<String>,
     /// Every claim of the token, roles and subject included.
     pub claims: serde_json::Map<String, serde_json::Value>,
+    /// The contract under which it asks: then it reads what that promises, and nothing else.
+    #[serde(skip)]
+    pub contract: Option<Bound>,
+}
+
+/// One version of a contract, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bound {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// The most levels of a document.
+    pub depth_max: Option<u32>,
+    /// The most rows times fields of a document.
+    pub cost_max: Option<u64>,
 }
 
 impl Actor {
     /// Who asks without a token.
     pub fn anonymous() -> Self {
-        Actor { subject: "anonymous".into(), roles: Vec::new(), claims: serde_json::Map::new() }
+        let subject = "anonymous".into();
+        Actor { subject, roles: Vec::new(), claims: serde_json::Map::new(), contract: None }
     }
 
-    /// Whether the actor may see raw records: role admin, or steward with role pii.
+    /// Whether the actor may see raw records: role admin, or steward with role pii; never under a contract.
     pub fn sees_raw(&self) -> bool {
-        self.has_role("steward") && self.has_role("pii")
+        self.contract.is_none() && self.has_role("steward") && self.has_role("pii")
     }
 
     /// Whether the actor has the role; `admin` implies every role.

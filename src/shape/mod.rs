@@ -50,12 +50,14 @@ pub use names::{
     types_wanted,
 };
 pub use relation::{Relation, inverse_name, names_agree, relation_name};
+pub use rename::is_legal;
 pub use retype::{Building, Retired};
 pub use sightings::{Sighting, Sightings};
 pub use sketch::ValueHasher;
 pub use statistics::{Statistic, Statistics};
 pub use structure::fingerprint;
 pub use unions::{Case, Unfit, Union};
+pub use values::cast;
 pub use variants::{Offer, Variants};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -109,7 +109,11 @@ impl Field {
     }
 }
 
-fn is_legal(name: &str, bytes_max: usize) -> Result<(), String> {
+/// Whether a field may have this name.
+///
+/// # Errors
+/// Why it cannot, for people.
+pub fn is_legal(name: &str, bytes_max: usize) -> Result<(), String> {
     let readable = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
     if name.len() > bytes_max {

@@ -15,6 +15,14 @@ pub(super) enum Fit {
     Misfit(String),
 }
 
+/// A value, which is not null, under another type than it was published as; `None` when that cannot hold it exactly.
+pub fn cast(value: &Json, scalar: Scalar) -> Option<Cell> {
+    match fit(value, scalar) {
+        Fit::Cell(cell) => Some(cell),
+        Fit::Nearly(..) | Fit::Misfit(_) => None,
+    }
+}
+
 /// Puts `value`, which is not null, under a type.
 pub(super) fn fit(value: &Json, scalar: Scalar) -> Fit {
     match (scalar, value) {

@@ -332,6 +332,7 @@ pub(super) fn from_row(row: &Row, shape: Arc<Published>) -> Result<Collection> {
         type_name: row.text(4)?.to_owned(),
         generation: row.i64(5)?,
         shape,
+        narrow: None,
     })
 }
 

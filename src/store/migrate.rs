@@ -32,6 +32,8 @@ mod m0010_events;
 mod m0011_rebuild;
 #[path = "../../migrations/m0012_notices.rs"]
 mod m0012_notices;
+#[path = "../../migrations/m0013_contracts.rs"]
+mod m0013_contracts;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -53,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_events::Migration),
             Box::new(m0011_rebuild::Migration),
             Box::new(m0012_notices::Migration),
+            Box::new(m0013_contracts::Migration),
         ]
     }
 }

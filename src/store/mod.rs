@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod changes;
+pub mod contracts;
 pub mod db;
 pub mod events;
 pub mod ledger;

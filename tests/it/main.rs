@@ -14,6 +14,7 @@
 mod access;
 mod candidates;
 mod cli;
+mod contracts;
 mod attacks;
 mod decisions;
 mod demo;

@@ -56,7 +56,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("hmac", &["record", "plugin", "http"]),
-    ("jiff", &["record", "shape", "query", "policy", "provisioning", "graphql", "http", "app"]),
+    ("toml", &["contract"]),
+    ("jiff", &["record", "shape", "query", "contract", "policy", "provisioning", "graphql", "http", "app"]),
 ];
 
 /// The raw log, closed to those that serve consumers: what they call of the store is bounded by a policy.

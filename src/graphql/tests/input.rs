@@ -229,7 +229,7 @@ fn early(text: &str) -> Result<(), crate::error::Error> {
     guard::scan(text, &limits)?;
     let document = parse_query(text).unwrap();
     guard::measure(&document, &limits)
-        .and_then(|()| rules::check(&document))
+        .and_then(|_| rules::check(&document))
         .map_err(|misplaced| misplaced.error)
 }
 

@@ -60,6 +60,7 @@ pub(super) fn orders() -> Collection {
         type_name: "OrderClothing".into(),
         generation: 1,
         shape: Arc::new(shape),
+        narrow: None,
     }
 }
 

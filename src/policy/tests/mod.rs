@@ -35,7 +35,8 @@ pub(super) fn refused(text: &str) -> String {
 
 pub(super) fn actor(subject: &str, roles: &[&str], claims: serde_json::Value) -> Actor {
     let serde_json::Value::Object(claims) = claims else { panic!("claims must be an object") };
-    Actor { subject: subject.to_owned(), roles: roles.iter().map(|r| (*r).to_owned()).collect(), claims }
+    let roles = roles.iter().map(|r| (*r).to_owned()).collect();
+    Actor { subject: subject.to_owned(), roles, claims, contract: None }
 }
 
 pub(super) fn field(id: u32, name: &str, kind: Kind, tags: &[&str]) -> Field {
@@ -82,6 +83,7 @@ pub(super) fn orders() -> Collection {
         type_name: "OrderClothing".into(),
         generation: 1,
         shape: Arc::new(Published { version: 1, last_field_id: 31, fields, ..Published::default() }),
+        narrow: None,
     }
 }
 

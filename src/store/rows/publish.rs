@@ -234,6 +234,7 @@ impl Cover<'_> {
                     type_name,
                     generation: 1,
                     shape,
+                    narrow: None,
                 };
                 let state = State { collection, text, shape: Arc::default(), fresh: true };
                 return self.publish(state, structures, effects).await;

@@ -55,7 +55,12 @@ impl Outbox {
             occurred_at: None,
             envelope: Envelope::default(),
         };
-        let actor = Actor { subject: "root".into(), roles: vec!["admin".into()], claims: Default::default() };
+        let actor = Actor {
+            subject: "root".into(),
+            roles: vec!["admin".into()],
+            claims: Default::default(),
+            contract: None,
+        };
         for receipt in self.sourcing.source_many(&actor, (0..count).map(input).collect()).await {
             receipt.unwrap();
         }

@@ -1,4 +1,5 @@
-//! Whether a contract can be kept: everything it names is there, names are free, its conditions fit. Must not change it.
+//! Whether a contract can be kept: everything it names is there, names are free, its conditions fit. Must not change
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

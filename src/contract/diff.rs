@@ -16,7 +16,8 @@ pub struct Change {
     pub breaking: bool,
 }
 
-/// The differences from `before` to `after`. What takes something away, or gives it another name, type or value, breaks.
+/// The differences from `before` to `after`. What takes something away, or gives it another name, type or value,
+/// breaks.
 pub fn diff(before: &Contract, after: &Contract) -> Vec<Change> {
     let mut all = Diff(Vec::new());
     let consumers = |of: &Contract| -> BTreeSet<String> {

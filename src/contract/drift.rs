@@ -18,8 +18,8 @@ pub struct Drift {
     pub broken: bool,
 }
 
-/// How far `collection` has gone from `terms`. `pinned` is the version whose types are kept, `agreed` the one that there
-/// was when the contract was applied.
+/// How far `collection` has gone from `terms`. `pinned` is the version whose types are kept, `agreed` the one that
+/// there was when the contract was applied.
 pub fn drifts(
     collection: &Collection,
     contract: &Contract,

@@ -1,5 +1,5 @@
-//! What consumers are promised: every version of every contract, as its JSON text, with the versions of shapes that there
-//! were when it was applied.
+//! What consumers are promised: every version of every contract, as its JSON text, with the versions of shapes that
+//! there were when it was applied.
 
 use sea_orm_migration::prelude::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};
 

@@ -1,6 +1,7 @@
 //! Contracts: what one consumer is promised, as data: which collections and fields under which names and types, which
-//! rows, masks, formats and limits. A contract only ever narrows what the policies allow. Pure: read from text, checked,
-//! compared with another version, and laid over a collection; must not know who asks or how contracts are kept.
+//! rows, masks, formats and limits. A contract only ever narrows what the policies allow. Pure: read from text,
+//! checked, compared with another version, and laid over a collection; must not know who asks or how contracts are
+//! kept.
 
 mod check;
 mod diff;

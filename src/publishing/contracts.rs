@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Publishing, short};
 use crate::config;
-use crate::contract::{Agreed, Change, Contract, Contracts, Drift, check, diff, drifts, parse};
+use crate::contract::{Agreed, Change, Contract, Contracts, Drift, Terms, check, diff, drifts, parse};
 use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::query::write;
@@ -101,7 +101,10 @@ impl Publishing {
             let mut one = told(&contract);
             let over = contract.is_over(&today);
             let drifts = if over { Vec::new() } else { self.drifts(&contract, &kept, &catalog).await? };
-            let drift = |one: &Drift| json!({ "collection": one.collection, "path": one.path, "text": one.text, "broken": one.broken });
+            let drift = |one: &Drift| {
+                let Drift { collection, path, text, broken } = one;
+                json!({ "collection": collection, "path": path, "text": text, "broken": broken })
+            };
             if let Value::Object(members) = &mut one {
                 let drifts: Value = drifts.iter().map(drift).collect();
                 let more = json!({
@@ -238,7 +241,8 @@ fn compared(known: &[Kept], contract: &Contract, limits: &config::Contracts) -> 
     if otherwise != earlier {
         let told: Vec<String> = changes.iter().map(|one| format!("{}: {}", one.path, one.text)).collect();
         let text = format!(
-            "`{}` was agreed as it is, and only its `sunset` and `description` can change; apply this as version {}:\n{}",
+            "`{}` was agreed as it is, and only its `sunset` and `description` can change; apply this as version \
+             {}:\n{}",
             contract.label(),
             newest + 1,
             told.join("\n")
@@ -254,7 +258,10 @@ fn full(bound: &str, max: usize) -> Error {
 
 /// What a consumer may know of its contract.
 fn told(contract: &Contract) -> Value {
-    let collection = |(name, terms): (&String, &crate::contract::Terms)| json!({ "name": name, "fields": terms.fields, "shapeVersion": terms.shape_version });
+    let collection = |(name, terms): (&String, &Terms)| {
+        let Terms { fields, shape_version, .. } = terms;
+        json!({ "name": name, "fields": fields, "shapeVersion": shape_version })
+    };
     let limits = &contract.limits;
     json!({
         "name": contract.name,

@@ -10,7 +10,8 @@ use crate::query::{Collection, Comparison, FieldRef, Filter, RECORD};
 use crate::record::Json;
 use crate::shape::{Enumeration, Scalar};
 
-/// The filter that a condition of the form of `where` says, within the bounds that a document has without configuration.
+/// The filter that a condition of the form of `where` says, within the bounds that a document has without
+/// configuration.
 ///
 /// # Errors
 /// `BAD_REQUEST` for what does not fit the collection, `TOO_COMPLEX` for what passes a bound.

@@ -1,5 +1,6 @@
-//! Values in the type that a contract keeps: what a field held when its version was published, while its column has been
-//! widened since. A value that the older type cannot hold is a misfit. Must not guess: what does not fit exactly is one.
+//! Values in the type that a contract keeps: what a field held when its version was published, while its column has
+//! been widened since. A value that the older type cannot hold is a misfit. Must not guess: what does not fit exactly
+//! is one.
 
 use serde::{Deserialize, Serialize};
 

@@ -62,6 +62,7 @@ pub fn sdl(set: &str, mut published: Published) -> String {
         type_name,
         generation: 1,
         shape: Arc::new(published),
+        narrow: None,
     })
     .unwrap()
 }

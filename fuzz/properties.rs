@@ -99,6 +99,7 @@ impl Given {
             type_name,
             generation: 1,
             shape: Arc::default(),
+            narrow: None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::policy::bound::{Held, View};
 use crate::policy::check::{self, Wrong};
 use crate::policy::fields::{self, Built};
+use crate::policy::files::{base_files, is_absent, read_files};
 use crate::policy::load;
 use crate::policy::machine::{Fault, Machine, World};
 use crate::policy::program::Program;
@@ -24,8 +25,6 @@ use crate::policy::value::{Claims, Value};
 use crate::query::{Collection, Filter};
 use crate::record::{Actor, Source};
 
-/// The policy that is in force when there are no files.
-const BASE: &str = include_str!("../../policies/base.polar");
 /// The most complaints shown at once.
 const SHOWN_MAX: usize = 8;
 
@@ -434,45 +433,6 @@ fn refusal(diagnostics: &[Diagnostic]) -> Error {
         shown.push(format!("and {} more", diagnostics.len() - SHOWN_MAX));
     }
     Error::new(Code::Unprocessable, format!("the policies are refused:\n{}", shown.join("\n\n")))
-}
-
-/// The `*.polar` files of a directory in the order of their names, or the embedded base.
-fn base_files() -> Vec<File> {
-    vec![File { name: "policies/base.polar".into(), text: BASE.into() }]
-}
-
-/// Whether nothing at all has this name: what is there and cannot be read must not look like that.
-fn is_absent(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-fn read_files(directory: &Path) -> Result<Vec<File>> {
-    let shown = directory.display();
-    let unreadable = |cause: std::io::Error| {
-        Error::new(
-            Code::Unprocessable,
-            format!("the policy directory `{shown}` cannot be read; check `policy.directory`"),
-        )
-        .with_cause(cause)
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "polar") {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        let text =
-            format!("there is no `*.polar` file in `{shown}`; put one there or take the directory away");
-        return Err(Error::new(Code::Unprocessable, text));
-    }
-    paths.sort();
-    let read = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-        Ok(File { name: path.display().to_string().into(), text: text.into() })
-    };
-    paths.into_iter().map(read).collect()
 }
 
 /// The claims that the policy names; the others cannot matter, so actors that differ only in them share a scope.

@@ -11,6 +11,7 @@ mod bound;
 mod check;
 mod engine;
 mod fields;
+mod files;
 mod filter;
 mod goals;
 mod keys;

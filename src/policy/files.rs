@@ -1,0 +1,52 @@
+//! The texts of policies as they stand in a directory, or in the program. Must not know what they say.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, Result};
+use crate::policy::text::File;
+
+/// The policy that is in force when there are no files.
+const BASE: &str = include_str!("../../policies/base.polar");
+
+/// The embedded base.
+pub(super) fn base_files() -> Vec<File> {
+    vec![File { name: "policies/base.polar".into(), text: BASE.into() }]
+}
+
+/// Whether nothing at all has this name: what is there and cannot be read must not look like that.
+pub(super) fn is_absent(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// The `*.polar` files of a directory in the order of their names.
+///
+/// # Errors
+/// `UNPROCESSABLE` when there is none, or one cannot be read.
+pub(super) fn read_files(directory: &Path) -> Result<Vec<File>> {
+    let shown = directory.display();
+    let unreadable = |cause: std::io::Error| {
+        Error::new(
+            Code::Unprocessable,
+            format!("the policy directory `{shown}` cannot be read; check `policy.directory`"),
+        )
+        .with_cause(cause)
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "polar") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        let text =
+            format!("there is no `*.polar` file in `{shown}`; put one there or take the directory away");
+        return Err(Error::new(Code::Unprocessable, text));
+    }
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        Ok(File { name: path.display().to_string().into(), text: text.into() })
+    };
+    paths.into_iter().map(read).collect()
+}

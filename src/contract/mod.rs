@@ -71,6 +71,3 @@ impl Contracts {
         newest.filter(|agreed| agreed.contract.has(actor))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -213,12 +213,10 @@ impl MaskTerm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
-    /// That one of its fields is hidden.
+    /// That one of its fields is hidden, or kept for stewards again.
     Hide,
     /// That one of its fields gets another type.
     Retype,
-    /// That a relation or union of it is taken away.
-    Remove,
 }
 
 impl Contract {

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use super::{Publishing, short};
 use crate::config;
-use crate::contract::{Agreed, Change, Contract, Contracts, Drift, Terms, check, diff, drifts, parse};
+use crate::contract::{
+    Agreed, Block, Change, Contract, Contracts, Drift, Terms, check, diff, drifts, narrow, parse,
+};
 use crate::error::{Code, Error, Result};
 use crate::policy::Action;
-use crate::query::write;
+use crate::query::{Collection, write};
 use crate::record::Actor;
-use crate::shape::Published;
+use crate::shape::{Field, Published};
 use crate::store::catalog::Catalog;
 use crate::store::contracts::Kept;
 
@@ -141,6 +143,39 @@ impl Publishing {
         bound
             .and_then(|bound| contracts.get(&bound.name, bound.version))
             .map_or(Value::Null, |agreed| told(&agreed.contract))
+    }
+
+    /// That no contract in force keeps stewards from deciding this about the field at a path, or what is in it; about
+    /// all fields without a path.
+    ///
+    /// # Errors
+    /// `CONFLICT` that names the contract.
+    pub(super) fn unblocked(&self, collection: &Collection, path: Option<&str>, block: Block) -> Result<()> {
+        let contracts = self.0.policy.contracts();
+        for agreed in contracts.iter() {
+            let contract = &agreed.contract;
+            let terms = contract.collections.get(&collection.field_name);
+            let Some(terms) = terms.filter(|terms| terms.block.contains(&block)) else { continue };
+            let pinned = agreed.pinned.get(&collection.field_name).map(Arc::as_ref);
+            let Ok(narrowed) = narrow(collection, contract, terms, pinned) else { continue };
+            let below = |field: &Field| match path {
+                None => true,
+                Some(path) => {
+                    let rest = field.path.strip_prefix(path);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                }
+            };
+            let promised = |field: &&Field| narrowed.fields.contains_key(&field.id) && below(field);
+            if let Some(field) = collection.shape.fields().find(promised) {
+                let text = format!(
+                    "the contract `{}` promises `{}` and blocks that until its sunset; ask for an earlier one",
+                    contract.label(),
+                    field.path
+                );
+                return Err(Error::new(Code::Conflict, text));
+            }
+        }
+        Ok(())
     }
 
     async fn known(&self) -> Result<Vec<Known>> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Publishing, enums, short};
 use crate::config;
+use crate::contract::Block;
 use crate::error::{Code, Error, Result};
 use crate::policy::Action;
 use crate::query::{Collection, write};
@@ -34,6 +35,14 @@ impl Publishing {
     /// `FORBIDDEN`; `NOT_FOUND` for a collection, version or path that there is not, and then nothing is changed.
     pub async fn classify(&self, actor: &Actor, asked: &Classify) -> Result<Value> {
         let collection = self.stewarded(actor, &asked.collection).await?;
+        if !asked.classified {
+            match &asked.paths {
+                None => self.unblocked(&collection, None, Block::Hide)?,
+                Some(paths) => {
+                    paths.iter().try_for_each(|path| self.unblocked(&collection, Some(path), Block::Hide))?;
+                }
+            }
+        }
         let last = match asked.version {
             None => u32::MAX,
             Some(version) => {
@@ -82,6 +91,12 @@ impl Publishing {
     ) -> Result<Value> {
         let collection = self.stewarded(actor, collection).await?;
         check(wish, &self.0.shape)?;
+        if wish.hidden == Some(true) {
+            self.unblocked(&collection, Some(path), Block::Hide)?;
+        }
+        if wish.retype.is_some() {
+            self.unblocked(&collection, Some(path), Block::Retype)?;
+        }
         let looked = self.look(actor, &collection, path, wish).await?;
         let may_untag = actor.has_role("pii");
         let change = |shape: &mut Published| {

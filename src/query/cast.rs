@@ -27,10 +27,8 @@ pub enum OnMisfit {
     /// Null stands in its place.
     #[default]
     Null,
-    /// The answer fails and says where.
+    /// The answer fails and says so.
     Error,
-    /// The row is not there.
-    DropRow,
 }
 
 impl Cast {

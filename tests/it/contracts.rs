@@ -282,4 +282,25 @@ misfits = {{ total = "{misfit}" }}
         let came = bound.next().await;
         assert_eq!(came["node"], json!({"amount": 21, "customer": {"name": "B…"}}));
     }
+
+    async fn what_a_contract_blocks_no_steward_decides(backend) {
+        let app = shop(backend).await;
+        let decide = async |input: Value| {
+            let mut all = json!({"collection": "shopOrder"});
+            all.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
+            let query = "mutation($input: DecideFieldInput!) { decideField(input: $input) { changed } }";
+            let answer = app.ask(&app.token("steward", json!({})), query, json!({"input": all})).await;
+            answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("done").to_owned()
+        };
+        applied(&app, &ACME.replace("rename =", "block = [\"hide\", \"retype\"]\nrename =")).await;
+        assert_eq!(decide(json!({"path": "/total", "hidden": true})).await, "CONFLICT");
+        assert_eq!(decide(json!({"path": "/customer", "hidden": true})).await, "CONFLICT");
+        assert_eq!(decide(json!({"path": "/total", "type": "Float"})).await, "CONFLICT");
+        assert_eq!(decide(json!({"path": "/zqheldMargin", "hidden": true})).await, "done");
+        // By any name that it ever had it is given by the one that was agreed.
+        assert_eq!(decide(json!({"path": "/total", "name": "sum", "aliases": []})).await, "done");
+        let query = "{ shopOrder(where: {amount: {gt: 20}}, orderBy: [{amount: ASC}]) { nodes { amount } } }";
+        let data = app.data_as(&consumer(&app), query).await;
+        assert_eq!(data["shopOrder"]["nodes"], json!([{"amount": 30}, {"amount": 40}]));
+    }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::{Context, Services};
 use super::Arguments;
 use crate::error::Result;
+use crate::graphql::{Context, Services};
 use crate::record::Json;
 
 /// `applyContract`

@@ -156,6 +156,8 @@ fn bounds(config: &Config) -> Result<()> {
     let bounded = [
         // One statement names each of them.
         ("stream.batch_max", config.stream.batch_max as u64, 10_000),
+        // A table of SQLite has room for so many.
+        ("store.spare_columns", u64::from(config.store.spare_columns), 100),
         // What is kept of a field stays small enough to be read and written as one text.
         ("statistics.values_max", config.statistics.values_max as u64, 1_000),
         ("statistics.value_bytes_max", config.statistics.value_bytes_max as u64, 1_024),

@@ -158,6 +158,10 @@ section! {
         acquire_timeout_ms: u64 = 5_000,
         /// The most SQLite reader connections.
         readers_max: usize = 8,
+        /// The most tables that SQLite has ready for collections to come; an eighth as many as there are, at least 8.
+        spare_tables_max: u32 = 256,
+        /// How many columns of each table SQLite has ready for fields to come; at most 100.
+        spare_columns: u32 = 16,
         /// How many partitions order the keys of a new database; 0 is 1 on SQLite and 8 on PostgreSQL.
         partitions: u32 = 0,
         /// How many changes of a collection are kept for subscriptions that resume.

@@ -14,6 +14,7 @@ mod lineage;
 mod live;
 mod nodes;
 mod related;
+mod room;
 mod upgrade;
 
 use serde_json::{Value, json};

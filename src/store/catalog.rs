@@ -58,6 +58,11 @@ impl Catalog {
         all.find(|collection| collection.category == category && collection.subcategory == subcategory)
     }
 
+    /// All of them, by their numbers.
+    pub(super) fn all(&self) -> &[Arc<Collection>] {
+        &self.by_id
+    }
+
     /// The collection with this number.
     pub fn by_id(&self, id: i64) -> Option<&Arc<Collection>> {
         self.by_id.get(self.by_id.binary_search_by_key(&id, |one| one.id).ok()?)
@@ -109,12 +114,27 @@ pub struct Limits {
     pub shape: config::Shape,
     /// How many changes of a collection are kept.
     pub changes_kept_max: i64,
+    /// The most tables that SQLite has ready for collections to come.
+    pub spare_tables_max: i64,
+    /// How many columns of a table SQLite has ready for fields to come.
+    pub spare_columns: u32,
+}
+
+impl Limits {
+    fn new(shape: &config::Shape, store: &config::Store) -> Self {
+        let config::Store { changes_kept_max, spare_tables_max, spare_columns, .. } = *store;
+        Limits {
+            shape: shape.clone(),
+            changes_kept_max,
+            spare_tables_max: spare_tables_max.into(),
+            spare_columns,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let changes_kept_max = config::Store::default().changes_kept_max;
-        Limits { shape: config::Shape::default(), changes_kept_max }
+        Limits::new(&config::Shape::default(), &config::Store::default())
     }
 }
 
@@ -168,10 +188,7 @@ impl Cache {
 
     /// Takes the bounds from the configuration.
     pub fn set_limits(&self, config: &config::Config) {
-        self.0.limits.store(Arc::new(Limits {
-            shape: config.shape.clone(),
-            changes_kept_max: config.store.changes_kept_max,
-        }));
+        self.0.limits.store(Arc::new(Limits::new(&config.shape, &config.store)));
     }
 
     pub(super) fn limits(&self) -> Arc<Limits> {

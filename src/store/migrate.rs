@@ -34,6 +34,8 @@ mod m0011_rebuild;
 mod m0012_notices;
 #[path = "../../migrations/m0013_contracts.rs"]
 mod m0013_contracts;
+#[path = "../../migrations/m0014_columns.rs"]
+mod m0014_columns;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -56,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_rebuild::Migration),
             Box::new(m0012_notices::Migration),
             Box::new(m0013_contracts::Migration),
+            Box::new(m0014_columns::Migration),
         ]
     }
 }
@@ -187,5 +190,28 @@ mod tests {
         let written: Vec<Option<&str>> = rows.iter().map(|row| row.opt_text(0).unwrap()).collect();
         let expected = times.map(|at| at.parse().ok().and_then(crate::query::write::instant));
         assert_eq!(written, expected.each_ref().map(Option::as_deref));
+    }
+
+    /// What the columns of objects were called before.
+    #[tokio::test]
+    async fn columns_of_objects_are_called_as_all_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config::Store { data: dir.path().into(), ..Default::default() };
+        let db = Db::open(&config).await.unwrap();
+        let connection = db.schema_connection().await.unwrap();
+        Migrator::up(&connection, Some(13)).await.unwrap();
+        for statement in [
+            "insert into generation values (7, 1, 'live', 1)",
+            "create table c_7_g1 (row_id integer primary key, pos integer, purposes text, p3 integer, f4 text)",
+            "insert into c_7_g1 values (1, 2, 'x', 1, 'y')",
+        ] {
+            connection.execute_unprepared(statement).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        run(&db).await.unwrap();
+        let rows =
+            db.query("select pos, f3 from c_7_g1 where purposes = 'x' and f4 = 'y'", &[]).await.unwrap();
+        let row = rows.first().unwrap();
+        assert_eq!((row.i64(0).unwrap(), row.i64(1).unwrap()), (2, 1));
     }
 }

@@ -78,9 +78,12 @@ impl Store {
         Ok(Store { db, wake, catalog, clock, signer, partitions, seen })
     }
 
-    /// What must run beside the store until `stop`: hearing other nodes.
+    /// What must run beside the store until `stop`: hearing other nodes, and making room for what will be published.
     pub fn background(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
-        vec![Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone()))]
+        vec![
+            Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone())),
+            Box::pin(rows::make_room(self.clone(), stop.clone())),
+        ]
     }
 
     /// Whether the database answers.

@@ -304,6 +304,15 @@ impl Tx {
         }
     }
 
+    /// Adds columns without a type to tables of SQLite, each given as `,name,name`, all for one change of the schema;
+    /// `tail` is what may stand behind a table's columns.
+    pub(super) fn add_columns(&mut self, tables: &[(String, String)], tail: &str) -> Result<()> {
+        match &self.open {
+            Open::Sqlite(tx) => tx.add_columns(tables, tail),
+            Open::Postgres(_) => Err(Error::internal("columns of PostgreSQL have types")),
+        }
+    }
+
     /// Makes it durable.
     pub async fn commit(self) -> Result<()> {
         match self.open {

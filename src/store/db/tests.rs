@@ -1,5 +1,5 @@
 //! The database interface on SQLite; the same questions to PostgreSQL stand in the integration tests.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use uuid::Uuid;
 
@@ -122,4 +122,42 @@ async fn a_read_that_takes_too_long_is_ended() {
     assert_eq!(error.code(), Code::Timeout);
     // The connection goes on.
     assert_eq!(db.query("select 7", &[]).await.unwrap().first().unwrap().i64(0).unwrap(), 7);
+}
+
+#[tokio::test]
+async fn columns_come_to_many_tables_with_one_change_of_the_schema() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin().await.unwrap();
+    tx.execute("create table k(id integer primary key,a,b,unique(a,b))", &[]).await.unwrap();
+    tx.execute("insert into k (a, b) values (1, 'x')", &[]).await.unwrap();
+    tx.insert_many("t", COLUMNS, vec![row("a", 1)], "").await.unwrap();
+    tx.commit().await.unwrap();
+    let version = async || {
+        db.query("select schema_version from pragma_schema_version", &[]).await.unwrap()[0].i64(0).unwrap()
+    };
+    let before = version().await;
+    let added = [("t".to_owned(), ",f1".to_owned()), ("k".to_owned(), ",f1,f2".to_owned())];
+    // What is rolled back was never there, and stands in the way of nothing.
+    let mut tx = db.begin().await.unwrap();
+    tx.add_columns(&added, ",unique(a,b)").unwrap();
+    tx.execute("insert into k (a, b, f2) values (2, 'y', 3)", &[]).await.unwrap();
+    drop(tx);
+    assert_eq!(version().await, before);
+    let mut tx = db.begin().await.unwrap();
+    assert!(tx.query("select f2 from k", &[]).await.is_err());
+    assert!(tx.add_columns(&[("none".to_owned(), ",f1".to_owned())], "").is_err(), "there is no such table");
+    tx.add_columns(&added, ",unique(a,b)").unwrap();
+    tx.execute("insert into k (a, b, f2) values (2, 'y', 3)", &[]).await.unwrap();
+    tx.execute("update t set f1 = 1.0", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(version().await, before + 1);
+    let rows = db.query("select f1, f2 from k order by a", &[]).await.unwrap();
+    assert_eq!(rows[0].opt_i64(1).unwrap(), None);
+    assert_eq!(rows[1].opt_i64(1).unwrap(), Some(3));
+    let kind = db.query("select typeof(f1) from t where name = 'a'", &[]).await.unwrap();
+    assert_eq!(kind[0].text(0).unwrap(), "real", "a column without a type keeps what it is given");
+    let whole = db.query("select integrity_check from pragma_integrity_check", &[]).await.unwrap();
+    assert_eq!(whole[0].text(0).unwrap(), "ok");
+    let mut tx = db.begin().await.unwrap();
+    assert!(tx.execute("insert into k (a, b) values (2, 'y')", &[]).await.is_err(), "still unique");
 }

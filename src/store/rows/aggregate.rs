@@ -51,7 +51,8 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let mut sql = Sql::new(self.db.dialect());
-        let groups: Vec<String> = aggregate.group_by.iter().map(|field| column(&field.column)).collect();
+        let groups: Vec<String> =
+            aggregate.group_by.iter().map(|field| column(sql.dialect, &field.column)).collect();
         let mut columns = groups.clone();
         let mut writer = Writer {
             dialect: sql.dialect,
@@ -217,7 +218,7 @@ impl Writer<'_> {
     }
 
     fn call(&mut self, function: Function, field: &FieldRef) {
-        let name = column(&field.column);
+        let name = column(self.dialect, &field.column);
         let count = format!("count({name})");
         let dialect = self.dialect;
         match (function, field.scalar) {

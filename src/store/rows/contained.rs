@@ -39,7 +39,7 @@ impl Values {
 impl Counted<'_> {
     /// Its values, as texts when they are to be compared with texts.
     fn values(&self, as_text: bool, rows_max: usize, dialect: Dialect) -> String {
-        let name = column(&self.field.column);
+        let name = column(dialect, &self.field.column);
         let value = match dialect {
             _ if !as_text || self.field.scalar.sql() == SqlType::Text => name,
             Dialect::Postgres => format!("cast({name} as text) collate \"C\""),

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::query::{Collection, ColumnRef};
 use crate::shape::{Column, Published, SqlType};
 use crate::store::db::{Dialect, Tx};
-use crate::store::rows::table;
+use crate::store::rows::{columns, room, table};
 
 /// How long a change of a table waits for those who use it, in milliseconds.
 const LOCK_TIMEOUT_MS: &str = "2000";
@@ -15,40 +15,22 @@ const LOCK_TIMEOUT_MS: &str = "2000";
 /// Up to here every integer is a float.
 const FLOAT_EXACT_MAX: i64 = 1 << 53;
 
-fn sql_type(dialect: Dialect, ty: SqlType) -> &'static str {
-    match (dialect, ty) {
-        (Dialect::Postgres, SqlType::Bool) => "boolean",
-        (Dialect::Postgres, SqlType::Int) => "bigint",
-        (Dialect::Postgres, SqlType::Float) => "double precision",
-        (Dialect::Postgres, SqlType::Text) => "text collate \"C\"",
-        (Dialect::Sqlite, SqlType::Bool | SqlType::Int) => "integer",
-        (Dialect::Sqlite, SqlType::Float) => "real",
-        (Dialect::Sqlite, SqlType::Text) => "text",
+/// The types of PostgreSQL; columns of SQLite have none.
+fn sql_type(ty: SqlType) -> &'static str {
+    match ty {
+        SqlType::Bool => "boolean",
+        SqlType::Int => "bigint",
+        SqlType::Float => "double precision",
+        SqlType::Text => "text collate \"C\"",
     }
 }
 
-/// Makes the table of a collection's current generation.
-pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
-    let dialect = tx.dialect();
-    let (identity, uuid) = match dialect {
-        Dialect::Postgres => ("bigint generated always as identity primary key", "uuid"),
-        Dialect::Sqlite => ("integer primary key autoincrement", "blob"),
-    };
-    let (int, text) = (sql_type(dialect, SqlType::Int), sql_type(dialect, SqlType::Text));
-    let table = table(collection);
-    let mut sql = format!(
-        "create table {table} (row_id {identity}, key {text} not null unique, rev {int} not null, \
-         pos {int} not null, record_id {uuid} not null, source_name {text} not null, \
-         source_uid {text} not null, author {text} not null, ingested_at {text} not null, \
-         occurred_at {text}, purposes {text}, rescued {text}, rest {text}"
-    );
-    for column in collection.shape.columns() {
-        sql.push_str(&format!(", {} {}", column.name, sql_type(dialect, column.sql)));
+/// Makes the table of a collection's current generation; on SQLite with so many spare columns.
+pub(super) async fn create(tx: &mut Tx, collection: &Collection, spare: u32) -> Result<()> {
+    match tx.dialect() {
+        Dialect::Sqlite => room::cover(tx, collection, spare).await?,
+        Dialect::Postgres => create_typed(tx, collection).await?,
     }
-    sql.push(')');
-    tx.execute(&sql, &[]).await?;
-    tx.execute(&format!("create index {table}_pos on {table} (pos)"), &[]).await?;
-    tx.execute(&format!("create index {table}_uid on {table} (source_uid)"), &[]).await?;
     for relation in collection.shape.relations() {
         if let Some(end) = collection.end(relation.field, &mut BTreeSet::new()) {
             index(tx, collection, &end.column).await?;
@@ -57,11 +39,29 @@ pub(super) async fn create(tx: &mut Tx, collection: &Collection) -> Result<()> {
     Ok(())
 }
 
+async fn create_typed(tx: &mut Tx, collection: &Collection) -> Result<()> {
+    let (int, text) = (sql_type(SqlType::Int), sql_type(SqlType::Text));
+    let table = table(collection);
+    let mut sql = format!(
+        "create table {table} (row_id bigint generated always as identity primary key, \
+         key {text} not null unique, rev {int} not null, pos {int} not null, record_id uuid not null, \
+         source_name {text} not null, source_uid {text} not null, author {text} not null, \
+         ingested_at {text} not null, occurred_at {text}, purposes {text}, rescued {text}, rest {text}"
+    );
+    for column in columns(&collection.shape, Dialect::Postgres) {
+        sql.push_str(&format!(", {} {}", column.name, sql_type(column.sql)));
+    }
+    sql.push(')');
+    tx.execute(&sql, &[]).await?;
+    tx.execute(&format!("create index {table}_pos on {table} (pos)"), &[]).await?;
+    tx.execute(&format!("create index {table}_uid on {table} (source_uid)"), &[]).await.map(drop)
+}
+
 /// Has an index lead to rows by a column, unless one does. A text can be longer than what PostgreSQL's ordered indexes
 /// take, and then the row could not be written: there it is one of hashes.
 pub(super) async fn index(tx: &mut Tx, collection: &Collection, column: &ColumnRef) -> Result<()> {
     let ColumnRef::Field(id) = column else { return Ok(()) };
-    let column = collection.shape.columns().into_iter().find(|column| column.field_id == *id);
+    let column = columns(&collection.shape, tx.dialect()).into_iter().find(|column| column.field_id == *id);
     let Some(column) = column else { return Ok(()) };
     let (table, name, dialect) = (table(collection), &column.name, tx.dialect());
     let method = if dialect == Dialect::Postgres && column.sql == SqlType::Text { "using hash " } else { "" };
@@ -79,21 +79,21 @@ pub(super) async fn index(tx: &mut Tx, collection: &Collection, column: &ColumnR
     Ok(())
 }
 
-/// Brings the table from one published shape to the next: columns are only added or widened. `partitions` are those
-/// whose worker does it; a decision is nobody's.
+/// Brings the table from one published shape to the next: columns are only added, so many spare ones with them on
+/// SQLite, or widened. `partitions` are those whose worker does it; a decision is nobody's.
 pub(super) async fn widen(
     tx: &mut Tx,
     collection: &Collection,
-    from: &Published,
+    (from, spare): (&Published, u32),
     partitions: &BTreeSet<u32>,
 ) -> Result<()> {
     let dialect = tx.dialect();
     let old: HashMap<String, Column> =
-        from.columns().into_iter().map(|column| (column.name.clone(), column)).collect();
+        columns(from, dialect).into_iter().map(|column| (column.name.clone(), column)).collect();
     let (mut changes, mut floats, mut rewrites) = (Vec::new(), Vec::new(), false);
-    let columns = collection.shape.columns();
+    let columns = columns(&collection.shape, dialect);
     for column in &columns {
-        let ty = sql_type(dialect, column.sql);
+        let ty = sql_type(column.sql);
         match old.get(&column.name) {
             None => changes.push(format!("add column {} {ty}", column.name)),
             // SQLite's columns take every number as it is.
@@ -112,8 +112,8 @@ pub(super) async fn widen(
     let table = table(collection);
     match dialect {
         Dialect::Sqlite => {
-            for change in &changes {
-                tx.execute(&format!("alter table {table} {change}"), &[]).await?;
+            if !changes.is_empty() {
+                room::cover(tx, collection, spare).await?;
             }
             // SQLite compares an integer with a float exactly; what a float cannot hold must not stay.
             for name in floats {

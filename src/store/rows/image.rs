@@ -30,13 +30,13 @@ pub(super) struct Origin {
 /// Writes images of the rows of one shape.
 pub(super) struct Images<'a> {
     shape: &'a Published,
-    places: HashMap<String, usize>,
+    places: HashMap<u32, usize>,
 }
 
 impl<'a> Images<'a> {
     /// For rows whose cells stand as `columns` do.
     pub(super) fn new(shape: &'a Published, columns: &[Column]) -> Self {
-        let places = columns.iter().enumerate().map(|(index, column)| (column.name.clone(), index));
+        let places = columns.iter().enumerate().map(|(index, column)| (column.field_id, index));
         Images { shape, places: places.collect() }
     }
 
@@ -56,8 +56,8 @@ impl<'a> Images<'a> {
         String::from_utf8(out).unwrap_or_default()
     }
 
-    fn cell<'c>(&self, prefix: char, id: u32, cells: &'c [Cell]) -> &'c Cell {
-        let place = self.places.get(&format!("{prefix}{id}"));
+    fn cell<'c>(&self, id: u32, cells: &'c [Cell]) -> &'c Cell {
+        let place = self.places.get(&id);
         place.and_then(|place| cells.get(*place)).unwrap_or(&Cell::Null)
     }
 
@@ -65,7 +65,7 @@ impl<'a> Images<'a> {
         for field in fields {
             match &field.kind {
                 Kind::Object(children) => {
-                    if self.cell('p', field.id, cells) == &Cell::Bool(true) {
+                    if self.cell(field.id, cells) == &Cell::Bool(true) {
                         member(field.stored(), out);
                         out.push(b'{');
                         self.fields(children, cells, out);
@@ -80,7 +80,7 @@ impl<'a> Images<'a> {
     }
 
     fn leaf(&self, field: &Field, scalar: Scalar, cells: &[Cell], out: &mut Vec<u8>) {
-        let cell = self.cell('f', field.id, cells);
+        let cell = self.cell(field.id, cells);
         if cell == &Cell::Null {
             return;
         }

@@ -7,7 +7,7 @@ use super::read::{Cells, OFFSET, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
-use crate::query::{Ask, Budget, FieldRef, Found, Join, Joined, List, Node, Query, Source};
+use crate::query::{Ask, Budget, FieldRef, Found, Join, Joined, List, Node, Order, Query, Source};
 use crate::record::Signer;
 use crate::shape::{Scalar, SqlType};
 use crate::store::Store;
@@ -79,7 +79,7 @@ impl Store {
         let plan = plan(query, nodes, &mut sources);
         let columns = named(select_list(&mut sql, &sources)?);
         let collection = query.get().collection();
-        let (table, name) = (planned(collection), column(&key.column));
+        let (table, name) = (planned(collection), column(sql.dialect, &key.column));
         let filter = sql.condition(&rows_filter(query), false)?;
         let select = format!(
             "q.k{} from (select {name} as k{columns}, row_number() over (partition by {name} order by row_id) as n \
@@ -138,7 +138,7 @@ fn statement(
 ) -> Result<String> {
     let Around { query, key, .. } = around;
     let collection = query.get().collection();
-    let (table, name) = (planned(collection), column(&key.column));
+    let (table, name) = (planned(collection), column(sql.dialect, &key.column));
     let mut columns = select_list(sql, sources)?;
     columns.push("row_id".into());
     let count = columns.len();
@@ -147,7 +147,9 @@ fn statement(
         Some(from) => format!(" and {}", sql.keyset(&list.order, from, list.backward)?),
         None => String::new(),
     };
-    let order = Sql::order(&list.order, list.backward, &|_, order| column(&order.field.column), "row_id");
+    let dialect = sql.dialect;
+    let of = |_, order: &Order| column(dialect, &order.field.column);
+    let order = Sql::order(&list.order, list.backward, &of, "row_id");
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
     let rows = format!(

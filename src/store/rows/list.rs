@@ -180,8 +180,9 @@ fn statement(
     if let Some(from) = &list.from {
         page = format!("{page} and {}", sql.keyset(&list.order, from, list.backward)?);
     }
-    let inner_order =
-        Sql::order(&list.order, list.backward, &|_, order| column(&order.field.column), "row_id");
+    let dialect = sql.dialect;
+    let of = |_, order: &Order| column(dialect, &order.field.column);
+    let inner_order = Sql::order(&list.order, list.backward, &of, "row_id");
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
     if !total && !position {

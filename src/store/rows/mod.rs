@@ -16,6 +16,7 @@ mod publish;
 mod read;
 mod rebuild;
 mod relate;
+mod room;
 mod sample;
 mod sight;
 mod sql;
@@ -26,6 +27,7 @@ pub use decide::{Decided, Decision};
 pub use read::{EachRow, SnapshotPage};
 pub use rebuild::{Due, Rebuild};
 pub use relate::Side;
+pub(super) use room::run as make_room;
 pub use texts::Looked;
 
 use std::collections::BTreeSet;
@@ -33,13 +35,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::db::Tx;
+use super::db::{Dialect, Tx};
 use super::events::{self, Happened};
 use super::wake::{self, Topic};
 use crate::error::{Error, Result};
 use crate::query::Collection;
 use crate::record::{Json, Record};
-use crate::shape::Shape;
+use crate::shape::{Column, Published, Shape};
 
 /// What a plugin decided for the row of its record's own key.
 #[derive(Clone, Debug)]
@@ -177,6 +179,16 @@ pub(super) fn table(collection: &Collection) -> String {
 /// which was prepared for an older one is not taken again.
 pub(super) fn planned(collection: &Collection) -> String {
     format!("{} /* shape {} */", table(collection), collection.shape.version)
+}
+
+/// The columns of a shape, by their names in this database: on SQLite one is there before it is known whether it is an
+/// object's, and all have names of one kind.
+fn columns(shape: &Published, dialect: Dialect) -> Vec<Column> {
+    let mut columns = shape.columns();
+    if dialect == Dialect::Sqlite {
+        columns.iter_mut().for_each(|column| column.name = format!("f{}", column.field_id));
+    }
+    columns
 }
 
 /// Parameter marks `$from` to `$to - 1`, comma-separated.

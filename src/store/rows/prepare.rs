@@ -13,7 +13,7 @@ use crate::shape::{Cell, Column, SqlType, conform};
 use crate::store::db::{Dialect, Row, Tx, Type, Value};
 use crate::store::rows::image::{Images, Origin};
 use crate::store::rows::publish::Batch;
-use crate::store::rows::{Conformed, RowEffect, marks, planned, table};
+use crate::store::rows::{Conformed, RowEffect, columns, marks, planned, table};
 
 /// The most keys in one statement.
 const KEYS_MAX: usize = 512;
@@ -83,7 +83,7 @@ struct Current {
 /// Works out what the batch changes.
 pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Conformed>) -> Result<Work> {
     let collection = batch.collection.clone();
-    let columns = collection.shape.columns();
+    let columns = columns(&collection.shape, tx.dialect());
     let images = Images::new(&collection.shape, &columns);
     let mut current = read(tx, batch, &columns, &images).await?;
     let mut changes = Vec::with_capacity(batch.effects.len());
@@ -142,7 +142,7 @@ pub(super) async fn again(
     position: i64,
     (now, kept_max): (i64, i64),
 ) -> Result<bool> {
-    let columns = collection.shape.columns();
+    let columns = columns(&collection.shape, tx.dialect());
     let images = Images::new(&collection.shape, &columns);
     let batch = Batch { collection: Arc::new(collection.clone()), effects };
     let current = read(tx, &batch, &columns, &images).await?;

@@ -339,14 +339,15 @@ impl Cover<'_> {
             let sql = "update shape_version set shape = $3 where collection_id = $1 and version = $2";
             self.tx.execute(sql, &[id.into(), previous.version.into(), text.into()]).await?;
         }
+        let spare = limits.spare_columns;
         if state.fresh {
-            ddl::create(self.tx, &state.collection).await?;
+            ddl::create(self.tx, &state.collection, spare).await?;
             self.applied.published = true;
             // Whatever its first records have uncovered is part of that.
             self.applied.happened.retain(|one| one.collection_id != id);
             self.happened(EventKind::CollectionPublished, &state.collection);
         } else {
-            ddl::widen(self.tx, &state.collection, &previous, &self.applied.partitions).await?;
+            ddl::widen(self.tx, &state.collection, (&previous, spare), &self.applied.partitions).await?;
         }
         self.applied.learned.push(Learned {
             collection_id: id,
@@ -421,7 +422,8 @@ impl Cover<'_> {
             self.name_types(&collection, &mut next).await?;
             collection.shape = Arc::new(self.follow(collection.id, &previous, next, &text, cause).await?);
             self.happened(EventKind::ShapeChanged, &collection);
-            ddl::widen(self.tx, &collection, &previous, &self.applied.partitions).await?;
+            let spare = self.store.catalog.limits().spare_columns;
+            ddl::widen(self.tx, &collection, (&previous, spare), &self.applied.partitions).await?;
         }
         Ok(collection)
     }

@@ -18,7 +18,7 @@ impl Store {
         (rows_max, bytes_max): (usize, usize),
         each: &mut (dyn FnMut(&Json) + Send),
     ) -> Result<()> {
-        let columns = collection.shape.columns();
+        let columns = super::columns(&collection.shape, self.db.dialect());
         if columns.is_empty() {
             return Ok(());
         }

@@ -16,11 +16,11 @@ pub(super) struct Sql {
     pub(super) params: Vec<Value>,
 }
 
-/// The name of a column.
-pub(super) fn column(column: &ColumnRef) -> String {
+/// The name of a column. On SQLite a column is there before it is known what its field will be.
+pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
     match column {
-        ColumnRef::Field(id) => format!("f{id}"),
-        ColumnRef::Presence(id) => format!("p{id}"),
+        ColumnRef::Presence(id) if dialect == Dialect::Postgres => format!("p{id}"),
+        ColumnRef::Field(id) | ColumnRef::Presence(id) => format!("f{id}"),
         ColumnRef::Key => "key".into(),
         ColumnRef::Revision => "rev".into(),
         ColumnRef::RecordId => "record_id".into(),
@@ -47,8 +47,7 @@ impl Sql {
     /// What a read plan wants in one column.
     pub(super) fn source(&mut self, source: &Source) -> Result<String> {
         Ok(match source {
-            Source::Column(ColumnRef::Presence(id)) => format!("coalesce(p{id}, false)"),
-            Source::Column(reference) => column(reference),
+            Source::Column(reference) => self.column(reference),
             Source::Rescued => "rescued".into(),
             Source::Rest => "rest".into(),
             Source::Condition(filter) => self.condition(filter, true)?,
@@ -68,11 +67,11 @@ impl Sql {
             Filter::Or(inner) => self.alternatives(inner, exact)?,
             Filter::Not(inner) => format!("not {}", self.condition(inner, true)?),
             Filter::IsNull(field) => match field.column {
-                ColumnRef::Presence(id) => format!("(not coalesce(p{id}, false))"),
-                _ => format!("({} is null)", column(&field.column)),
+                ColumnRef::Presence(_) => format!("(not {})", self.field(field)),
+                _ => format!("({} is null)", self.field(field)),
             },
             Filter::Contains(field, literal) => self.contains(field, &[literal]),
-            Filter::HasKey(field, key) => self.has_key(&column(&field.column), key),
+            Filter::HasKey(field, key) => self.has_key(&self.field(field), key),
             leaf => two_valued(&self.leaf(leaf)?, exact),
         })
     }
@@ -131,15 +130,15 @@ impl Sql {
             Filter::In(field, literals) => self.one_of(field, &literals.iter().collect::<Vec<_>>())?,
             Filter::Like(field, pattern) => match self.dialect {
                 Dialect::Postgres => {
-                    format!("{} like {}", column(&field.column), self.param(pattern.as_str().into()))
+                    format!("{} like {}", self.field(field), self.param(pattern.as_str().into()))
                 }
                 // SQLite's LIKE ignores case; GLOB does not, and can say all that LIKE can.
                 Dialect::Sqlite => {
-                    format!("{} glob {}", column(&field.column), self.param(Value::from(glob(pattern))))
+                    format!("{} glob {}", self.field(field), self.param(Value::from(glob(pattern))))
                 }
             },
             Filter::StartsWith(field, prefix) => {
-                let (name, prefix) = (column(&field.column), self.param(prefix.as_str().into()));
+                let (name, prefix) = (self.field(field), self.param(prefix.as_str().into()));
                 match self.dialect {
                     Dialect::Postgres => format!("starts_with({name}, {prefix})"),
                     Dialect::Sqlite => format!("substr({name}, 1, length({prefix})) = {prefix}"),
@@ -150,10 +149,13 @@ impl Sql {
     }
 
     fn field(&self, field: &FieldRef) -> String {
-        match field.column {
-            ColumnRef::Presence(id) => format!("coalesce(p{id}, false)"),
-            _ => column(&field.column),
-        }
+        self.column(&field.column)
+    }
+
+    /// A column as conditions and read plans have it: an object that was never there is not there.
+    fn column(&self, reference: &ColumnRef) -> String {
+        let name = column(self.dialect, reference);
+        if matches!(reference, ColumnRef::Presence(_)) { format!("coalesce({name}, false)") } else { name }
     }
 
     fn operand(&mut self, operand: &Operand, mixed: bool, other: &Operand) -> Result<String> {
@@ -205,7 +207,7 @@ impl Sql {
     }
 
     fn contains(&mut self, field: &FieldRef, literals: &[&Literal]) -> String {
-        let name = column(&field.column);
+        let name = self.field(field);
         let marks: Vec<String> = literals.iter().map(|literal| self.item(field.scalar, literal)).collect();
         let (items, item) = match self.dialect {
             Dialect::Sqlite => (format!("json_each({name})"), "item.value"),
@@ -252,7 +254,7 @@ impl Sql {
         let mut alternatives = Vec::with_capacity(order.len() + 1);
         let mut equal: Vec<String> = Vec::new();
         for (part, value) in order.iter().zip(&cursor.values) {
-            let name = column(&part.field.column);
+            let name = self.field(&part.field);
             let (descending, nulls_first) = (part.descending != backward, part.nulls_first != backward);
             let beyond = match value {
                 None if nulls_first => Some(format!("{name} is not null")),

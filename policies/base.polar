@@ -8,7 +8,9 @@
 #             to nothing
 #   row       one row of a collection, by its published field names: `row.region`, `row.address.city`,
 #             `row._record.sourceName`, `row._record.occurredAt`, `row._record.purposes` (a list); the class is the
-#             collection's type, such as `OrderClothing`, and every one of them is a `Row`
+#             collection's type, such as `OrderClothing`, and every one of them is a `Row`. Of lists: `"a" in row.tags`,
+#             `item in row.items and item.kind = user.kind`, `forall(tag in user.tags, tag in row.tags)`; of texts:
+#             `row.code.starts_with(user.prefix)`
 #   field     one field: `field.name` (`address.city`), `field.path` (`/address/city`), `field.tags` (`pii.email` is
 #             there as `pii` too), `field.parents` (`address`), and what is known of it:
 #               `field.published`   it has a type; without one (`_rest`, `_record.rescued`) it can hold anything

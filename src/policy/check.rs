@@ -13,6 +13,7 @@ use crate::policy::load::BUILT_IN;
 use crate::policy::program::{Goal, Inner, Kind, Param, Pattern, Program, Rule, Term};
 use crate::policy::shapes::{Shapes, nearest};
 use crate::policy::text::Span;
+use crate::query::Comparison;
 
 /// How deep calls and conditions may nest together.
 const DEPTH_MAX: usize = 120;
@@ -21,14 +22,9 @@ const GOALS_MAX: usize = 200_000;
 /// What can be done.
 const ACTIONS: [&str; 5] = ["read", "source", "retract", "steward", "administer"];
 
-const NO_WHOLE: &str =
-    "a field of the row cannot be compared with a whole list or dictionary; use `in`, or compare its parts";
 const NO_ARITHMETIC: &str =
     "arithmetic on a field of the row cannot become a filter; move it to the other side of the comparison";
-const NO_WALK: &str = "a list of the row cannot be walked through; name the value first (`tag in user.tags`), \
-     then test it (`tag in row.tags`)";
-const NO_FIELD_IN_LIST: &str =
-    "a field in a list of the same row cannot become a filter; compare with values of the user";
+const NO_OPEN: &str = "a variable within it has no value here yet; give it one in a condition before this";
 const NO_SUCH_MASK: &str = "there is no such mask; there are \"null\", \"hash\", {keep_first: n}, {keep_last: n}, \
      {round: n}, {truncate: \"year\" | \"month\" | \"day\" | \"hour\"}";
 
@@ -69,9 +65,9 @@ type Call = (String, Vec<Known>);
 /// What a call leaves its arguments as; `None` when it can never hold.
 type Left = Option<Vec<Known>>;
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     program: &'a Program,
-    shapes: Option<&'a Shapes>,
+    pub(super) shapes: Option<&'a Shapes>,
     wrong: BTreeSet<Wrong>,
     /// What calls leave their arguments as; `None` while they are walked.
     seen: BTreeMap<Call, Option<Left>>,
@@ -80,12 +76,12 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn refuse(&mut self, span: Span, reason: impl Into<String>) {
+    pub(super) fn refuse(&mut self, span: Span, reason: impl Into<String>) {
         self.misfit(span, reason, None);
     }
 
     /// The same of what does not fit the collection of a class.
-    fn misfit(&mut self, span: Span, reason: impl Into<String>, class: Option<&Arc<str>>) {
+    pub(super) fn misfit(&mut self, span: Span, reason: impl Into<String>, class: Option<&Arc<str>>) {
         self.wrong.insert(Wrong { span, reason: reason.into(), class: class.cloned() });
     }
 
@@ -211,9 +207,18 @@ impl<'a> Walk<'a> {
                 self.goal(inner, &mut frame.clone(), depth + 1);
             }
             Kind::Unify(a, b) => self.unify(a, b, frame, goal.span),
-            Kind::Compare(_, a, b) => {
+            Kind::Compare(op, a, b) => {
                 let (left, right) = (self.valued(a, frame, goal.span), self.valued(b, frame, goal.span));
-                self.comparable(&left, &right, goal.span);
+                if left.is_open() || right.is_open() {
+                    self.refuse(goal.span, NO_OPEN);
+                }
+                self.comparable(&left, op.comparison(), &right, goal.span);
+            }
+            Kind::Begins { text, prefix, out } => {
+                let (text, prefix) =
+                    (self.valued(text, frame, goal.span), self.valued(prefix, frame, goal.span));
+                self.begins(&text, &prefix, goal.span);
+                bind(out, &Known::Ground, frame);
             }
             Kind::In(item, list) => self.member(item, list, frame, goal.span),
             Kind::Isa(term, pattern) => {
@@ -227,7 +232,7 @@ impl<'a> Walk<'a> {
                 let object = self.valued(object, frame, goal.span);
                 let found = self.lookup(&object, name, goal.span);
                 let wanted = self.term(out, frame);
-                self.comparable(&wanted, &found, goal.span);
+                self.comparable(&wanted, Comparison::Eq, &found, goal.span);
                 bind(out, &found, frame);
             }
             Kind::Arithmetic { left, right, out, .. } => {
@@ -267,78 +272,12 @@ impl<'a> Walk<'a> {
 
     fn unify(&mut self, a: &'a Term, b: &'a Term, frame: &mut Frame<'a>, span: Span) {
         let (left, right) = (self.term(a, frame), self.term(b, frame));
-        self.comparable(&left, &right, span);
+        self.comparable(&left, Comparison::Eq, &right, span);
         if let (Term::Var(a), Term::Var(b), Known::Free, Known::Free) = (a, b, &left, &right) {
             frame.alias(*a, *b);
         }
         bind(a, &right, frame);
         bind(b, &left, frame);
-    }
-
-    fn member(&mut self, item: &'a Term, list: &'a Term, frame: &mut Frame<'a>, span: Span) {
-        let known = self.term(item, frame);
-        let container = self.valued(list, frame, span);
-        match (&known, &container) {
-            (Known::Free, Known::Part(..)) => self.refuse(span, NO_WALK),
-            (Known::Part(..) | Known::Row(_), Known::Part(..)) => self.refuse(span, NO_FIELD_IN_LIST),
-            (Known::Free, Known::List(items)) => {
-                let joined =
-                    items.iter().skip(1).fold(items.first().cloned(), |held, next| Some(join(&held?, next)));
-                bind(item, &joined.unwrap_or(Known::Ground), frame);
-            }
-            (Known::Free, _) => bind(item, &Known::Ground, frame),
-            (known, Known::List(items)) => items.iter().for_each(|item| self.comparable(known, item, span)),
-            (
-                _,
-                Known::Constant(_)
-                | Known::Text
-                | Known::User
-                | Known::Source
-                | Known::Field
-                | Known::Row(_)
-                | Known::Dict,
-            ) => {
-                self.refuse(span, "`in` wants a list on its right");
-            }
-            (_, Known::Part(class, path)) => {
-                if let Some(reason) = self.shapes.and_then(|shapes| shapes.no_list(class.as_deref(), path)) {
-                    self.misfit(span, reason, class.as_ref());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What may not stand on both sides of a comparison: a field and a whole list, or a constant of another type.
-    fn comparable(&mut self, a: &Known, b: &Known, span: Span) {
-        for (one, other) in [(a, b), (b, a)] {
-            if matches!((one, other), (Known::Part(..), Known::List(_) | Known::Dict)) {
-                self.refuse(span, NO_WHOLE);
-            }
-            self.never_equal(one, other, span);
-            if let (Some(shapes), Known::Part(class, path), Known::Constant(constant)) =
-                (self.shapes, one, other)
-                && let Some(reason) = shapes.misfit(class.as_deref(), path, &constant.value())
-            {
-                self.misfit(span, reason, class.as_ref());
-            }
-        }
-    }
-
-    /// What no value of the policy equals: such a rule would never hold, and under `not` always.
-    fn never_equal(&mut self, one: &Known, other: &Known, span: Span) {
-        let reason = match (one, other) {
-            (Known::List(_), Known::Constant(_)) => "a list is never equal to this; use `in`",
-            (_, Known::Constant(_) | Known::Text | Known::List(_) | Known::Dict) => match one {
-                Known::User => "the user is never equal to this; compare `user.subject`, or `in user.roles`",
-                Known::Source => "a source is never equal to this; compare `source.category` and the like",
-                Known::Field => "a field is never equal to this; compare `field.name`, or `in field.tags`",
-                Known::Row(_) => "the row is never equal to this; compare its fields",
-                _ => return,
-            },
-            _ => return,
-        };
-        self.refuse(span, reason);
     }
 
     /// What a value is when it is what the pattern wants; `None` when it cannot be.
@@ -353,7 +292,7 @@ impl<'a> Walk<'a> {
             Inner::Pattern(pattern) => pattern,
             Inner::Term(term) => {
                 let wanted = self.term(term, frame);
-                self.comparable(value, &wanted, span);
+                self.comparable(value, Comparison::Eq, &wanted, span);
                 bind(term, value, frame);
                 return Some(value.clone());
             }
@@ -390,9 +329,12 @@ impl<'a> Walk<'a> {
                 );
                 None
             }
-            Known::Ground | Known::Text | Known::Constant(_) | Known::List(_) | Known::Dict | Known::Free => {
-                Some(value.clone())
-            }
+            Known::Ground
+            | Known::Text
+            | Known::Constant(_)
+            | Known::List(_)
+            | Known::Dict(_)
+            | Known::Free => Some(value.clone()),
         }
     }
 
@@ -418,22 +360,18 @@ impl<'a> Walk<'a> {
                 }
                 Known::Part(class.clone(), path)
             }
-            _ => Known::Ground,
+            known => known.member(name),
         }
     }
 
-    fn term(&mut self, term: &Term, frame: &Frame<'_>) -> Known {
+    pub(super) fn term(&mut self, term: &Term, frame: &Frame<'_>) -> Known {
         match term {
             Term::Var(slot) => frame.get(*slot),
             Term::List(items) => Known::List(items.iter().map(|item| flat(self.term(item, frame))).collect()),
             Term::Dict(members) => {
-                if members
-                    .iter()
-                    .any(|(_, member)| matches!(self.term(member, frame), Known::Part(..) | Known::Row(_)))
-                {
-                    self.refuse(Span::default(), "a dictionary cannot hold fields of the row");
-                }
-                Known::Dict
+                let known =
+                    |(name, member): &(Arc<str>, Term)| (name.clone(), flat(self.term(member, frame)));
+                Known::Dict(members.iter().map(known).collect())
             }
             Term::Refused(span, reason) => {
                 self.refuse(*span, reason.clone());
@@ -448,7 +386,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The term, which must have a value.
-    fn valued(&mut self, term: &Term, frame: &Frame<'_>, span: Span) -> Known {
+    pub(super) fn valued(&mut self, term: &Term, frame: &Frame<'_>, span: Span) -> Known {
         let known = self.term(term, frame);
         if known == Known::Free {
             let name = if let Term::Var(slot) = term { frame.name(*slot) } else { "this".to_owned() };

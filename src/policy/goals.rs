@@ -1,10 +1,10 @@
-//! What single goals mean: equality, comparison, membership, patterns, lookups and arithmetic, over ground values and
-//! parts of the row.
+//! What single goals mean: equality, comparison, patterns, lookups and arithmetic, over ground values and parts of the
+//! row. Membership is told in `lists`.
 
 use std::{cmp::Ordering, rc::Rc};
 
 use crate::policy::filter;
-use crate::policy::machine::{Fault, Goals, Machine, Task, on};
+use crate::policy::machine::{Fault, Machine};
 use crate::policy::program::{Arithmetic, Compare, Goal, Inner, Kind};
 use crate::policy::text::Span;
 use crate::policy::value::{self, Column, Number, Value, Verdict};
@@ -48,14 +48,17 @@ impl<'a> Machine<'a> {
                 }
             }
             Kind::Refused(reason) => Err(Fault::Refused(span, reason.clone())),
-            Kind::And(_) | Kind::Or(..) | Kind::Not(..) | Kind::In(..) | Kind::Call(..) => {
-                Err(Fault::Refused(span, "this is not a plain condition".to_owned()))
-            }
+            Kind::And(_)
+            | Kind::Or(..)
+            | Kind::Not(..)
+            | Kind::In(..)
+            | Kind::Begins { .. }
+            | Kind::Call(..) => Err(Fault::Refused(span, "this is not a plain condition".to_owned())),
         }
     }
 
     /// The value behind variables, which must be there.
-    fn known(&self, value: &Value<'a>, span: Span) -> Result<Value<'a>, Fault> {
+    pub(super) fn known(&self, value: &Value<'a>, span: Span) -> Result<Value<'a>, Fault> {
         match self.walk(value) {
             Value::Var(_) => Err(Fault::Refused(span, "this variable has no value here yet".to_owned())),
             value => Ok(value),
@@ -98,7 +101,7 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn rule_on(&mut self, verdict: Verdict, span: Span) -> bool {
+    pub(super) fn rule_on(&mut self, verdict: Verdict, span: Span) -> bool {
         match verdict {
             Verdict::Known(value) => value,
             Verdict::When(condition) => self.require(condition),
@@ -111,92 +114,21 @@ impl<'a> Machine<'a> {
         if !self.closed(&a) || !self.closed(&b) {
             return Err(Fault::Refused(span, "a variable in this list has no value here yet".to_owned()));
         }
-        let op = match op {
-            Compare::Eq | Compare::Neq => {
-                let clashes = self.clashes;
-                let found = self.equality(&a, &b, span)?;
-                let found = if op == Compare::Neq { filter::not(found) } else { found };
-                return Ok(self.clashes == clashes && self.require(found));
-            }
-            Compare::Lt => Comparison::Lt,
-            Compare::Lte => Comparison::Lte,
-            Compare::Gt => Comparison::Gt,
-            Compare::Gte => Comparison::Gte,
-        };
-        Ok(self.rule_on(ordered(&a, op, &b), span))
+        if matches!(op, Compare::Eq | Compare::Neq) {
+            let clashes = self.clashes;
+            let found = self.equality(&a, &b, span)?;
+            let found = if op == Compare::Neq { filter::not(found) } else { found };
+            return Ok(self.clashes == clashes && self.require(found));
+        }
+        Ok(self.rule_on(ordered(&a, op.comparison(), &b), span))
     }
 
     /// The condition under which two closed values are equal.
-    fn equality(&mut self, a: &Value<'a>, b: &Value<'a>, span: Span) -> Result<Filter, Fault> {
+    pub(super) fn equality(&mut self, a: &Value<'a>, b: &Value<'a>, span: Span) -> Result<Filter, Fault> {
         let before = self.conditions.len();
         let holds = self.unify(a, b, span)?;
         let conditions = self.conditions.split_off(before.min(self.conditions.len()));
         Ok(if holds { filter::and(conditions) } else { Filter::Const(false) })
-    }
-
-    /// `item in list`.
-    pub(super) fn member(
-        &mut self,
-        item: &Value<'a>,
-        list: &Value<'a>,
-        span: Span,
-        depth: usize,
-        next: &Goals<'a>,
-    ) -> Result<Vec<Goals<'a>>, Fault> {
-        let (item, list) = (self.walk(item), self.known(list, span)?);
-        match (&item, &list) {
-            (_, Value::List(items)) => {
-                self.charge(items.len())?;
-                if !self.closed(&item) {
-                    let each = |value: &Value<'a>| Task::Unify(item.clone(), value.clone(), span);
-                    return Ok(items.iter().map(|value| Goals::before(each(value), depth, next)).collect());
-                }
-                let found = self.one_of(&item, items, span)?;
-                Ok(on(self.require(found), next))
-            }
-            (Value::Var(_), Value::Column(_)) => {
-                let reason = "a list of the row cannot be walked through; name the value before";
-                Err(Fault::Refused(span, reason.to_owned()))
-            }
-            (Value::Column(_), Value::Column(_)) => {
-                let reason = "a field in a list of the same row cannot become a filter";
-                Err(Fault::Refused(span, reason.to_owned()))
-            }
-            (item, Value::Column(list)) => {
-                let verdict = value::list_has(list, item);
-                Ok(on(self.rule_on(verdict, span), next))
-            }
-            (_, Value::Missing | Value::Nil) => Ok(Vec::new()),
-            (_, other) => {
-                let reason = format!("`in` wants a list, this is {}", other.kind());
-                Ok(on(self.clash(span, reason), next))
-            }
-        }
-    }
-
-    fn one_of(&mut self, item: &Value<'a>, items: &Rc<[Value<'a>]>, span: Span) -> Result<Filter, Fault> {
-        let items: Vec<Value<'a>> = items.iter().map(|value| self.walk(value)).collect();
-        let scalar = |value: &Value<'_>| {
-            matches!(
-                value,
-                Value::Missing | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_)
-            )
-        };
-        if let (Value::Column(column), true) = (item, items.iter().all(scalar)) {
-            let (found, clash) = value::column_in(column, &items);
-            if let Some(reason) = clash {
-                self.clash(span, reason);
-            }
-            return Ok(found);
-        }
-        let mut found = Vec::new();
-        for value in &items {
-            match self.equality(item, value, span)? {
-                Filter::Const(true) => return Ok(Filter::Const(true)),
-                condition => found.push(condition),
-            }
-        }
-        Ok(filter::or(found))
     }
 
     /// Whether a value is what stands behind a colon or `matches`.
@@ -216,6 +148,12 @@ impl<'a> Machine<'a> {
         };
         let value = self.known(value, span)?;
         if matches!(value, Value::Missing | Value::Nil) {
+            return Ok(false);
+        }
+        if let Value::Object(column, _) = &value
+            && pattern.fields.is_empty()
+            && !self.require(there(column))
+        {
             return Ok(false);
         }
         if let Some(class) = &pattern.class
@@ -290,13 +228,13 @@ impl<'a> Machine<'a> {
                 _ => None,
             },
             Value::Row if name == RECORD => Some(Value::Envelope),
-            Value::Row => self.world.collection.and_then(|c| part(&c.shape.fields, name, &[])),
-            Value::Object(column, fields) => part(fields, name, &column.field.path),
+            Value::Row => self.world.collection.and_then(|c| part(&c.shape.fields, name, &[], None)),
+            Value::Object(column, fields) => part(fields, name, &column.field.path, column.number()),
             Value::Envelope => self
                 .world
                 .collection
                 .and_then(|collection| collection.field(&[RECORD, name]))
-                .map(|field| Value::Column(Rc::new(Column { field, opaque: false }))),
+                .map(|field| Value::Column(Rc::new(Column::envelope(field)))),
             _ => None,
         };
         if found.is_none() {
@@ -330,10 +268,10 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The field that has or ever had that name, below `parent`.
-fn part<'a>(fields: &'a [Field], name: &str, parent: &[String]) -> Option<Value<'a>> {
+/// The field that has or ever had that name, below these names of the row or of an item.
+fn part<'a>(fields: &'a [Field], name: &str, above: &[String], item: Option<u32>) -> Option<Value<'a>> {
     let field = fields.iter().find(|field| field.was_called(name))?;
-    let column = Rc::new(value::column(field, parent));
+    let column = Rc::new(Column::of(field, above, item));
     Some(match &field.kind {
         shape::Kind::Object(children) => Value::Object(column, children),
         _ => Value::Column(column),
@@ -416,7 +354,10 @@ fn flipped(op: Comparison) -> Comparison {
 }
 
 /// The condition that a nested object is there.
-fn there(column: &Column) -> Filter {
+fn there(column: &Column<'_>) -> Filter {
+    if column.number().is_some() {
+        return filter::not(Filter::IsNull(column.field.clone()));
+    }
     let field = Operand::Field(column.field.clone());
     Filter::Compare(field, Comparison::Eq, Operand::Literal(Literal::Bool(true)))
 }

@@ -25,9 +25,34 @@ pub(super) enum Known {
     Part(Option<Arc<str>>, Vec<Arc<str>>),
     /// A list that is written out.
     List(Vec<Known>),
-    /// A dictionary that is written out.
-    Dict,
+    /// A dictionary that is written out, by the names of its members.
+    Dict(Vec<(Arc<str>, Known)>),
 }
+
+impl Known {
+    /// Whether something written out in it may have no value yet.
+    pub(super) fn is_open(&self) -> bool {
+        let open = |known: &Known| *known == Known::Free || *known == ANY;
+        match self {
+            Known::List(items) => items.iter().any(open),
+            Known::Dict(members) => members.iter().any(|(_, member)| open(member)),
+            _ => false,
+        }
+    }
+
+    /// What a member of something that is no part of the row is. One that gets its value later may become such a part.
+    pub(super) fn member(&self, name: &str) -> Known {
+        let Known::Dict(members) = self else { return Known::Ground };
+        match members.iter().find(|(own, _)| own.as_ref() == name) {
+            Some((_, Known::Free)) => ANY,
+            Some((_, known)) => known.clone(),
+            None => Known::Ground,
+        }
+    }
+}
+
+/// What may be any part of the row.
+const ANY: Known = Known::Part(None, Vec::new());
 
 /// A plain constant; floats by their bits, so that it can be a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +127,7 @@ pub(super) fn bind(term: &Term, known: &Known, frame: &mut Frame<'_>) {
             items.iter().for_each(|t| bind(t, &Known::Ground, frame))
         }
         (Term::Dict(members), known) if *known != Known::Free => {
-            members.iter().for_each(|(_, t)| bind(t, &Known::Ground, frame));
+            members.iter().for_each(|(name, t)| bind(t, &known.member(name), frame));
         }
         _ => {}
     }
@@ -116,16 +141,23 @@ pub(super) fn join(a: &Known, b: &Known) -> Known {
         (part @ (Known::Part(..) | Known::Row(_)), _) | (_, part @ (Known::Part(..) | Known::Row(_))) => {
             part.clone()
         }
+        (Known::List(_) | Known::Dict(_), _) | (_, Known::List(_) | Known::Dict(_)) => {
+            join(&flat(a.clone()), &flat(b.clone()))
+        }
         _ => Known::Ground,
     }
 }
 
-/// A list within a list is not looked into again: it would grow with every call.
+/// A list or dictionary within another is not looked into again: it would grow with every call.
 pub(super) fn flat(known: Known) -> Known {
     match known {
         Known::List(items) => items.into_iter().fold(Known::Ground, |held, item| match item {
-            Known::Free => held,
+            Known::Free => ANY,
             item => join(&held, &item),
+        }),
+        Known::Dict(members) => members.into_iter().fold(Known::Ground, |held, (_, known)| match known {
+            Known::Free => ANY,
+            known => join(&held, &known),
         }),
         known => known,
     }

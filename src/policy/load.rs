@@ -398,10 +398,15 @@ impl<'a> Reader<'a> {
                 self.members.insert(member.clone());
                 Kind::Get { object: self.term(object), name: member.as_str().into(), out: self.term(out) }
             }
-            Value::Call(call) => Kind::Refused(format!(
-                "the method `{}` cannot be called: only fields, comparisons and `in` become a filter",
-                call.name.0
-            )),
+            Value::Call(call) => match call.args.as_slice() {
+                [prefix] if call.name.0 == "starts_with" && call.kwargs.is_none() => {
+                    Kind::Begins { text: self.term(object), prefix: self.term(prefix), out: self.term(out) }
+                }
+                _ => Kind::Refused(format!(
+                    "the method `{}` cannot be called: of methods only `text.starts_with(prefix)` becomes a filter",
+                    call.name.0
+                )),
+            },
             _ => Kind::Refused("a field's name must be written out".to_owned()),
         }
     }

@@ -10,7 +10,7 @@ use std::{cell::Cell, rc::Rc};
 use crate::policy::filter;
 use crate::policy::program::{Goal, Kind, Program, Rule, Term};
 use crate::policy::text::Span;
-use crate::policy::value::{Claims, Value};
+use crate::policy::value::{Claims, Column, Value};
 use crate::query::{Collection, Filter};
 
 /// How deep rules may call each other, `not` and `or` included.
@@ -51,6 +51,8 @@ pub(super) struct Machine<'a> {
     pub(super) remarks: Vec<(Span, String)>,
     /// In a cell, so that looking at a value can be paid for, too.
     steps_left: Cell<usize>,
+    /// How many items of lists of the row have got a number.
+    items: u32,
 }
 
 /// A list of goals that shares its tail with others.
@@ -70,6 +72,8 @@ pub(super) enum Task<'a> {
     /// Trying a rule on arguments.
     Enter(&'a Rule, Rc<[Value<'a>]>),
     Unify(Value<'a>, Value<'a>, Span),
+    /// Adding a condition, on one of several ways.
+    Require(Filter),
 }
 
 struct Choice<'a> {
@@ -110,7 +114,19 @@ impl<'a> Machine<'a> {
             clashes: 0,
             remarks: Vec::new(),
             steps_left: Cell::new(steps_max),
+            items: 0,
         }
+    }
+
+    /// An item of a list of the row, as a condition that there is one; what else is said of it until the solution is
+    /// found is said of the same item. None when it is no list.
+    pub(super) fn item(&mut self, list: &Column<'a>) -> Option<Value<'a>> {
+        let number = filter::OPEN.checked_add(self.items)?;
+        let item = list.item(number)?;
+        self.items += 1;
+        let there = Box::new(Filter::Const(true));
+        self.conditions.push(Filter::SomeItem(list.field.clone(), number, there));
+        Some(item)
     }
 
     /// What is left of the budget.
@@ -234,8 +250,9 @@ impl<'a> Machine<'a> {
                 self.charge(1)?;
                 let Some(node) = &current.0 else {
                     let found = self.conditions.get(start.conditions..).unwrap_or_default().to_vec();
-                    self.charge(found.iter().map(filter::size).sum())?;
-                    let when = filter::and(found);
+                    let passes = 1 + found.iter().filter(|part| filter::opens(part)).count();
+                    self.charge(passes * found.iter().map(filter::size).sum::<usize>())?;
+                    let when = filter::closed(found);
                     let always = when == Filter::Const(true);
                     solutions.push(Solution { when, value: wanted.map(|value| self.walk(value)) });
                     if always && wanted.is_none() {
@@ -274,6 +291,7 @@ impl<'a> Machine<'a> {
         let (goal, base) = match &node.task {
             Task::Goal(goal, base) => (*goal, *base),
             Task::Unify(a, b, span) => return Ok(on(self.unify(a, b, *span)?, next)),
+            Task::Require(condition) => return Ok(on(self.require(condition.clone()), next)),
             Task::Enter(rule, args) => return self.enter(rule, args, node),
         };
         let push = |goal: &'a Goal, next: &Goals<'a>| Goals::before(Task::Goal(goal, base), node.depth, next);
@@ -299,6 +317,11 @@ impl<'a> Machine<'a> {
             Kind::In(item, list) => {
                 let (item, list) = (self.value(item, base)?, self.value(list, base)?);
                 self.member(&item, &list, goal.span, node.depth, next)
+            }
+            Kind::Begins { text, prefix, out } => {
+                let values = [text, prefix, out].map(|term| self.value(term, base));
+                let [text, prefix, out] = values;
+                self.begins((&text?, &prefix?, &out?), goal.span, node.depth, next)
             }
             _ => Ok(on(self.plain(goal, base)?, next)),
         }

@@ -2,8 +2,8 @@
 //! opener of [`Sealed`]. Must not touch the store.
 //!
 //! polar-core parses and validates the policy files (`load`); a static walk refuses at load what no filter can say
-//! (`check`); our own solver (`machine`, `goals`, `value`) runs the rules for a known actor and an unknown row and
-//! answers with a [`Filter`](crate::query::Filter), which is SQL in the store and a check in memory for events.
+//! (`check`); our own solver (`machine`, `goals`, `lists`, `value`) runs the rules for a known actor and an unknown row
+//! and answers with a [`Filter`](crate::query::Filter), which is SQL in the store and a check in memory for events.
 //! polar-core's virtual machine and its partial evaluation are not used: the one costs too much per row, the other
 //! loses conditions.
 
@@ -13,9 +13,11 @@ mod engine;
 mod fields;
 mod files;
 mod filter;
+mod fits;
 mod goals;
 mod keys;
 mod known;
+mod lists;
 mod load;
 mod machine;
 mod program;

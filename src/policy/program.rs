@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::policy::text::{File, Span};
+use crate::query::Comparison;
 
 /// All rules of all files.
 #[derive(Debug, Default)]
@@ -106,6 +107,19 @@ pub(super) enum Compare {
     Gte,
 }
 
+impl Compare {
+    /// What values must be fit for.
+    pub(super) fn comparison(self) -> Comparison {
+        match self {
+            Compare::Eq | Compare::Neq => Comparison::Eq,
+            Compare::Lt => Comparison::Lt,
+            Compare::Lte => Comparison::Lte,
+            Compare::Gt => Comparison::Gt,
+            Compare::Gte => Comparison::Gte,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     Add,
@@ -137,6 +151,12 @@ pub(super) enum Kind {
         op: Arithmetic,
         left: Term,
         right: Term,
+        out: Term,
+    },
+    /// `text.starts_with(prefix)`, with what it comes to.
+    Begins {
+        text: Term,
+        prefix: Term,
         out: Term,
     },
     Call(Arc<str>, Vec<Term>),
@@ -187,6 +207,9 @@ impl Goal {
             Kind::Get { object, out: result, .. } => [object, result].iter().for_each(|t| t.vars(out)),
             Kind::Arithmetic { left, right, out: result, .. } => {
                 [left, right, result].iter().for_each(|t| t.vars(out));
+            }
+            Kind::Begins { text, prefix, out: result } => {
+                [text, prefix, result].iter().for_each(|t| t.vars(out));
             }
             Kind::Call(_, args) => args.iter().for_each(|arg| arg.vars(out)),
         }

@@ -4,9 +4,9 @@
 //! Missing and null are equal to nothing but the literal `nil`, so that a claim that is not there can never meet a
 //! field that is null.
 
-use std::{cmp::Ordering, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, rc::Rc};
 
-use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
+use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, envelope};
 use crate::record::{Json, Source};
 use crate::shape::{Field, Kind, Scalar};
 
@@ -27,12 +27,14 @@ pub(super) struct FieldFacts {
     pub(super) published: bool,
 }
 
-/// A part of the row that has a column.
+/// A part of the row that has a column, or stands in an item of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Column {
+pub(super) struct Column<'a> {
     pub(super) field: FieldRef,
-    /// A list of what is no scalar.
+    /// What has no value to compare: JSON, maps, and lists of what is no scalar.
     pub(super) opaque: bool,
+    /// Of a list, what its items are.
+    pub(super) items: Option<&'a Kind>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,8 +59,8 @@ pub(super) enum Value<'a> {
     /// `_record` of the row.
     Envelope,
     /// A nested object of the row: its presence column and its fields.
-    Object(Rc<Column>, &'a [Field]),
-    Column(Rc<Column>),
+    Object(Rc<Column<'a>>, &'a [Field]),
+    Column(Rc<Column<'a>>),
 }
 
 /// What a comparison comes to.
@@ -155,30 +157,90 @@ fn int_with_float(int: i64, float: f64) -> Ordering {
     int.cmp(&(whole as i64)).then(if float > whole { Ordering::Less } else { Ordering::Equal })
 }
 
-/// The column that a published field has, for a path that ends at it.
-pub(super) fn column(field: &Field, parent: &[String]) -> Column {
-    let path = parent.iter().map(String::as_str).chain([field.stored()]);
-    let path: Arc<[String]> = path.map(str::to_owned).collect();
-    let (column, scalar, list, opaque) = match &field.kind {
-        Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, false, false),
-        Kind::Object(_) => (ColumnRef::Presence(field.id), Scalar::Boolean, false, false),
-        Kind::Packed(_) | Kind::Map(_) => (ColumnRef::Field(field.id), Scalar::Json, false, true),
-        Kind::List(items) => match items.as_ref() {
-            Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, true, *scalar == Scalar::Json),
-            _ => (ColumnRef::Field(field.id), Scalar::Json, true, true),
-        },
-    };
-    Column { field: FieldRef { column, scalar, list, path }, opaque }
+/// The kind of the items of a list of the envelope.
+static TEXTS: Kind = Kind::Scalar(Scalar::String);
+
+impl<'a> Column<'a> {
+    /// A published field below `above`: the names from the row's root, or those from an item with its number.
+    pub(super) fn of(field: &'a Field, above: &[String], item: Option<u32>) -> Self {
+        let path: Vec<String> =
+            above.iter().map(String::as_str).chain([field.stored()]).map(str::to_owned).collect();
+        let own = match item {
+            Some(number) => ColumnRef::Item(number, field.id),
+            None => ColumnRef::Field(field.id),
+        };
+        match (&field.kind, item) {
+            (Kind::Object(_), None) => {
+                let field = FieldRef {
+                    column: ColumnRef::Presence(field.id),
+                    scalar: Scalar::Boolean,
+                    list: false,
+                    path: path.into(),
+                };
+                Column { field, opaque: false, items: None }
+            }
+            (kind, _) => Column::held(kind, own, path),
+        }
+    }
+
+    /// A member of `_record`.
+    pub(super) fn envelope(field: FieldRef) -> Self {
+        let items = field.list.then_some(&TEXTS);
+        Column { field, opaque: false, items }
+    }
+
+    /// What is of this kind and stands in a column of its own, or in an item.
+    fn held(kind: &'a Kind, column: ColumnRef, path: Vec<String>) -> Self {
+        let (scalar, items) = match kind {
+            Kind::Scalar(scalar) => (*scalar, None),
+            Kind::Object(_) | Kind::Packed(_) | Kind::Map(_) => (Scalar::Json, None),
+            Kind::List(items) => match items.as_ref() {
+                Kind::Scalar(scalar) => (*scalar, Some(items.as_ref())),
+                _ => (Scalar::Json, Some(items.as_ref())),
+            },
+        };
+        let opaque = scalar == Scalar::Json && !matches!(kind, Kind::Scalar(_));
+        let list = items.is_some();
+        Column { field: FieldRef { column, scalar, list, path: path.into() }, opaque, items }
+    }
+
+    /// An item of this list under a number of its own; none when this is no list.
+    pub(super) fn item(&self, number: u32) -> Option<Value<'a>> {
+        let id = match self.field.column {
+            ColumnRef::Field(id) | ColumnRef::Item(_, id) => id,
+            _ => envelope("purposes").map_or(0, |member| member.id),
+        };
+        let kind = self.items?;
+        let column = Rc::new(Column::held(kind, ColumnRef::Item(number, id), Vec::new()));
+        Some(match kind {
+            Kind::Object(fields) => Value::Object(column, fields),
+            _ => Value::Column(column),
+        })
+    }
+
+    /// The number of the item that it stands in.
+    pub(super) fn number(&self) -> Option<u32> {
+        if let ColumnRef::Item(number, _) = self.field.column { Some(number) } else { None }
+    }
+
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> String {
+        if self.field.path.is_empty() { "the item".to_owned() } else { self.field.name() }
+    }
 }
 
 /// A field of the row compared with a ground value.
-pub(super) fn column_value(column: &Column, op: Comparison, value: &Value<'_>) -> Verdict {
+pub(super) fn column_value(column: &Column<'_>, op: Comparison, value: &Value<'_>) -> Verdict {
     let field = &column.field;
     if matches!(value, Value::Missing) {
         return Verdict::Known(false);
     }
-    if field.list || column.opaque {
-        return Verdict::Clash(format!("`{}` is a list; use `x in row.{}`", field.name(), field.name()));
+    if field.list {
+        let name = column.name();
+        return Verdict::Clash(format!("`{name}` is a list; use `x in row.{name}`"));
+    }
+    if column.opaque {
+        return Verdict::Clash(format!("`{}` is no plain value; compare what is in it", column.name()));
     }
     let (op, value) = match (field.scalar, value) {
         (Scalar::Float, Value::Int(n)) => match float_bound(op, *n) {
@@ -197,7 +259,7 @@ pub(super) fn column_value(column: &Column, op: Comparison, value: &Value<'_>) -
         (Scalar::DateTime, Value::Text(text)) => Json::String(instant(text)),
         _ => {
             let reason =
-                format!("`{}` is {:?}, the other side is {}", field.name(), field.scalar, value.kind());
+                format!("`{}` is {:?}, the other side is {}", column.name(), field.scalar, value.kind());
             return Verdict::Clash(reason);
         }
     };
@@ -232,8 +294,8 @@ fn instant(text: &str) -> String {
 }
 
 /// Two fields of the row.
-pub(super) fn column_column(a: &Column, op: Comparison, b: &Column) -> Verdict {
-    let text = |column: &Column| match column.field.scalar {
+pub(super) fn column_column(a: &Column<'_>, op: Comparison, b: &Column<'_>) -> Verdict {
+    let text = |column: &Column<'_>| match column.field.scalar {
         Scalar::Int | Scalar::BigInt => Some(Scalar::Int),
         Scalar::Json => None,
         other => Some(other),
@@ -244,7 +306,7 @@ pub(super) fn column_column(a: &Column, op: Comparison, b: &Column) -> Verdict {
         && !b.field.list
         && (a.field.scalar != Scalar::Boolean || op == Comparison::Eq);
     if !fits {
-        let (left, right) = (a.field.name(), b.field.name());
+        let (left, right) = (a.name(), b.name());
         return Verdict::Clash(format!("`{left}` and `{right}` have types that are not compared"));
     }
     match Filter::fields(a.field.clone(), op, b.field.clone()) {
@@ -253,14 +315,30 @@ pub(super) fn column_column(a: &Column, op: Comparison, b: &Column) -> Verdict {
     }
 }
 
+/// A text of the row that begins so. What is missing begins with nothing, and nothing with what is missing.
+pub(super) fn column_begins(column: &Column<'_>, prefix: &Value<'_>) -> Verdict {
+    if column.field.scalar != Scalar::String || column.field.list {
+        let kind = if column.field.list { "a list".to_owned() } else { format!("{:?}", column.field.scalar) };
+        return Verdict::Clash(format!("`{}` is {kind}; only a String has `starts_with`", column.name()));
+    }
+    match prefix {
+        Value::Missing | Value::Nil => Verdict::Known(false),
+        Value::Text(prefix) => match Filter::begins(column.field.clone(), prefix) {
+            Ok(filter) => Verdict::When(filter),
+            Err(e) => Verdict::Clash(e.message().to_owned()),
+        },
+        other => Verdict::Clash(format!("`{}` cannot begin with {}", column.name(), other.kind())),
+    }
+}
+
 /// A ground value in a list of the row.
-pub(super) fn list_has(list: &Column, item: &Value<'_>) -> Verdict {
+pub(super) fn list_has(list: &Column<'_>, item: &Value<'_>) -> Verdict {
     let field = &list.field;
     if matches!(item, Value::Missing | Value::Nil) {
         return Verdict::Known(false);
     }
     if !field.list || list.opaque {
-        return Verdict::Clash(format!("`{}` is not a list of plain values", field.name()));
+        return Verdict::Clash(format!("`{}` is not a list of plain values", list.name()));
     }
     match literal(field, item) {
         Ok(Some(literal)) => Verdict::When(Filter::Contains(field.clone(), literal)),
@@ -270,11 +348,10 @@ pub(super) fn list_has(list: &Column, item: &Value<'_>) -> Verdict {
 }
 
 /// A field's value in a list of ground values: one `In`. The flag says that some items had another type.
-pub(super) fn column_in(column: &Column, items: &[Value<'_>]) -> (Filter, Option<String>) {
+pub(super) fn column_in(column: &Column<'_>, items: &[Value<'_>]) -> (Filter, Option<String>) {
     let mut seen = std::collections::HashSet::new();
     let mut literals = Vec::new();
-    let mut clash =
-        (column.field.list || column.opaque).then(|| format!("`{}` is a list", column.field.name()));
+    let mut clash = (column.field.list || column.opaque).then(|| format!("`{}` is a list", column.name()));
     for item in items.iter().filter(|item| !matches!(item, Value::Missing)) {
         match literal(&column.field, item) {
             Ok(Some(literal)) if seen.insert(format!("{literal:?}")) => literals.push(literal),
@@ -290,7 +367,7 @@ pub(super) fn column_in(column: &Column, items: &[Value<'_>]) -> (Filter, Option
 
 /// A ground value as a constant of the field's type; `None` when no value of that type equals it.
 fn literal(field: &FieldRef, value: &Value<'_>) -> Result<Option<Literal>, String> {
-    let item = Column { field: FieldRef { list: false, ..field.clone() }, opaque: false };
+    let item = Column { field: FieldRef { list: false, ..field.clone() }, opaque: false, items: None };
     match column_value(&item, Comparison::Eq, value) {
         Verdict::When(Filter::Compare(_, _, Operand::Literal(literal))) => Ok(Some(literal)),
         Verdict::Clash(reason) => Err(reason),

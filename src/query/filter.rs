@@ -1,12 +1,9 @@
-//! Filters: how they are made from plain values, and how they are checked in memory. SQL is the store's;
-//! whatever is changed here must be changed there, and the differential test holds the two together.
+//! Filters: how they are made from plain values. What they say of a row is told by `memory`, and by the store as SQL.
 
 mod like;
+mod memory;
 
 pub use like::like;
-
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
@@ -215,72 +212,6 @@ impl Filter {
             _ => Filter::Or(any),
         }
     }
-
-    /// Adds the ids of the fields that it looks at; what they are nested in is not included.
-    pub fn field_ids(&self, ids: &mut BTreeSet<u32>) {
-        let mut add = |field: &FieldRef| {
-            if let ColumnRef::Field(id) | ColumnRef::Presence(id) = field.column {
-                ids.insert(id);
-            }
-        };
-        match self {
-            Filter::Const(_) => {}
-            Filter::And(inner) | Filter::Or(inner) => inner.iter().for_each(|filter| filter.field_ids(ids)),
-            Filter::Not(inner) => inner.field_ids(ids),
-            Filter::Compare(left, _, right) => {
-                for operand in [left, right] {
-                    if let Operand::Field(field) = operand {
-                        add(field);
-                    }
-                }
-            }
-            Filter::In(field, _)
-            | Filter::IsNull(field)
-            | Filter::Like(field, _)
-            | Filter::StartsWith(field, _)
-            | Filter::Contains(field, _)
-            | Filter::HasKey(field, _) => add(field),
-        }
-    }
-
-    /// Whether it holds for a row, given as the document of its published names with the member `_record`.
-    pub fn eval(&self, row: &Json) -> bool {
-        match self {
-            Filter::Const(holds) => *holds,
-            Filter::And(inner) => inner.iter().all(|filter| filter.eval(row)),
-            Filter::Or(inner) => inner.iter().any(|filter| filter.eval(row)),
-            Filter::Not(inner) => !inner.eval(row),
-            Filter::Compare(left, comparison, right) => {
-                holds(*comparison, &operand(left, row), &operand(right, row))
-            }
-            Filter::In(field, literals) => {
-                let value = value(field, row);
-                literals.iter().any(|literal| holds(Comparison::Eq, &value, &constant(literal)))
-            }
-            Filter::IsNull(field) => match (&field.column, value(field, row)) {
-                (ColumnRef::Presence(_), value) => matches!(value, Value::Bool(false)),
-                (_, value) => matches!(value, Value::Null),
-            },
-            Filter::Like(field, pattern) => match value(field, row) {
-                Value::Text(text) => like(text, pattern),
-                _ => false,
-            },
-            Filter::StartsWith(field, prefix) => match value(field, row) {
-                Value::Text(text) => text.starts_with(prefix.as_str()),
-                _ => false,
-            },
-            Filter::Contains(field, literal) => match find(field, row) {
-                Some(Json::Array(items)) => items
-                    .iter()
-                    .any(|item| holds(Comparison::Eq, &scalar(field.scalar, item), &constant(literal))),
-                _ => false,
-            },
-            Filter::HasKey(field, key) => match find(field, row) {
-                Some(Json::Object(members)) => members.iter().any(|(known, _)| known == key),
-                _ => false,
-            },
-        }
-    }
 }
 
 fn textual(field: &FieldRef, text: &str) -> Result<()> {
@@ -401,89 +332,6 @@ fn date_time(text: &str) -> Option<String> {
     // Floor, as the stored form truncates.
     let floored = if instant.subsec_nanosecond() % 1_000 < 0 { micros - 1 } else { micros };
     crate::query::write::instant(floored)
-}
-
-enum Value<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(&'a str),
-    /// There is something, but nothing to compare.
-    Opaque,
-}
-
-fn operand<'a>(operand: &'a Operand, row: &'a Json) -> Value<'a> {
-    match operand {
-        Operand::Field(field) => value(field, row),
-        Operand::Literal(literal) => constant(literal),
-    }
-}
-
-fn constant(literal: &Literal) -> Value<'_> {
-    match literal {
-        Literal::Bool(value) => Value::Bool(*value),
-        Literal::Int(value) => Value::Int(*value),
-        Literal::Float(value) => Value::Float(*value),
-        Literal::Text(value) => Value::Text(value),
-    }
-}
-
-fn find<'a>(field: &FieldRef, row: &'a Json) -> Option<&'a Json> {
-    field.path.iter().try_fold(row, |value, name| value.get(name))
-}
-
-fn value<'a>(field: &FieldRef, row: &'a Json) -> Value<'a> {
-    let found = find(field, row);
-    if let ColumnRef::Presence(_) = field.column {
-        return Value::Bool(matches!(found, Some(Json::Object(_))));
-    }
-    match found {
-        None | Some(Json::Null) => Value::Null,
-        Some(_) if field.list => Value::Opaque,
-        Some(found) => scalar(field.scalar, found),
-    }
-}
-
-fn number(scalar: Scalar, text: &str) -> Value<'_> {
-    match scalar {
-        Scalar::Float => text.parse().map_or(Value::Null, Value::Float),
-        _ => text.parse().map_or(Value::Null, Value::Int),
-    }
-}
-
-fn scalar(scalar: Scalar, value: &Json) -> Value<'_> {
-    match (class(scalar), value) {
-        (_, Json::Null) => Value::Null,
-        (Class::Bool, Json::Bool(value)) => Value::Bool(*value),
-        // BigInt is a string in output form; in an image from before it was widened a Float may be one, too.
-        (Class::Number, Json::Number(text)) => number(scalar, text),
-        (Class::Number, Json::String(text)) => number(scalar, text),
-        (Class::Text, Json::String(text)) => Value::Text(text),
-        (Class::Opaque, _) => Value::Opaque,
-        _ => Value::Null,
-    }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "both databases compare mixed numbers as floats, too")]
-fn holds(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
-    let ordering = match (left, right) {
-        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
-        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
-        (Value::Float(left), Value::Float(right)) => left.partial_cmp(right),
-        (Value::Int(left), Value::Float(right)) => (*left as f64).partial_cmp(right),
-        (Value::Float(left), Value::Int(right)) => left.partial_cmp(&(*right as f64)),
-        // Bytes of UTF-8 order as code points do.
-        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
-        _ => None,
-    };
-    ordering.is_some_and(|ordering| match comparison {
-        Comparison::Eq => ordering == Ordering::Equal,
-        Comparison::Lt => ordering == Ordering::Less,
-        Comparison::Lte => ordering != Ordering::Greater,
-        Comparison::Gt => ordering == Ordering::Greater,
-        Comparison::Gte => ordering != Ordering::Less,
-    })
 }
 
 #[cfg(test)]

@@ -105,6 +105,9 @@ pub enum ColumnRef {
     Field(u32),
     /// Whether a nested object is there, column `p<id>`.
     Presence(u32),
+    /// In the text of a list's column: of the item that the [`Filter::SomeItem`] with this number is about, the member
+    /// with this id, or the item itself by the list's id. Paths begin at the item.
+    Item(u32, u32),
     /// `_record.key`, column `key` (text).
     Key,
     /// `_record.revision`, column `rev` (bigint).
@@ -200,6 +203,9 @@ pub enum Filter {
     Contains(FieldRef, Literal),
     /// A map has this key.
     HasKey(FieldRef, String),
+    /// A list has an item for which this holds. Within, [`ColumnRef::Item`] with this number is of that item; of
+    /// conditions within each other none has the number of another.
+    SomeItem(FieldRef, u32, Box<Filter>),
 }
 
 /// How a value is replaced. On a type that cannot hold the result, null.

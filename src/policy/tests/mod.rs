@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod maps;
+mod accepted;
 mod attacks;
 mod base;
 mod closed;
 mod fields;
+mod items;
+mod maps;
 mod refusals;
 mod rows;
 
@@ -115,15 +117,21 @@ pub(super) fn rows_of(text: &str) -> String {
 
 /// A filter in a short notation.
 pub(super) fn short(filter: &crate::query::Filter) -> String {
-    use crate::query::{Comparison, Filter, Literal, Operand};
+    use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
     let literal = |l: &Literal| match l {
         Literal::Bool(b) => b.to_string(),
         Literal::Int(n) => n.to_string(),
         Literal::Float(n) => format!("{n:?}"),
         Literal::Text(t) => format!("'{t}'"),
     };
+    let name = |f: &FieldRef| match f.column {
+        ColumnRef::Item(number, _) => {
+            std::iter::once(format!("i{number}")).chain(f.path.iter().cloned()).collect::<Vec<_>>().join(".")
+        }
+        _ => f.path.join("."),
+    };
     let operand = |o: &Operand| match o {
-        Operand::Field(f) => f.path.join("."),
+        Operand::Field(f) => name(f),
         Operand::Literal(l) => literal(l),
     };
     let list = |parts: &[Filter], word: &str| {
@@ -145,12 +153,13 @@ pub(super) fn short(filter: &crate::query::Filter) -> String {
             format!("{} {op} {}", operand(a), operand(b))
         }
         Filter::In(f, ls) => {
-            format!("{} in [{}]", f.path.join("."), ls.iter().map(literal).collect::<Vec<_>>().join(", "))
+            format!("{} in [{}]", name(f), ls.iter().map(literal).collect::<Vec<_>>().join(", "))
         }
-        Filter::IsNull(f) => format!("{} is null", f.path.join(".")),
-        Filter::Like(f, p) => format!("{} like '{p}'", f.path.join(".")),
-        Filter::StartsWith(f, p) => format!("{} starts '{p}'", f.path.join(".")),
-        Filter::Contains(f, l) => format!("{} has {}", f.path.join("."), literal(l)),
-        Filter::HasKey(f, key) => format!("{} has key '{key}'", f.path.join(".")),
+        Filter::IsNull(f) => format!("{} is null", name(f)),
+        Filter::Like(f, p) => format!("{} like '{p}'", name(f)),
+        Filter::StartsWith(f, p) => format!("{} starts '{p}'", name(f)),
+        Filter::Contains(f, l) => format!("{} has {}", name(f), literal(l)),
+        Filter::HasKey(f, key) => format!("{} has key '{key}'", name(f)),
+        Filter::SomeItem(f, number, when) => format!("some i{number} of {}: {}", name(f), short(when)),
     }
 }

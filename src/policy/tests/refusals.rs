@@ -30,13 +30,11 @@ fn a_refusal_shows_its_place() {
 #[test]
 fn what_no_filter_can_say() {
     for (condition, reason, column) in [
-        (r#"row.region.starts_with("e")"#, "method `starts_with`", 3),
+        (r#"row.region.ends_with("e")"#, "method `ends_with`", 3),
         ("cut", "`cut`", 3),
         ("print(row)", "`print`", 3),
         ("row.tags = [\"a\"]", "whole list", 3),
         ("row.customer = {country: \"FR\"}", "whole list or dictionary", 3),
-        ("t in row.tags and t = \"a\"", "cannot be walked through", 3),
-        ("row.region in row.tags", "field in a list of the same row", 3),
         ("row.region matches String", "do not test it", 22),
         ("x < 3 and x = 2", "`x` has no value here yet", 3),
         ("not x = row.region and x = 1", "`x` has no value here yet", 3),
@@ -115,7 +113,7 @@ fn the_catalog_checks_names_and_types() {
         ("row.regoin = 1", "`OrderClothing` has no field `regoin`; did you mean `region`?"),
         ("row.customer.contry = 1", "has no field `customer.contry`; did you mean `country`?"),
         ("row._record.data = 1", "`_record` has no `data`"),
-        ("row.items.sku = \"x\"", "no fields that a filter can reach"),
+        ("row.items.sku = \"x\"", "say of which item"),
         ("row.amount = \"x\"", "`amount` is Int"),
         ("not row.paid = 1", "`paid` is Boolean"),
         ("row.at > \"yesterday\"", "`at` is compared with"),

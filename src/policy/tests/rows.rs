@@ -76,6 +76,9 @@ fn lists() {
         (r#"row.region in [user.region, "us"]"#, "region in ['eu', 'us']"),
         ("forall(t in user.groups, t in row.tags)", "not (not tags has 'a' or not tags has 'b')"),
         ("row.region in []", "never"),
+        // A variable in a list is bound in one way, and not in the others.
+        ("row.amount in [x, 2] and x = 5", "amount in [5, 2]"),
+        ("not (row.amount in [x, 2] and x = 5)", "not amount in [5, 2]"),
         (r#"row.region in ["eu", nil]"#, "(region = 'eu' or region is null)"),
     ] {
         assert_eq!(rows(condition), expected, "{condition}");

@@ -9,6 +9,7 @@ mod contained;
 mod ddl;
 mod decide;
 mod image;
+mod items;
 mod join;
 mod list;
 mod prepare;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::items;
 use crate::error::{Error, Result};
 use crate::query::{
     ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, Order, PageCursor, Source, write,
@@ -21,6 +22,8 @@ pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
     match column {
         ColumnRef::Presence(id) if dialect == Dialect::Postgres => format!("p{id}"),
         ColumnRef::Field(id) | ColumnRef::Presence(id) => format!("f{id}"),
+        // Told by `items`; alone it is no column.
+        ColumnRef::Item(..) => "null".into(),
         ColumnRef::Key => "key".into(),
         ColumnRef::Revision => "rev".into(),
         ColumnRef::RecordId => "record_id".into(),
@@ -72,6 +75,7 @@ impl Sql {
             },
             Filter::Contains(field, literal) => self.contains(field, &[literal]),
             Filter::HasKey(field, key) => self.has_key(&self.field(field), key),
+            Filter::SomeItem(list, number, when) => self.some_item(list, *number, when)?,
             leaf => two_valued(&self.leaf(leaf)?, exact),
         })
     }
@@ -149,7 +153,10 @@ impl Sql {
     }
 
     fn field(&self, field: &FieldRef) -> String {
-        self.column(&field.column)
+        match field.column {
+            ColumnRef::Item(number, _) => items::member(self.dialect, number, field),
+            _ => self.column(&field.column),
+        }
     }
 
     /// A column as conditions and read plans have it: an object that was never there is not there.
@@ -206,23 +213,8 @@ impl Sql {
         }
     }
 
-    fn contains(&mut self, field: &FieldRef, literals: &[&Literal]) -> String {
-        let name = self.field(field);
-        let marks: Vec<String> = literals.iter().map(|literal| self.item(field.scalar, literal)).collect();
-        let (items, item) = match self.dialect {
-            Dialect::Sqlite => (format!("json_each({name})"), "item.value"),
-            // The same float may stand there as several texts.
-            Dialect::Postgres if field.scalar == Scalar::Float => {
-                let item = "nullif(item::text, 'null')::double precision";
-                (format!("json_array_elements({name}::json)"), item)
-            }
-            Dialect::Postgres => (format!("json_array_elements({name}::json)"), "item::text"),
-        };
-        format!("exists (select 1 from {items} item where {item} in ({}))", marks.join(","))
-    }
-
     /// The mark of a constant that items of a list are compared with.
-    fn item(&mut self, scalar: Scalar, literal: &Literal) -> String {
+    pub(super) fn item(&mut self, scalar: Scalar, literal: &Literal) -> String {
         let value = match (self.dialect, literal) {
             (Dialect::Postgres, literal) if scalar == Scalar::Float => return self.constant(literal),
             (Dialect::Postgres, literal) => json_text(scalar, literal).into(),

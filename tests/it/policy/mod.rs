@@ -4,4 +4,5 @@
 mod fuzz;
 mod oso;
 pub mod random;
+mod shown;
 mod vm;

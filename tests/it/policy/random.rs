@@ -89,7 +89,8 @@ pub fn policy(random: &mut Random) -> String {
     text
 }
 
-fn condition(random: &mut Random, depth: usize) -> String {
+/// A random condition on `u` and `row`.
+pub fn condition(random: &mut Random, depth: usize) -> String {
     if depth > 0 && random.below(3) > 0 {
         let (a, b) = (condition(random, depth - 1), condition(random, depth - 1));
         return match random.below(5) {
@@ -98,7 +99,11 @@ fn condition(random: &mut Random, depth: usize) -> String {
             _ => format!("not ({a})"),
         };
     }
-    if random.below(3) == 0 { edge(random) } else { plain(random) }
+    match random.below(9) {
+        0..=2 => edge(random),
+        3 | 4 => items(random),
+        _ => plain(random),
+    }
 }
 
 const ORDER: [&str; 7] = ["<", "<=", ">", ">=", "=", "==", "!="];
@@ -122,13 +127,12 @@ fn plain(random: &mut Random) -> String {
             random.pick(&["u.groups", "[\"a\", \"c\"]", "[row.t, \"b\"]"])
         ),
         10 => format!("{} in row.l", random.pick(&["\"a\"", "\"b\"", "u.region"])),
-        // A variable of its own for each: it is one variable in the whole rule.
         11 => {
-            let t = format!("t{}", random.below(1_000_000));
+            let t = variable(random);
             format!("({t} in u.groups and {t} in row.l)")
         }
         12 => {
-            let t = format!("t{}", random.below(1_000_000));
+            let t = variable(random);
             format!("forall({t} in u.groups, {t} in row.l)")
         }
         13 => format!(
@@ -141,6 +145,87 @@ fn plain(random: &mut Random) -> String {
         _ => random
             .pick(&["row matches {s: \"a\"}", "u matches {region: \"a\"}", "row matches FuzzThing{n: 1}"])
             .to_owned(),
+    }
+}
+
+/// A variable of its own for each: it is one variable in the whole rule.
+fn variable(random: &mut Random) -> String {
+    format!("t{}", random.below(1_000_000_000))
+}
+
+/// Of the items of lists, and of how texts begin.
+fn items(random: &mut Random) -> String {
+    let (i, t) = (variable(random), variable(random));
+    let one = item(random, &i);
+    match random.below(12) {
+        0..=2 => format!("({i} in row.p and {one})"),
+        3 => format!("({i} in row.p and {one} and {})", item(random, &i)),
+        4 => format!("forall({i} in row.p, {one})"),
+        5 => format!("({i} in row.p and not ({one}))"),
+        6 => format!("({i} in row.p and {t} in row.p and {i}.k = {t}.q.s and {one})"),
+        7 => {
+            let list = random.pick(&["row.l", "u.groups"]);
+            format!("({t} in {list} and {i} in row.p and {i}.k = {t})")
+        }
+        8 => {
+            let (list, condition) = match random.below(3) {
+                0 => ("row.l", format!("{t} {} {}", random.pick(&ORDER), random.pick(&TEXTS))),
+                1 => (
+                    "row.k",
+                    format!("{t} {} {}", random.pick(&ORDER), random.pick(&["1", "u.level", "row.n"])),
+                ),
+                _ => ("row.l", format!("{t} in u.groups")),
+            };
+            format!("({t} in {list} and {condition})")
+        }
+        9 => format!(
+            "{} in {}",
+            random.pick(&["row.s", "row.o.s", "row.t"]),
+            random.pick(&["row.l", "u.groups"])
+        ),
+        10 => format!("row.n in row.k and {} in row.l", random.pick(&["row.s", "\"a\""])),
+        _ => begins(random, random_text),
+    }
+}
+
+fn random_text(random: &mut Random) -> String {
+    random.pick(&["row.s", "row.t", "row.o.q.s", "u.region", "row.o.s"]).to_owned()
+}
+
+fn begins(random: &mut Random, text: fn(&mut Random) -> String) -> String {
+    let text = text(random);
+    let prefixes = ["\"a\"", "\"\"", "\"a%\"", "\"_\"", "\"ä\"", "\"🜚\"", "u.region", "\"*\"", "\"it'\""];
+    let prefix = random.pick(&prefixes);
+    match random.below(4) {
+        0 => format!("{text}.starts_with({prefix}) = false"),
+        1 => format!("not {text}.starts_with({prefix})"),
+        _ => format!("{text}.starts_with({prefix})"),
+    }
+}
+
+/// A condition on an item of `p`.
+fn item(random: &mut Random, i: &str) -> String {
+    let (order, equal, t) = (random.pick(&ORDER), random.pick(&EQUAL), variable(random));
+    let (big, time) = (random.pick(&BIG), random.pick(&STORED_TIMES));
+    match random.below(18) {
+        0..=2 => {
+            format!("{i}.k {equal} {}", random.pick(&["\"a\"", "\"b\"", "u.region", "row.s", "row.o.s"]))
+        }
+        3 => format!("{i}.k {order} {}", random.pick(&TEXTS)),
+        4 => format!("{i}.n {order} {}", random.pick(&["1", "2", "u.level", "row.n", "1.5"])),
+        5 => format!("{i}.g {order} {}", random.pick(&[big, "row.g", "u.limit", "row.n"])),
+        6 => format!("{i}.w {order} {}", random.pick(&["1", "1.5", "u.limit", "9007199254740992"])),
+        7 => format!("{i}.f {order} {}", random.pick(&["0", "0.1", "row.f", "u.limit"])),
+        8 => format!("{i}.b {equal} {}", random.pick(&["true", "u.flag", "row.b"])),
+        9 => format!("{i}.d {order} {}", random.pick(&[time, "row.d", "u.since"])),
+        10 => format!("{i}.{} {equal} nil", random.pick(&["k", "n", "q", "l", "w", "q.s"])),
+        11 => format!("{i} {equal} nil"),
+        12 => format!("{} in {i}.l", random.pick(&["\"a\"", "u.region", "row.s"])),
+        13 => format!("({t} in {i}.l and {t} {order} {})", random.pick(&["\"a\"", "row.t", "\"b\""])),
+        14 => format!("{i}.k in {}", random.pick(&["u.groups", "[\"a\", \"c\"]", "row.l"])),
+        15 => format!("{i} matches {{{}}}", random.pick(&["k: \"a\"", "n: 1", "q: {s: \"a\"}"])),
+        16 => format!("{}({i}.{})", random.pick(&["small", "not small"]), random.pick(&["n", "w"])),
+        _ => format!("{i}.k.starts_with({})", random.pick(&["\"a\"", "u.region", "\"\""])),
     }
 }
 
@@ -192,7 +277,9 @@ pub fn claims(random: &mut Random) -> serde_json::Value {
 /// A document that has everything: sourced first, it gives every field its type.
 pub const FULL: &str = r#"{"id": "first", "s": "x", "t": "x", "n": 7, "m": 7, "g": 9223372036854775807, "w": 7,
     "f": 0.5, "b": true, "d": "2026-01-01T00:00:00Z", "e": "2026-01-01", "u": "0c6e2b9a-7b1d-4a7f-9c57-0f4e5a6b7c8d",
-    "l": ["x"], "k": [7], "h": [7], "j": [7], "o": {"s": "x", "n": 7, "b": false, "q": {"s": "x"}}}"#;
+    "l": ["x"], "k": [7], "h": [7], "j": [7],
+    "p": [{"k": "x", "n": 7, "g": 9223372036854775807, "w": 7, "f": 0.5, "b": true, "d": "2026-01-01T00:00:00Z",
+    "l": ["x"], "q": {"s": "x"}, "any": [1]}, {"any": "x"}], "o": {"s": "x", "n": 7, "b": false, "q": {"s": "x"}}}"#;
 
 /// A random document as JSON text, some members missing, some null. `whole`: none has a fraction in `w` yet.
 pub fn document(random: &mut Random, id: usize, whole: bool) -> String {
@@ -228,6 +315,9 @@ pub fn document(random: &mut Random, id: usize, whole: bool) -> String {
         "j",
         if whole { &["[1]", "[2, null]"] } else { &["[1.5, -0.0]", "[2, null]", "[0.1, 1e300]"] },
     );
+    let listed: Vec<String> = (0..random.below(4)).map(|_| listed(random, whole)).collect();
+    let (all, none) = (format!("[{}]", listed.join(", ")), "[]");
+    add(random, "p", &[&all, &all, &all, none]);
     let nested = [
         r#"{"s": "a", "n": 1, "b": true}"#,
         r#"{"s": "b", "q": {"s": "a"}}"#,
@@ -237,5 +327,33 @@ pub fn document(random: &mut Random, id: usize, whole: bool) -> String {
         r#"{"q": {"s": "🜚"}}"#,
     ];
     add(random, "o", &nested);
+    format!("{{{}}}", members.join(", "))
+}
+
+/// A random item of `p`.
+fn listed(random: &mut Random, whole: bool) -> String {
+    if random.below(9) == 0 {
+        return "null".to_owned();
+    }
+    let mut members = Vec::new();
+    for (name, values) in [
+        ("k", TEXTS.as_slice()),
+        ("n", &WHOLE),
+        ("g", &BIG),
+        ("w", if whole { &WIDENED } else { &FLOATS }),
+        ("f", &FLOATS),
+        ("b", &["true", "false"]),
+        ("d", &TIMES),
+        ("l", &["[]", r#"["a"]"#, r#"["b", null]"#, r#"["a", "ä"]"#]),
+        ("q", &["{}", r#"{"s": "a"}"#, r#"{"s": "b"}"#, r#"{"s": null}"#]),
+        ("any", &["1", r#""a\u0000b""#, r#""\\u0000""#, r#"{"k": 2}"#]),
+    ] {
+        let at = random.below(values.len() * 2 + 1);
+        if let Some(value) = values.get(at) {
+            members.push(format!("\"{name}\": {value}"));
+        } else if at == values.len() {
+            members.push(format!("\"{name}\": null"));
+        }
+    }
     format!("{{{}}}", members.join(", "))
 }

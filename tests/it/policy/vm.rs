@@ -12,6 +12,7 @@ enum Thing {
     User(Json),
     Row(Json),
     Object(Json),
+    Field(Json),
     Missing,
     Nil,
 }
@@ -43,7 +44,7 @@ impl Vm {
     /// Loads a policy about rows of one class.
     pub fn load(text: &str, class: &str) -> Self {
         let polar = Polar::new();
-        for name in ["User", "Row", class] {
+        for name in ["User", "Row", "Field", class] {
             let id = polar.get_external_id();
             polar.register_constant(Symbol::new(name), instance(id, Some(id))).unwrap();
             polar.register_mro(Symbol::new(name), vec![id]).unwrap();
@@ -55,21 +56,64 @@ impl Vm {
 
     /// Whether `allow(user, "read", row)` holds; an error of the machine is a denial, and is told.
     pub fn allows(&self, user: &Json, row: &Json) -> Result<bool, String> {
+        let things = |host: &mut Host<'_>| {
+            let (user, row) = (host.make(Thing::User(user.clone())), host.make(Thing::Row(row.clone())));
+            vec![user, Term::from("read".to_owned()), row]
+        };
+        Ok(!self.ask("allow", things, true)?.is_empty())
+    }
+
+    /// Whether `allow_field(user, "read", row, field)` holds.
+    pub fn allows_field(&self, user: &Json, row: &Json, field: &Json) -> Result<bool, String> {
+        let things = |host: &mut Host<'_>| {
+            let (user, row) = (host.make(Thing::User(user.clone())), host.make(Thing::Row(row.clone())));
+            vec![user, Term::from("read".to_owned()), row, host.make(Thing::Field(field.clone()))]
+        };
+        Ok(!self.ask("allow_field", things, true)?.is_empty())
+    }
+
+    /// Every mask for which `mask_field(user, row, field, mask)` holds, as Polar writes it.
+    pub fn masks(&self, user: &Json, row: &Json, field: &Json) -> Result<Vec<String>, String> {
+        let things = |host: &mut Host<'_>| {
+            let (user, row) = (host.make(Thing::User(user.clone())), host.make(Thing::Row(row.clone())));
+            let mask = Term::from(Value::Variable(Symbol::new("mask")));
+            vec![user, row, host.make(Thing::Field(field.clone())), mask]
+        };
+        self.ask("mask_field", things, false)
+    }
+
+    /// The values of the variable `mask` in all solutions, or in the first one.
+    fn ask(
+        &self,
+        rule: &str,
+        args: impl FnOnce(&mut Host<'_>) -> Vec<Term>,
+        first: bool,
+    ) -> Result<Vec<String>, String> {
         let mut host = Host { vm: self, things: vec![], nil: u64::from(u32::MAX) };
         host.things.push((host.nil, Thing::Nil));
-        let user = host.make(Thing::User(user.clone()));
-        let row = host.make(Thing::Row(row.clone()));
-        let args = vec![user, Term::from("read".to_owned()), row];
-        let call = Call { name: Symbol::new("allow"), args, kwargs: None };
+        let args = args(&mut host);
+        let call = Call { name: Symbol::new(rule), args, kwargs: None };
         let mut query = self.polar.new_query_from_term(Term::from(call), false);
+        let mut solutions = Vec::new();
         for _ in 0..100_000 {
             let event = query.next_event().map_err(|e| e.to_string())?;
             let done = match event {
-                QueryEvent::Done { .. } => return Ok(false),
-                QueryEvent::Result { .. } => return Ok(true),
+                QueryEvent::Done { .. } => return Ok(solutions),
+                QueryEvent::Result { bindings, .. } => {
+                    solutions.push(bindings.get(&Symbol::new("mask")).map_or(String::new(), Term::to_string));
+                    if first {
+                        return Ok(solutions);
+                    }
+                    continue;
+                }
                 QueryEvent::ExternalCall { call_id, instance, attribute, args: None, .. } => {
                     let found = host.attribute(&instance, &attribute.0);
                     query.call_result(call_id, Some(found))
+                }
+                QueryEvent::ExternalCall { call_id, instance, attribute, args: Some(args), .. }
+                    if attribute.0 == "starts_with" =>
+                {
+                    query.call_result(call_id, Some(Term::from(begins(&instance, &args))))
                 }
                 QueryEvent::ExternalIsa { call_id, instance, class_tag } => {
                     let is = host.is_a(&instance, &class_tag.0);
@@ -106,7 +150,9 @@ impl Host<'_> {
 
     fn attribute(&mut self, object: &Term, name: &str) -> Term {
         let found = match self.thing(object) {
-            Some(Thing::User(json) | Thing::Row(json) | Thing::Object(json)) => json.get(name).cloned(),
+            Some(Thing::User(json) | Thing::Row(json) | Thing::Object(json) | Thing::Field(json)) => {
+                json.get(name).cloned()
+            }
             _ => None,
         };
         self.term(found.unwrap_or(Json::Null))
@@ -131,6 +177,7 @@ impl Host<'_> {
     fn is_a(&self, object: &Term, class: &str) -> bool {
         match self.thing(object) {
             Some(Thing::User(_)) => class == "User",
+            Some(Thing::Field(_)) => class == "Field",
             Some(Thing::Row(_)) => class == "Row" || class == self.vm.class,
             _ => false,
         }
@@ -147,5 +194,16 @@ impl Host<'_> {
             Operator::Neq => !same,
             _ => false,
         }
+    }
+}
+
+/// What is missing begins with nothing.
+fn begins(text: &Term, args: &[Term]) -> bool {
+    match (text.value(), args) {
+        (Value::String(text), [prefix]) => match prefix.value() {
+            Value::String(prefix) => text.starts_with(prefix.as_str()),
+            _ => false,
+        },
+        _ => false,
     }
 }

@@ -1,0 +1,173 @@
+//! What a filter says of a row in memory: for events, which carry the row as a document. Whatever is changed here must
+//! be changed in the store's SQL, too; the differential tests hold the two together. Must not read anything.
+
+use std::cmp::Ordering;
+
+use super::{Class, class, like};
+use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
+use crate::record::Json;
+use crate::shape::Scalar;
+
+/// What a filter looks at: a row, and the items of its lists that are being gone through.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    row: &'a Json,
+    item: Option<&'a Within<'a>>,
+}
+
+/// An item, by the number of the condition that goes through its list.
+struct Within<'a> {
+    number: u32,
+    item: &'a Json,
+    above: Option<&'a Within<'a>>,
+}
+
+impl<'a> At<'a> {
+    /// The document that the field's path begins at.
+    fn root(&self, field: &FieldRef) -> Option<&'a Json> {
+        let ColumnRef::Item(number, _) = field.column else { return Some(self.row) };
+        let mut within = self.item;
+        while let Some(at) = within {
+            if at.number == number {
+                return Some(at.item);
+            }
+            within = at.above;
+        }
+        None
+    }
+}
+
+impl Filter {
+    /// Whether it holds for a row, given as the document of its published names with the member `_record`.
+    pub fn eval(&self, row: &Json) -> bool {
+        self.holds(At { row, item: None })
+    }
+
+    fn holds(&self, at: At<'_>) -> bool {
+        match self {
+            Filter::Const(holds) => *holds,
+            Filter::And(inner) => inner.iter().all(|filter| filter.holds(at)),
+            Filter::Or(inner) => inner.iter().any(|filter| filter.holds(at)),
+            Filter::Not(inner) => !inner.holds(at),
+            Filter::Compare(left, comparison, right) => {
+                holds(*comparison, &operand(left, at), &operand(right, at))
+            }
+            Filter::In(field, literals) => {
+                let value = value(field, at);
+                literals.iter().any(|literal| holds(Comparison::Eq, &value, &constant(literal)))
+            }
+            Filter::IsNull(field) => match (&field.column, value(field, at)) {
+                (ColumnRef::Presence(_), value) => matches!(value, Value::Bool(false)),
+                (_, value) => matches!(value, Value::Null),
+            },
+            Filter::Like(field, pattern) => match value(field, at) {
+                Value::Text(text) => like(text, pattern),
+                _ => false,
+            },
+            Filter::StartsWith(field, prefix) => match value(field, at) {
+                Value::Text(text) => text.starts_with(prefix.as_str()),
+                _ => false,
+            },
+            Filter::Contains(field, literal) => match find(field, at) {
+                Some(Json::Array(items)) => items
+                    .iter()
+                    .any(|item| holds(Comparison::Eq, &scalar(field.scalar, item), &constant(literal))),
+                _ => false,
+            },
+            Filter::HasKey(field, key) => match find(field, at) {
+                Some(Json::Object(members)) => members.iter().any(|(known, _)| known == key),
+                _ => false,
+            },
+            Filter::SomeItem(list, number, when) => match find(list, at) {
+                Some(Json::Array(items)) => items.iter().any(|item| {
+                    let within = Within { number: *number, item, above: at.item };
+                    when.holds(At { row: at.row, item: Some(&within) })
+                }),
+                _ => false,
+            },
+        }
+    }
+}
+
+enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
+    /// There is something, but nothing to compare.
+    Opaque,
+}
+
+fn operand<'a>(operand: &'a Operand, at: At<'a>) -> Value<'a> {
+    match operand {
+        Operand::Field(field) => value(field, at),
+        Operand::Literal(literal) => constant(literal),
+    }
+}
+
+fn constant(literal: &Literal) -> Value<'_> {
+    match literal {
+        Literal::Bool(value) => Value::Bool(*value),
+        Literal::Int(value) => Value::Int(*value),
+        Literal::Float(value) => Value::Float(*value),
+        Literal::Text(value) => Value::Text(value),
+    }
+}
+
+fn find<'a>(field: &FieldRef, at: At<'a>) -> Option<&'a Json> {
+    field.path.iter().try_fold(at.root(field)?, |value, name| value.get(name))
+}
+
+fn value<'a>(field: &FieldRef, at: At<'a>) -> Value<'a> {
+    let found = find(field, at);
+    if let ColumnRef::Presence(_) = field.column {
+        return Value::Bool(matches!(found, Some(Json::Object(_))));
+    }
+    match found {
+        None | Some(Json::Null) => Value::Null,
+        Some(_) if field.list => Value::Opaque,
+        Some(found) => scalar(field.scalar, found),
+    }
+}
+
+fn number(scalar: Scalar, text: &str) -> Value<'_> {
+    match scalar {
+        Scalar::Float => text.parse().map_or(Value::Null, Value::Float),
+        _ => text.parse().map_or(Value::Null, Value::Int),
+    }
+}
+
+fn scalar(scalar: Scalar, value: &Json) -> Value<'_> {
+    match (class(scalar), value) {
+        (_, Json::Null) => Value::Null,
+        (Class::Bool, Json::Bool(value)) => Value::Bool(*value),
+        // BigInt is a string in output form; in an image from before it was widened a Float may be one, too.
+        (Class::Number, Json::Number(text)) => number(scalar, text),
+        (Class::Number, Json::String(text)) => number(scalar, text),
+        (Class::Text, Json::String(text)) => Value::Text(text),
+        (Class::Opaque, _) => Value::Opaque,
+        _ => Value::Null,
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "both databases compare mixed numbers as floats, too")]
+fn holds(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
+    let ordering = match (left, right) {
+        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
+        (Value::Float(left), Value::Float(right)) => left.partial_cmp(right),
+        (Value::Int(left), Value::Float(right)) => (*left as f64).partial_cmp(right),
+        (Value::Float(left), Value::Int(right)) => left.partial_cmp(&(*right as f64)),
+        // Bytes of UTF-8 order as code points do.
+        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+        _ => None,
+    };
+    ordering.is_some_and(|ordering| match comparison {
+        Comparison::Eq => ordering == Ordering::Equal,
+        Comparison::Lt => ordering == Ordering::Less,
+        Comparison::Lte => ordering != Ordering::Greater,
+        Comparison::Gt => ordering == Ordering::Greater,
+        Comparison::Gte => ordering != Ordering::Less,
+    })
+}

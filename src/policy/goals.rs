@@ -71,6 +71,9 @@ impl<'a> Machine<'a> {
         match (self.walk(a), self.walk(b)) {
             (Value::Var(a), Value::Var(b)) if a == b => Ok(true),
             (Value::Var(variable), value) | (value, Value::Var(variable)) => {
+                if self.holds(&value, variable)? {
+                    return Ok(self.clash(span, "a value cannot be in itself"));
+                }
                 self.bind(variable, value);
                 Ok(true)
             }
@@ -90,6 +93,25 @@ impl<'a> Machine<'a> {
                 }
             },
         }
+    }
+
+    /// Whether a list or dictionary has the variable in it: bound to that, it would have no end.
+    fn holds(&self, value: &Value<'a>, variable: usize) -> Result<bool, Fault> {
+        let parts: Vec<&Value<'a>> = match value {
+            Value::List(items) => items.iter().collect(),
+            Value::Dict(members) => members.iter().map(|(_, member)| member).collect(),
+            _ => return Ok(false),
+        };
+        self.charge(1)?;
+        for part in
+            parts.into_iter().filter(|part| matches!(part, Value::Var(_) | Value::List(_) | Value::Dict(_)))
+        {
+            let part = self.walk(part);
+            if matches!(part, Value::Var(own) if own == variable) || self.holds(&part, variable)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn unify_all(&mut self, pairs: &[(&Value<'a>, &Value<'a>)], span: Span) -> Result<bool, Fault> {

@@ -70,6 +70,9 @@ fn recursion_ends() {
         "f(x) if f(y) and y = x;\nf(_) if f(1);",
         "f(x) if f([x]);",
         "f(x) if f([x, x]) and f([x, 1]);",
+        "f(_) if x = [x] and x = [1];",
+        "f(_) if x = [y] and y = {a: x} and x = y;",
+        "f(_) if not (x = [x] and y = [y] and x = y);",
     ] {
         let text = format!("{FIELDS}allow(u, \"read\", _) if f(u.a);\n{rules}");
         // Refused at load, or nothing shown.

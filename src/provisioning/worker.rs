@@ -141,7 +141,9 @@ impl Inner {
         }
         let now = self.parts.clock.now_us();
         let poll_us = i64::try_from(self.parts.config.stream.poll_ms).unwrap_or(1_000).saturating_mul(1_000);
-        if deliveries.is_empty() || !(0..poll_us).contains(&(now - state.looked_at)) {
+        // A full read is part of more: of one partition perhaps, while others wait that would share its transaction.
+        let full = deliveries.len() >= self.parts.config.stream.batch_max.max(1);
+        if full || deliveries.is_empty() || !(0..poll_us).contains(&(now - state.looked_at)) {
             upto.append(&mut self.look(&mut state, now).await?);
         }
         let count = self.work(&mut state, &upto, now).await?;

@@ -72,6 +72,13 @@ on_every_backend! {
             to: {collection: \"orderList\", path: \"_record.sourceUid\"}}) { id } }";
         app.data(relation).await;
 
+        let text = "name = 'acme'\nversion = 1\nconsumers = [{claim = 'client', value = 'acme'}]\n\
+            [collections.orderList]\nfields = ['total']";
+        let applied = "mutation($text: String!) { applyContract(input: {text: $text}) { applied } }";
+        let answer = app.ask(&app.admin(), applied, json!({"text": text})).await;
+        assert_eq!(answer["data"]["applyContract"]["applied"], true, "{answer}");
+        let bound = app.token("consumer", json!({"client": "acme"}));
+
         let roots = &objects["Query"];
         assert!(roots.len() >= 9, "{roots:?}");
         for root in roots {
@@ -93,7 +100,8 @@ on_every_backend! {
             }
             let query = format!("{{ {name}{arguments} {} }}", everything(&objects, inner(&root["type"]), &[]));
             // Statistics are written every few seconds.
-            app.data_until(&query, |answer| answer[name].is_object() || some(&answer[name])).await;
+            let token = if name == "contract" { bound.clone() } else { app.admin() };
+            app.data_until_as(&token, &query, |answer| answer[name].is_object() || some(&answer[name])).await;
         }
     }
 }

@@ -93,7 +93,11 @@ fn collection(row: &Json) -> Collection {
 }
 
 fn actor(n: usize, groups: usize) -> Actor {
-    let groups: Vec<String> = (0..groups).map(|group| format!("g{group}")).collect();
+    // The last one is its own: what is the same for all would be compiled once.
+    let mut groups: Vec<String> = (0..groups).map(|group| format!("g{group}")).collect();
+    if let Some(last) = groups.last_mut() {
+        last.push_str(&format!(" of {n}"));
+    }
     let claims = serde_json::json!({"region": format!("eu{n}"), "limit": 100, "groups": groups});
     let serde_json::Value::Object(claims) = claims else { return Actor::anonymous() };
     Actor { subject: format!("u{n}"), roles: vec!["clerk".into()], claims, contract: None }

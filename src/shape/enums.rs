@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::numbered;
+use super::names::{latin, numbered};
 use super::{Field, Kind, Published, Scalar};
 use crate::record::Json;
 
@@ -100,8 +100,7 @@ fn named(value: &str) -> String {
     if is_name(value) {
         return value.to_owned();
     }
-    let latin = deunicode::deunicode_with_tofu_cow(value, " ");
-    let words: Vec<String> = latin
+    let words: Vec<String> = latin(value)
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_ascii_uppercase)
@@ -222,6 +221,8 @@ mod tests {
             ("in-progress", "IN_PROGRESS"),
             ("in progress", "IN_PROGRESS"),
             ("2nd", "_2ND"),
+            ("+1", "PLUS_1"),
+            ("-1", "MINUS_1"),
             ("true", "TRUE"),
             ("null", "NULL"),
             ("__x", "X"),

@@ -1,6 +1,7 @@
 //! Names: from source keys and categories to GraphQL. A name is given once; nothing here may depend on
 //! anything but its arguments, so that a name can be found again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -112,9 +113,19 @@ pub(super) fn wanted(key: &str) -> String {
     if readable { key.to_owned() } else { camel(key, "field") }
 }
 
+/// `text` in Latin letters. A sign that leads a number is a word, as nothing else tells `+1` from `-1`.
+pub(super) fn latin(text: &str) -> Cow<'_, str> {
+    let latin = deunicode::deunicode_with_tofu_cow(text, " ");
+    let signed = [('+', "plus"), ('-', "minus")].into_iter().find_map(|(sign, word)| {
+        let number = latin.strip_prefix(sign)?;
+        number.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("{word} {number}"))
+    });
+    signed.map_or(latin, Cow::Owned)
+}
+
 /// The words of `text` in Latin letters, split at what is not alphanumeric, in camel case; `empty` when there are none.
 fn camel(text: &str, empty: &str) -> String {
-    let text = deunicode::deunicode_with_tofu_cow(text, " ");
+    let text = latin(text);
     let mut name = String::with_capacity(text.len());
     for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
         // `US` is an abbreviation, `userId` has its own humps.
@@ -367,6 +378,12 @@ mod tests {
             ("__", "field"),
             ("2nd place", "_2ndPlace"),
             ("3", "_3"),
+            ("+1", "plus1"),
+            ("-1", "minus1"),
+            ("\u{2212}1.5 °C", "minus15DegC"),
+            ("-x", "x"),
+            ("- 1", "_1"),
+            ("1-2", "_12"),
             ("", "field"),
             ("\0", "field"),
             ("価格", "jiaGe"),

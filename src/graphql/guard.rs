@@ -9,6 +9,7 @@ use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 
 use super::coerce::short;
 use super::plan::Misplaced;
+use super::words::{Readable, Words};
 use crate::config;
 use crate::error::{Code, Error, Result};
 
@@ -22,13 +23,14 @@ fn too_deep(value: usize) -> Error {
     Error::new(Code::TooComplex, text)
 }
 
-/// Checks the text: nesting of brackets, number of tokens, numbers that a literal cannot keep.
+/// Checks the text: nesting of brackets, number of tokens, numbers that a literal cannot keep. What is returned can be
+/// parsed.
 ///
 /// # Errors
 /// `TOO_COMPLEX` with the bound, `BAD_REQUEST` for a number.
-pub(super) fn scan(text: &str, limits: &config::Graphql) -> Result<()> {
+pub(super) fn scan<'a>(text: &'a str, limits: &config::Graphql) -> Result<Readable<'a>> {
     let mut rest = text.as_bytes();
-    let (mut depth, mut tokens) = (0_usize, 0_usize);
+    let (mut depth, mut tokens, mut words) = (0_usize, 0_usize, Words::default());
     while let Some((&byte, after)) = rest.split_first() {
         let length = match byte {
             b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xEF | 0xBB | 0xBF => {
@@ -58,7 +60,7 @@ pub(super) fn scan(text: &str, limits: &config::Graphql) -> Result<()> {
             b'.' => run(rest, |b| b == b'.').min(3),
             b'!' | b'$' | b'&' | b':' | b'=' | b'@' | b'|' => 1,
             // No token begins so: the parser stops here and says where.
-            _ => return Ok(()),
+            _ => break,
         };
         tokens += 1;
         if depth > limits.nesting_max {
@@ -67,9 +69,11 @@ pub(super) fn scan(text: &str, limits: &config::Graphql) -> Result<()> {
         if tokens > limits.tokens_max {
             return Err(too_complex("tokens_max", limits.tokens_max, "tokens"));
         }
-        rest = rest.get(length.max(1)..).unwrap_or_default();
+        let (token, after) = rest.split_at_checked(length.max(1)).unwrap_or((rest, &[]));
+        words.token(text.len() - rest.len(), token);
+        rest = after;
     }
-    Ok(())
+    words.readable(text)
 }
 
 fn run(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
@@ -272,8 +276,6 @@ mod tests {
 
     use std::time::{Duration, Instant};
 
-    use async_graphql::parser::parse_query;
-
     use super::*;
 
     fn limits() -> config::Graphql {
@@ -284,7 +286,7 @@ mod tests {
     fn check(text: &str) -> Result<()> {
         let start = Instant::now();
         let limits = limits();
-        let outcome = scan(text, &limits).and_then(|()| match parse_query(text) {
+        let outcome = scan(text, &limits).and_then(|readable| match readable.parse() {
             Ok(document) => measure(&document, &limits).map(drop).map_err(|misplaced| misplaced.error),
             Err(error) => Err(Error::bad_request(error.to_string())),
         });

@@ -28,6 +28,7 @@ mod sdl;
 mod subscribe;
 mod table;
 mod unions;
+mod words;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_graphql::dynamic::Schema;
-use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
@@ -237,8 +236,8 @@ impl Preparer {
             return Ok(document);
         }
         let one = |error| vec![Fault::of(context, error)];
-        guard::scan(text, self.limits()).map_err(one)?;
-        let parsed = parse_query(text).map_err(|error| vec![faults::syntax(&error)])?;
+        let readable = guard::scan(text, self.limits()).map_err(one)?;
+        let parsed = readable.parse().map_err(|error| vec![faults::syntax(&error)])?;
         let depth = guard::measure(&parsed, self.limits())
             .and_then(|depth| rules::check(&parsed).map(|()| depth))
             .map_err(|error| vec![Fault::at(context, error)])?;

@@ -49,6 +49,7 @@ mod statistics;
 mod stream;
 mod variants;
 mod way;
+mod words;
 
 mod support;
 mod tidy;

@@ -226,8 +226,7 @@ fn compiled_hidden(text: &str) -> String {
 /// What guard and early rules say of a document.
 fn early(text: &str) -> Result<(), crate::error::Error> {
     let limits = crate::config::Graphql::default();
-    guard::scan(text, &limits)?;
-    let document = parse_query(text).unwrap();
+    let document = guard::scan(text, &limits)?.parse().unwrap();
     guard::measure(&document, &limits)
         .and_then(|_| rules::check(&document))
         .map_err(|misplaced| misplaced.error)

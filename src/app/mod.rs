@@ -2,6 +2,7 @@
 //! order. The only place that spawns tasks. Must not hold business rules.
 
 pub mod demo;
+mod issuers;
 mod policies;
 mod signal;
 
@@ -18,7 +19,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::graphql;
-use crate::http::{self, Ready, Services, auth::Keys};
+use crate::http::{
+    self, Ready, Services,
+    auth::{Auth, Keys},
+};
 use crate::policy;
 use crate::provisioning::Provisioning;
 use crate::publishing::Publishing;
@@ -36,6 +40,7 @@ pub struct App {
     writer: Writer,
     policy: Arc<policy::Engine>,
     publishing: Publishing,
+    readers: Vec<issuers::Reader>,
 }
 
 /// Tells the parts of a node when to end: first the door, then what still works for it.
@@ -58,6 +63,11 @@ impl App {
         let data = &config.store.data;
         make_directory(data)?;
         let keys = Keys::read_or_create(&config.key_file(), &config.auth)?;
+        let auth = Auth::new(keys.clone(), &config.auth, clock.clone());
+        let readers = match config.has_role("api") {
+            true => issuers::readers(&auth, &config.auth, &clock).await?,
+            false => Vec::new(),
+        };
         let policy = Arc::new(policy::Engine::load(&config.policy, data)?);
         let listener = bind(&config.server.listen).await?;
         let address = listener.local_addr().map_err(Error::internal)?;
@@ -83,7 +93,7 @@ impl App {
             config: config.clone(),
             clock,
             metrics,
-            keys: keys.clone(),
+            auth,
             engine,
             sourcing,
             provisioning,
@@ -92,7 +102,7 @@ impl App {
             stopping: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
-        Ok(App { config, keys, address, listener, services, writer, policy, publishing })
+        Ok(App { config, keys, address, listener, services, writer, policy, publishing, readers })
     }
 
     /// Where it listens.
@@ -135,7 +145,7 @@ impl App {
     /// # Errors
     /// `INTERNAL` when a part ends that must not.
     pub async fn run_unready(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let App { config, listener, services, writer, policy, publishing, .. } = self;
+        let App { config, listener, services, writer, policy, publishing, readers, .. } = self;
         let stopping = Stop { door: services.stopping.clone(), loops: CancellationToken::new() };
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         let mut parts = Parts::default();
@@ -153,6 +163,9 @@ impl App {
         let watched = (services.store.clone(), publishing.clone());
         let watch = policies::watch(policy, watched, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);
+        for reader in readers {
+            parts.loops("keys of an issuer", reader.run(stopping.loops.clone()));
+        }
         for work in services.store.background(&stopping.loops) {
             // Some of it has nothing to do with some databases and ends at once.
             let stop = stopping.loops.clone();

@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
     ceilings(config)?;
     classify(config)?;
     modes(config)?;
+    super::issuers::check(config)?;
     masks(config)
 }
 
@@ -142,6 +143,10 @@ fn bounds(config: &Config) -> Result<()> {
         ("graphql.page_default", config.graphql.page_default as u64),
         ("data.exports_max", config.data.exports_max as u64),
         ("data.export_timeout_ms", config.data.export_timeout_ms),
+        ("auth.token_bytes_max", config.auth.token_bytes_max as u64),
+        ("auth.jwks_period_ms", config.auth.jwks_period_ms),
+        ("auth.jwks_pause_ms", config.auth.jwks_pause_ms),
+        ("auth.jwks_timeout_ms", config.auth.jwks_timeout_ms),
         ("statistics.flush_ms", config.statistics.flush_ms),
         ("statistics.held_max", config.statistics.held_max as u64),
         ("subscriptions.init_timeout_ms", config.subscriptions.init_timeout_ms),

@@ -3,11 +3,13 @@
 
 mod check;
 mod exposure;
+mod issuers;
 mod load;
 mod modes;
 mod print;
 
 pub use exposure::{Classify, Exposure};
+pub use issuers::{Algorithm, ClaimFrom, Issuer, RESERVED_CLAIMS};
 pub use load::load;
 pub use modes::{Mode, ModeRule};
 pub use print::print;
@@ -110,8 +112,10 @@ macro_rules! section {
     };
 }
 
-// Behind the macro that it uses.
+// Behind the macro that they use.
+mod auth;
 mod shapes;
+pub use auth::Auth;
 pub use shapes::{Relations, Statistics};
 
 section! {
@@ -359,18 +363,6 @@ section! {
         tail_batch_max: usize = 500,
         /// The most bytes of rows or changes read in one step; a single one may be larger.
         batch_bytes_max: usize = 4 * 1024 * 1024,
-    }
-}
-
-section! {
-    /// Who is believed.
-    Auth {
-        /// File of the HS256 signing key; none is `signing.key` in the data directory.
-        key_file: Option<PathBuf> = None,
-        /// Clock skew forgiven in `exp` and `nbf`, in seconds.
-        leeway_s: u64 = 30,
-        /// The longest life of a token that is accepted, in seconds.
-        ttl_max_s: u64 = 31_536_000,
     }
 }
 

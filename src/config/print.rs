@@ -83,6 +83,11 @@ mod tests {
         config.shape.classify.push(config::Classify { collection: "a*".into(), path: "/**".into() });
         let mode = config::Mode::Review;
         config.shape.modes.push(config::ModeRule { collection: "b".into(), path: "/n".into(), mode });
+        let issuer = serde_json::json!({
+            "issuer": "https://id", "audiences": ["w"], "jwks_url": "https://id/keys", "roles": ["consumer"],
+            "claims": {"region": "/region", "tier": {"from": "tier", "default": "free"}}, "claims_from": "",
+        });
+        config.auth.issuers.push(serde_json::from_value(issuer).unwrap());
         let text = print(&config).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();

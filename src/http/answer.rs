@@ -25,8 +25,13 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The code's own status.
     pub(super) fn new(error: Error) -> Self {
+        Refusal::of(Arc::new(error))
+    }
+
+    /// The same for an error that others hold, too: the log has its cause.
+    pub(super) fn of(error: Arc<Error>) -> Self {
         let status = StatusCode::from_u16(error.code().http_status()).unwrap_or_default();
-        Refusal { error: Arc::new(error), status }
+        Refusal { error, status }
     }
 
     /// A request that HTTP itself has a better status for than 400.

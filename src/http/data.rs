@@ -94,7 +94,7 @@ pub(super) async fn rows(
 fn until(shared: &Shared, actor: &Actor) -> (i64, Code, &'static str) {
     let (now_us, limit_ms) = (shared.clock.now_us(), shared.config.data.export_timeout_ms);
     let bound = now_us.saturating_add_unsigned(limit_ms.saturating_mul(1_000));
-    let remaining = shared.keys.remaining_us(actor, now_us);
+    let remaining = shared.auth.remaining_us(actor);
     match remaining
         .map(|remaining| now_us.saturating_add_unsigned(remaining))
         .filter(|expiry| *expiry < bound)

@@ -60,7 +60,7 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "none".to_owned());
     let visit = Visit {
-        actor: identify(&shared, request.headers(), began_us).map_err(Arc::new),
+        actor: identify(&shared, request.headers()).await.map_err(Arc::new),
         contract: contract::wanted(request.headers()).map_err(Arc::new),
         request_id: request_id(request.headers(), began_us),
         traceparent: traceparent(request.headers()),
@@ -98,8 +98,8 @@ async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, ne
     }
     // A socket tells its client by a close code, and may bring another token.
     let socket = route == super::GRAPHQL_ROUTE && request.method() == Method::GET;
-    if let (Err(error), false) = (visit.actor(), socket && is_upgrade(request.headers())) {
-        return Refusal::new(error).into_response();
+    if let (Err(error), false) = (&visit.actor, socket && is_upgrade(request.headers())) {
+        return Refusal::of(error.clone()).into_response();
     }
     let _working = match working(shared) {
         Ok(working) => working,
@@ -149,20 +149,20 @@ pub(super) async fn in_time<T>(
     })
 }
 
-fn identify(shared: &Shared, headers: &HeaderMap, now_us: i64) -> Result<Actor> {
+async fn identify(shared: &Shared, headers: &HeaderMap) -> Result<Actor> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(Actor::anonymous()) };
     if values.next().is_some() {
         return Err(Error::new(Code::Unauthenticated, "send one `Authorization` header"));
     }
-    bearer(shared, value.to_str().unwrap_or_default(), now_us)
+    bearer(shared, value.to_str().unwrap_or_default()).await
 }
 
 /// The actor of an `Authorization` value.
-pub(super) fn bearer(shared: &Shared, value: &str, now_us: i64) -> Result<Actor> {
+pub(super) async fn bearer(shared: &Shared, value: &str) -> Result<Actor> {
     match value.trim().split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            shared.keys.verify(token.trim(), now_us)
+            shared.auth.actor(token.trim()).await
         }
         _ => Err(Error::new(Code::Unauthenticated, "send the token as `Authorization: Bearer TOKEN`")),
     }

@@ -42,7 +42,7 @@ use crate::store::Store;
 use crate::telemetry::{Clock, Metrics};
 
 use answer::Refusal;
-use auth::Keys;
+use auth::Auth;
 use body::Room;
 
 pub use serve::serve;
@@ -60,8 +60,8 @@ pub struct Services {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Metrics,
-    /// The signing key.
-    pub keys: Keys,
+    /// Who is believed.
+    pub auth: Auth,
     /// Answers GraphQL.
     pub engine: Engine,
     /// Takes documents in.

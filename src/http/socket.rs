@@ -262,9 +262,9 @@ impl Session {
         }
         let payload = payload.map(RawValue::get).filter(|payload| *payload != "null");
         let init: Init = payload.map(object).transpose()?.unwrap_or_default();
-        let now_us = self.shared.clock.now_us();
         let actor = match init.authorization {
-            Some(authorization) => door::bearer(&self.shared, &authorization, now_us)
+            Some(authorization) => door::bearer(&self.shared, &authorization)
+                .await
                 .map_err(|error| Some(Close::new(4403, error.message())))?,
             None => self.visit.actor.clone().unwrap_or_else(|_| Actor::anonymous()),
         };
@@ -272,7 +272,7 @@ impl Session {
         let named = self.visit.contract().map_err(forbidden)?.map(str::to_owned);
         self.contract = init.contract.filter(|contract| !contract.is_empty()).or(named);
         self.bound(actor.clone()).map_err(forbidden)?;
-        let remaining = self.shared.keys.remaining_us(&actor, now_us);
+        let remaining = self.shared.auth.remaining_us(&actor);
         let remaining = remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER);
         self.expiry = Box::pin(tokio::time::sleep(remaining));
         self.actor = Some(actor);

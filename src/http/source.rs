@@ -166,7 +166,7 @@ impl Batch<'_> {
             let chunk = chunk.map_err(|error| {
                 Error::bad_request("the body ended before it was complete").with_cause(error)
             })?;
-            if self.shared.keys.remaining_us(&self.actor, self.shared.clock.now_us()) == Some(0) {
+            if self.shared.auth.remaining_us(&self.actor) == Some(0) {
                 return Err(Error::new(Code::Unauthenticated, "the token has expired; get a new one"));
             }
             sent = sent.saturating_add(chunk.len());

@@ -34,7 +34,7 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
             "this node has as many subscriptions as it may; try again or raise `subscriptions.open_max`";
         return Refusal::new(Error::new(Code::Backpressure, text)).into_response();
     };
-    let remaining = shared.keys.remaining_us(&context.actor, shared.clock.now_us());
+    let remaining = shared.auth.remaining_us(&context.actor);
     let results = match shared.engine.subscribe(context, request).await {
         Ok(results) => results,
         Err(refused) => stream::once(std::future::ready(refused)).boxed(),

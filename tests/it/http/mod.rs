@@ -6,6 +6,7 @@ mod connections;
 mod console;
 mod data;
 mod graphql;
+mod issuers;
 mod lines;
 mod node;
 mod socket;

@@ -1,19 +1,24 @@
-//! Tokens: HS256, signed and checked with the one key of the database. Must not decide what an actor may do.
+//! The one key of a database: its own tokens, HS256, are signed and checked with it. Must not know other issuers.
 
 use std::{
     fmt,
     io::{ErrorKind, Write},
     path::Path,
+    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
+use super::jwks::Key;
+use super::mapping::subject;
+use super::refused;
+use super::token::{Times, Token};
 use crate::config;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::record::{Actor, Signer};
 
 /// The shortest signing key, in bytes.
@@ -23,9 +28,9 @@ const KEY_BYTES_MIN: usize = 32;
 #[derive(Clone)]
 pub struct Keys {
     secret: Vec<u8>,
-    validation: Validation,
-    leeway_s: i64,
-    ttl_max_s: i64,
+    key: Arc<Key>,
+    times: Times,
+    token_bytes_max: usize,
 }
 
 impl Keys {
@@ -69,15 +74,8 @@ impl Keys {
     }
 
     fn new(secret: Vec<u8>, auth: &config::Auth) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        // Times are checked here against the clock that was passed in, not by the library's own.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        let leeway_s = i64::try_from(auth.leeway_s).unwrap_or(i64::MAX);
-        let ttl_max_s = i64::try_from(auth.ttl_max_s).unwrap_or(i64::MAX);
-        Keys { secret, validation, leeway_s, ttl_max_s }
+        let key = Arc::new(Key::secret(&secret));
+        Keys { secret, key, times: Times::new(auth), token_bytes_max: auth.token_bytes_max }
     }
 
     /// A key for one purpose, derived from this one; equal on all nodes of a database.
@@ -92,37 +90,22 @@ impl Keys {
         Signer::new(&self.derive("lineage"))
     }
 
-    /// Who a token speaks for, at this moment.
+    /// Who a token of this key speaks for, at this moment.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` that says what is wrong with it, never more than its bearer knows.
     pub fn verify(&self, token: &str, now_us: i64) -> Result<Actor> {
-        let key = DecodingKey::from_secret(&self.secret);
-        let claims = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &self.validation)
-            .map_err(|cause| refused("the token is not one of this server; get a new one").with_cause(cause))?
-            .claims;
-        let now = now_us / 1_000_000;
-        let seconds = |name: &str| claims.get(name).and_then(Value::as_f64).map(whole_seconds);
-        let expires = seconds("exp").ok_or_else(|| refused("the token has no `exp`; get a new one"))?;
-        if expires.saturating_add(self.leeway_s) <= now {
-            return Err(refused("the token has expired; get a new one"));
-        }
-        if expires.saturating_sub(now) > self.ttl_max_s.saturating_add(self.leeway_s) {
-            return Err(refused(
-                "the token lives longer than this server allows; get one with a shorter life",
-            ));
-        }
-        if seconds("nbf").is_some_and(|from| from.saturating_sub(self.leeway_s) > now) {
-            return Err(refused("the token is not valid yet; check the clock of its issuer"));
-        }
-        actor(claims)
+        self.actor(&Token::read(token, self.token_bytes_max)?, now_us)
     }
 
-    /// How long a token of this actor is still good for, in microseconds; `None` without a token.
-    pub fn remaining_us(&self, actor: &Actor, now_us: i64) -> Option<u64> {
-        let expires = whole_seconds(actor.claims.get("exp").and_then(Value::as_f64)?);
-        let until = expires.saturating_add(self.leeway_s).saturating_mul(1_000_000);
-        Some(u64::try_from(until.saturating_sub(now_us)).unwrap_or(0))
+    /// The same of a token that was taken apart.
+    ///
+    /// # Errors
+    /// As [`Keys::verify`].
+    pub(super) fn actor(&self, token: &Token<'_>, now_us: i64) -> Result<Actor> {
+        let claims = self.key.claims(token)?;
+        self.times.check(&claims, now_us)?;
+        actor(claims)
     }
 
     /// Signs claims.
@@ -141,21 +124,8 @@ impl fmt::Debug for Keys {
     }
 }
 
-fn refused(message: &str) -> Error {
-    Error::new(Code::Unauthenticated, message)
-}
-
-/// Seconds of a numeric date, which may have a fraction; out of range saturates.
-#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, which is what is wanted")]
-fn whole_seconds(seconds: f64) -> i64 {
-    seconds as i64
-}
-
 fn actor(claims: Map<String, Value>) -> Result<Actor> {
-    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-    if subject.is_empty() || subject.len() > 512 || subject.chars().any(char::is_control) {
-        return Err(refused("the token's `sub` must have 1 to 512 bytes and no control characters"));
-    }
+    let subject = subject(claims.get("sub").and_then(Value::as_str).unwrap_or_default())?;
     let roles = match claims.get("roles") {
         None => Vec::new(),
         Some(Value::Array(roles)) if roles.iter().all(Value::is_string) => {
@@ -163,7 +133,7 @@ fn actor(claims: Map<String, Value>) -> Result<Actor> {
         }
         Some(_) => return Err(refused("the token's `roles` must be a list of texts")),
     };
-    Ok(Actor { subject: subject.to_owned(), roles, claims, contract: None })
+    Ok(Actor { subject, roles, claims, contract: None })
 }
 
 fn create(path: &Path) -> std::io::Result<()> {
@@ -184,6 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::Code;
 
     const NOW_US: i64 = 1_800_000_000_000_000;
 
@@ -206,7 +177,7 @@ mod tests {
         assert_eq!(actor.subject, "ann");
         assert_eq!(actor.roles, ["consumer"]);
         assert_eq!(actor.claims.get("region"), Some(&json!("EU")));
-        assert_eq!(keys.remaining_us(&actor, NOW_US), Some(130_000_000));
+        assert_eq!(keys.times.remaining_us(&actor.claims, NOW_US), Some(130_000_000));
     }
 
     #[test]
@@ -218,8 +189,9 @@ mod tests {
             (json!({"sub": "a"}), "`exp`"),
             (json!({"sub": "a", "exp": 1_900_000_000}), "longer"),
             (json!({"sub": "a", "exp": 1_800_000_100, "nbf": 1_800_000_031}), "not valid yet"),
-            (json!({"sub": "", "exp": 1_800_000_100}), "`sub`"),
-            (json!({"exp": 1_800_000_100}), "`sub`"),
+            (json!({"sub": "a", "exp": 1_800_000_100, "nbf": "now"}), "not valid yet"),
+            (json!({"sub": "", "exp": 1_800_000_100}), "subject"),
+            (json!({"exp": 1_800_000_100}), "subject"),
             (json!({"sub": "a", "roles": "admin", "exp": 1_800_000_100}), "`roles`"),
         ];
         for (claims, expected) in cases {

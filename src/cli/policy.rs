@@ -1,10 +1,13 @@
-//! `wellspring policy`.
+//! `wellspring policy`: policies are checked, explained and tested where the data is. Reads only.
+
+mod explain;
+mod who;
 
 use std::io::{self, Write};
 
 use clap::Subcommand;
 
-use super::{Answer, Settings, runtime};
+use super::{Answer, Settings, print, runtime};
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::http::auth::Keys;
@@ -16,10 +19,38 @@ use crate::telemetry::Clock;
 pub(super) enum Command {
     /// Check the policy files: syntax, rules, bounds, and the shapes of the collections that there are.
     Check(Settings),
+    /// Say what somebody may see or do, and by which rules; exit with 1 when that is nothing.
+    Explain(Box<explain::Options>),
 }
 
 pub(super) fn run(command: &Command) -> Result<Answer> {
-    let Command::Check(settings) = command;
+    let answer = match command {
+        Command::Check(settings) => checked(settings),
+        Command::Explain(options) => explain::run(options),
+    };
+    match answer {
+        Err(error) if error.code() == Code::Unprocessable => {
+            let _ = writeln!(io::stderr(), "{}", error.message());
+            Ok(Answer::No)
+        }
+        answer => answer,
+    }
+}
+
+fn checked(settings: &Settings) -> Result<Answer> {
+    let config = loaded(settings)?;
+    let Findings { misfits, sleeping } = check(&config)?;
+    for warning in &sleeping {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    for misfit in &misfits {
+        let _ = writeln!(io::stderr(), "{misfit}");
+    }
+    Ok(if misfits.is_empty() { Answer::Yes } else { Answer::No })
+}
+
+/// The configuration, whose policy directory must be there.
+fn loaded(settings: &Settings) -> Result<Config> {
     let config = settings.load()?;
     if let Some(directory) = config.policy.directory.as_ref().filter(|directory| !directory.is_dir()) {
         let directory = directory.display();
@@ -27,22 +58,7 @@ pub(super) fn run(command: &Command) -> Result<Answer> {
             "`{directory}` is not a directory; check `policy.directory`"
         )));
     }
-    match check(&config) {
-        Ok(Findings { misfits, sleeping }) => {
-            for warning in &sleeping {
-                let _ = writeln!(io::stderr(), "warning: {warning}");
-            }
-            for misfit in &misfits {
-                let _ = writeln!(io::stderr(), "{misfit}");
-            }
-            Ok(if misfits.is_empty() { Answer::Yes } else { Answer::No })
-        }
-        Err(error) if error.code() == Code::Unprocessable => {
-            let _ = writeln!(io::stderr(), "{}", error.message());
-            Ok(Answer::No)
-        }
-        Err(error) => Err(error),
-    }
+    Ok(config)
 }
 
 /// What there is to say about policies that can be loaded.
@@ -55,13 +71,17 @@ fn check(config: &Config) -> Result<Findings> {
         let _ = writeln!(io::stderr(), "warning: {text}");
         return Ok(Findings::default());
     }
-    let keys = Keys::read(&config.key_file(), &config.auth)?;
-    let opened = runtime()?.block_on(Store::open_read_only(&config.store, keys.signer(), Clock::system()));
-    let store = match opened {
+    let store = match runtime()?.block_on(opened(config)) {
         Ok(store) => store,
         Err(error) if error.code() == Code::NotFound => return Ok(Findings::default()),
-        Err(error) => return Err::<_, Error>(error),
+        Err(error) => return Err(error),
     };
     let collections: Vec<_> = store.catalog.load().collections.values().cloned().collect();
     Ok(engine.check(&collections))
+}
+
+/// The database, for reading only.
+async fn opened(config: &Config) -> Result<Store> {
+    let keys = Keys::read(&config.key_file(), &config.auth)?;
+    Store::open_read_only(&config.store, keys.signer(), Clock::system()).await
 }

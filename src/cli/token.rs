@@ -45,14 +45,15 @@ pub(super) fn run(options: &Options) -> Result<Answer> {
     print(&token)
 }
 
-fn claims(options: &Options, now: i64) -> Result<Map<String, Value>> {
+/// Claims that are given as `name=value`; those that have options of their own are refused.
+pub(super) fn named(given: &[String], own: &[&str]) -> Result<Map<String, Value>> {
     let mut claims = Map::new();
-    for claim in &options.claims {
+    for claim in given {
         let (name, value) = claim
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| Error::bad_request(format!("`--claim {claim}` must be `name=value`")))?;
-        if ["sub", "roles", "exp", "nbf", "iat"].contains(&name) {
+        if own.contains(&name) {
             return Err(Error::bad_request(format!("the claim `{name}` has an option of its own")));
         }
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
@@ -60,6 +61,11 @@ fn claims(options: &Options, now: i64) -> Result<Map<String, Value>> {
             return Err(Error::bad_request(format!("the claim `{name}` is given twice")));
         }
     }
+    Ok(claims)
+}
+
+fn claims(options: &Options, now: i64) -> Result<Map<String, Value>> {
+    let mut claims = named(&options.claims, &["sub", "roles", "exp", "nbf", "iat"])?;
     let ttl = seconds(&options.ttl).ok_or_else(|| {
         Error::bad_request(format!("`{}` is not a time such as `90s`, `15m`, `1h`", options.ttl))
     })?;

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::policy::bound::{Held, View};
 use crate::policy::check::{self, Wrong};
 use crate::policy::fields::{self, Built};
-use crate::policy::files::{base_files, is_absent, read_files};
+use crate::policy::files::{base_files, fingerprint, is_absent, read_files};
 use crate::policy::load;
 use crate::policy::machine::{Fault, Machine, World};
 use crate::policy::program::Program;
@@ -62,10 +62,10 @@ pub struct Files(Vec<File>);
 
 /// The policies in force, replaceable while the system runs.
 pub struct Engine {
-    config: config::Policy,
+    pub(super) config: config::Policy,
     /// Where the files are; `None` for texts that were given.
     directory: Option<PathBuf>,
-    loaded: ArcSwap<Loaded>,
+    pub(super) loaded: ArcSwap<Loaded>,
     /// The collections as of the last [`Engine::check`].
     known: ArcSwap<Vec<Arc<Collection>>>,
     scopes: Cache<ScopeKey, Option<Arc<Scope>>, Bytes>,
@@ -99,11 +99,20 @@ impl std::fmt::Display for Misfit {
     }
 }
 
-struct Loaded {
+pub(super) struct Loaded {
     version: u64,
     /// Whether this is the embedded base, which a directory takes over from as soon as it is there.
     base: bool,
-    program: Program,
+    pub(super) program: Program,
+    /// The same wherever the same texts are in force.
+    pub(super) fingerprint: Arc<str>,
+}
+
+impl Loaded {
+    fn new(version: u64, base: bool, program: Program) -> Self {
+        let fingerprint = fingerprint(&program.files);
+        Loaded { version, base, program, fingerprint }
+    }
 }
 
 /// What a scope depends on: of the actor only what the policy can read.
@@ -208,7 +217,7 @@ impl Engine {
             known: ArcSwap::default(),
             config: config.clone(),
             directory,
-            loaded: ArcSwap::from_pointee(Loaded { version: 1, base, program }),
+            loaded: ArcSwap::from_pointee(Loaded::new(1, base, program)),
             scopes: Cache::with_weighter(SCOPES_GUESS, config.scopes_bytes_max as u64, Bytes),
             bound: Held::new(config.views_bytes_max),
         })
@@ -247,7 +256,7 @@ impl Engine {
         let known = |one: &Wrong| (program.rule_text(one.span).to_owned(), one.reason.clone());
         wrong.retain(|one| !before.contains(&known(one)));
         complain(&program, &wrong)?;
-        self.loaded.store(Arc::new(Loaded { version: held.version + 1, base: false, program }));
+        self.loaded.store(Arc::new(Loaded::new(held.version + 1, false, program)));
         Ok(())
     }
 
@@ -267,6 +276,11 @@ impl Engine {
             misfits: misfits(&loaded.program, &shapes).into_iter().map(misfit).collect(),
             sleeping: dormant(&loaded.program, &shapes),
         }
+    }
+
+    /// A short code of the texts in force, the same on every node that has them.
+    pub fn fingerprint(&self) -> Arc<str> {
+        self.loaded.load().fingerprint.clone()
     }
 
     /// Raised by every change of the policies or contracts; scopes of another version must be asked for again.
@@ -316,7 +330,7 @@ impl Engine {
         }
         let world = World { program: &loaded.program, user, collection: Some(collection) };
         let scope = match fields::build(world, collection, self.config.steps_max) {
-            Ok(Built { scope, remarks }) => {
+            Ok(Built { scope, remarks, .. }) => {
                 log_remarks(&loaded.program, collection, &remarks);
                 scope.map(Arc::new)
             }
@@ -436,7 +450,7 @@ fn refusal(diagnostics: &[Diagnostic]) -> Error {
 }
 
 /// The claims that the policy names; the others cannot matter, so actors that differ only in them share a scope.
-fn known_claims(actor: &Actor, program: &Program) -> Claims {
+pub(super) fn known_claims(actor: &Actor, program: &Program) -> Claims {
     let mut known: Claims = actor
         .claims
         .iter()
@@ -453,7 +467,7 @@ fn known_claims(actor: &Actor, program: &Program) -> Claims {
     known
 }
 
-fn describe(program: &Program, fault: &Fault) -> String {
+pub(super) fn describe(program: &Program, fault: &Fault) -> String {
     match fault {
         Fault::Refused(span, reason) => Diagnostic::new(&program.files, *span, reason.as_str()).to_string(),
         Fault::Budget => "more steps or deeper calls than `policy.steps_max` allows".to_owned(),

@@ -26,16 +26,28 @@ const KEY_PARTS: [&str; 2] = ["sourceName", "sourceUid"];
 pub(super) struct Built {
     pub(super) scope: Option<Scope>,
     pub(super) remarks: BTreeMap<Span, String>,
+    /// What the rules were asked about each field, by its id; only when it is to be explained.
+    pub(super) facts: BTreeMap<u32, FieldFacts>,
 }
 
 /// Compiles what the world's user may read of the world's collection.
 pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize) -> Result<Built, Fault> {
-    let mut walk = Walk::new(world, steps_max);
+    walked(Walk::new(world, steps_max), collection, steps_max)
+}
+
+/// As [`build`], with what the rules were asked.
+pub(super) fn explained(world: World<'_>, collection: &Collection, steps_max: usize) -> Result<Built, Fault> {
+    walked(Walk { facts: Some(BTreeMap::new()), ..Walk::new(world, steps_max) }, collection, steps_max)
+}
+
+fn walked(mut walk: Walk<'_>, collection: &Collection, steps_max: usize) -> Result<Built, Fault> {
+    let world = walk.world;
     let mut machine = Machine::new(world, steps_max);
     let rows = machine.ask("allow", vec![Value::User, Value::Text("read"), Value::Row])?;
     walk.account(machine);
     if rows == Filter::Const(false) {
-        return Ok(Built { scope: None, remarks: walk.remarks });
+        let facts = walk.facts.unwrap_or_default();
+        return Ok(Built { scope: None, remarks: walk.remarks, facts });
     }
     walk.level(&collection.shape.fields, &Above::default())?;
     walk.envelope(collection)?;
@@ -44,12 +56,13 @@ pub(super) fn build(world: World<'_>, collection: &Collection, steps_max: usize)
     walk.told(plain, !collection.shape.unclassified)?;
     let rest = walk.unclassified("_rest")?;
     let rescued = if plain { walk.unclassified("_record.rescued")? } else { Access::Hidden };
-    let Walk { fields, conditional, remarks, .. } = walk;
+    let Walk { fields, conditional, remarks, facts, .. } = walk;
+    let facts = facts.unwrap_or_default();
     if fields.values().all(|access| *access == Access::Hidden) {
-        return Ok(Built { scope: None, remarks });
+        return Ok(Built { scope: None, remarks, facts });
     }
     let scope = Scope { rows, fields, conditional, rest, rescued, cast: BTreeSet::new() };
-    Ok(Built { scope: Some(scope), remarks })
+    Ok(Built { scope: Some(scope), remarks, facts })
 }
 
 /// What a field inherits from the objects and lists around it.
@@ -80,6 +93,8 @@ struct Walk<'a> {
     /// What `allow_field` and `mask_field` have said, by what they saw of the field.
     allowed: HashMap<FieldFacts, Arc<Filter>>,
     masked: HashMap<FieldFacts, Masks>,
+    /// What the rules were asked about, where somebody wants to know.
+    facts: Option<BTreeMap<u32, FieldFacts>>,
 }
 
 impl<'a> Walk<'a> {
@@ -92,6 +107,7 @@ impl<'a> Walk<'a> {
             remarks: BTreeMap::new(),
             allowed: HashMap::new(),
             masked: HashMap::new(),
+            facts: None,
         }
     }
 
@@ -120,6 +136,9 @@ impl<'a> Walk<'a> {
         let keys = field.kind.maps() > 0;
         let classified = if keys { !field.unclassified } else { field.is_classified() };
         let facts = facts(&here, &field.path, classified && !here.hidden, true);
+        if let Some(asked) = &mut self.facts {
+            asked.insert(field.id, facts.clone());
+        }
         let masks = self.masks(&facts)?;
         here.masks.extend(masks.named);
         let access = match children(&field.kind) {
@@ -197,6 +216,9 @@ impl<'a> Walk<'a> {
 
     /// How a member of `_record` is shown.
     fn leaf(&mut self, id: u32, scalar: Scalar, facts: &FieldFacts) -> Result<Access, Fault> {
+        if let Some(asked) = &mut self.facts {
+            asked.insert(id, facts.clone());
+        }
         let Masks { named, decided } = self.masks(facts)?;
         let mask = strictest(named, scalar);
         if decided { self.access(id, facts, mask) } else { Ok(Access::Hidden) }

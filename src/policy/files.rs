@@ -1,6 +1,11 @@
 //! The texts of policies as they stand in a directory, or in the program. Must not know what they say.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Code, Error, Result};
 use crate::policy::text::File;
@@ -49,4 +54,17 @@ pub(super) fn read_files(directory: &Path) -> Result<Vec<File>> {
         Ok(File { name: path.display().to_string().into(), text: text.into() })
     };
     paths.into_iter().map(read).collect()
+}
+
+/// A short code of these texts and the names of their files, wherever they stand: 16 hex digits of their SHA-256.
+pub(super) fn fingerprint(files: &[File]) -> Arc<str> {
+    let mut hash = Sha256::new();
+    for file in files {
+        let name = file.name.rsplit(['/', '\\']).next().unwrap_or_default();
+        for part in [name, &file.text] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }

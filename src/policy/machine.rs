@@ -234,7 +234,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Every solution. With `wanted`, its value in each; without, it stops at the first that holds always.
-    fn run(
+    pub(super) fn run(
         &mut self,
         alternatives: Vec<Goals<'a>>,
         wanted: Option<&Value<'a>>,

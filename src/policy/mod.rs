@@ -8,8 +8,10 @@
 //! loses conditions.
 
 mod bound;
+mod cases;
 mod check;
 mod engine;
+mod explain;
 mod fields;
 mod files;
 mod filter;
@@ -27,8 +29,11 @@ mod text;
 mod value;
 
 pub use bound::View;
+pub use cases::actor;
 pub use engine::{Action, Engine, Files, Findings, Misfit};
+pub use explain::{Explanation, Ruling, Shown, filter_text, mask_text, parts};
 pub use scope::{Access, Opened, Scope, Scoped, Sealed};
+pub use shapes::nearest;
 pub use text::Diagnostic;
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Program {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) params: Vec<Param>,
     pub(super) body: Goal,
@@ -55,7 +55,7 @@ pub(super) struct Rule {
     pub(super) span: Span,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Param {
     pub(super) term: Term,
     pub(super) pattern: Option<Inner>,
@@ -91,7 +91,7 @@ pub(super) enum Inner {
     Pattern(Pattern),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Goal {
     pub(super) kind: Kind,
     pub(super) span: Span,
@@ -130,7 +130,7 @@ pub(super) enum Arithmetic {
     Rem,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Kind {
     Const(bool),
     And(Vec<Goal>),

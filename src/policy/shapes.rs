@@ -181,7 +181,7 @@ fn shown(path: &[Arc<str>]) -> String {
 }
 
 /// The name most like it, when one is close.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let close = |other: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase());
     known
         .map(|other| (close(&other), other))

@@ -21,6 +21,7 @@ mod demo;
 mod envelope;
 mod events;
 mod examples;
+mod explain;
 mod faults;
 mod graphql;
 mod http;

@@ -17,6 +17,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::json;
 
 use crate::config;
+pub(super) use crate::policy::filter_text as short;
 use crate::policy::{Engine, Scope};
 use crate::query::Collection;
 use crate::record::Actor;
@@ -113,53 +114,4 @@ pub(super) fn rows_of(text: &str) -> String {
         }),
     );
     scope(&engine(text), &who).map_or_else(|| "never".to_owned(), |scope| short(scope.rows()))
-}
-
-/// A filter in a short notation.
-pub(super) fn short(filter: &crate::query::Filter) -> String {
-    use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
-    let literal = |l: &Literal| match l {
-        Literal::Bool(b) => b.to_string(),
-        Literal::Int(n) => n.to_string(),
-        Literal::Float(n) => format!("{n:?}"),
-        Literal::Text(t) => format!("'{t}'"),
-    };
-    let name = |f: &FieldRef| match f.column {
-        ColumnRef::Item(number, _) => {
-            std::iter::once(format!("i{number}")).chain(f.path.iter().cloned()).collect::<Vec<_>>().join(".")
-        }
-        _ => f.path.join("."),
-    };
-    let operand = |o: &Operand| match o {
-        Operand::Field(f) => name(f),
-        Operand::Literal(l) => literal(l),
-    };
-    let list = |parts: &[Filter], word: &str| {
-        format!("({})", parts.iter().map(short).collect::<Vec<_>>().join(word))
-    };
-    match filter {
-        Filter::Const(value) => value.to_string(),
-        Filter::And(parts) => list(parts, " and "),
-        Filter::Or(parts) => list(parts, " or "),
-        Filter::Not(part) => format!("not {}", short(part)),
-        Filter::Compare(a, op, b) => {
-            let op = match op {
-                Comparison::Eq => "=",
-                Comparison::Lt => "<",
-                Comparison::Lte => "<=",
-                Comparison::Gt => ">",
-                Comparison::Gte => ">=",
-            };
-            format!("{} {op} {}", operand(a), operand(b))
-        }
-        Filter::In(f, ls) => {
-            format!("{} in [{}]", name(f), ls.iter().map(literal).collect::<Vec<_>>().join(", "))
-        }
-        Filter::IsNull(f) => format!("{} is null", name(f)),
-        Filter::Like(f, p) => format!("{} like '{p}'", name(f)),
-        Filter::StartsWith(f, p) => format!("{} starts '{p}'", name(f)),
-        Filter::Contains(f, l) => format!("{} has {}", name(f), literal(l)),
-        Filter::HasKey(f, key) => format!("{} has key '{key}'", name(f)),
-        Filter::SomeItem(f, number, when) => format!("some i{number} of {}: {}", name(f), short(when)),
-    }
 }

@@ -8,6 +8,7 @@ mod aggregate;
 mod contained;
 mod ddl;
 mod decide;
+mod explain;
 mod image;
 mod items;
 mod join;

@@ -454,9 +454,9 @@ async fn a_server_is_asked_for_schema_dead_letters_and_conservation() {
     let said = redrive("999999");
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
     for (url, token, says) in [
-        (url, "wrong", "the token is not one of this server; get a new one (UNAUTHENTICATED)"),
+        (url, "wrong", "this server does not take the token; get a new one from its issuer (UNAUTHENTICATED)"),
         (&format!("{url}/nowhere"), &token, "there is nothing at `/nowhere/graphql`"),
-        (&format!("{url}/nowhere"), "wrong", "the token is not one of this server"),
+        (&format!("{url}/nowhere"), "wrong", "this server does not take the token"),
     ] {
         let said = run(place.path(), &["dead-letter", "list", "--url", url, "--token", token]);
         assert_eq!((said.code, said.out.as_str()), (if token == "wrong" { 2 } else { 1 }, ""), "{said:?}");

@@ -100,7 +100,7 @@ fn actor(n: usize, groups: usize) -> Actor {
     }
     let claims = serde_json::json!({"region": format!("eu{n}"), "limit": 100, "groups": groups});
     let serde_json::Value::Object(claims) = claims else { return Actor::anonymous() };
-    Actor { subject: format!("u{n}"), roles: vec!["clerk".into()], claims, contract: None }
+    Actor { subject: format!("u{n}"), roles: vec!["clerk".into()], claims, contract: None, key: None }
 }
 
 /// Microseconds of each round, in order.

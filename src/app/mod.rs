@@ -63,16 +63,16 @@ impl App {
         let data = &config.store.data;
         make_directory(data)?;
         let keys = Keys::read_or_create(&config.key_file(), &config.auth)?;
-        let auth = Auth::new(keys.clone(), &config.auth, clock.clone());
-        let readers = match config.has_role("api") {
-            true => issuers::readers(&auth, &config.auth, &clock).await?,
-            false => Vec::new(),
-        };
         let policy = Arc::new(policy::Engine::load(&config.policy, data)?);
         let listener = bind(&config.server.listen).await?;
         let address = listener.local_addr().map_err(Error::internal)?;
         let metrics = Metrics::new();
         let store = Store::open(&config.store, keys.signer(), clock.clone()).await?;
+        let auth = Auth::new(keys.clone(), &config.auth, store.clone(), clock.clone());
+        let readers = match config.has_role("api") {
+            true => issuers::readers(&auth, &config.auth, &clock).await?,
+            false => Vec::new(),
+        };
         let (sourcing, writer) = Sourcing::new(store.clone(), policy.clone(), &config, clock.clone());
         let writer = writer.with_metrics(metrics.clone());
         let provisioning = Provisioning::new(store.clone(), policy.clone(), &config, clock.clone())?

@@ -4,6 +4,7 @@
 mod contract;
 mod dead_letter;
 mod demo;
+mod key;
 mod policy;
 mod remote;
 mod schema;
@@ -43,6 +44,9 @@ enum Command {
     Source(source::Options),
     /// Print a signed token and nothing else; reads only the key file.
     Token(token::Options),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Print the schema as SDL: the management part, or with --url what its token can see.
     Schema(schema::Options),
     /// Compare what was published of a collection.
@@ -130,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Serve(settings) => serve::run(&settings),
         Command::Source(options) => source::run(&options),
         Command::Token(options) => token::run(&options),
+        Command::Key(command) => key::run(&command),
         Command::Schema(options) => schema::run(&options),
         Command::Shape(command) => shape::run(&command),
         Command::Contract(command) => contract::run(&command),

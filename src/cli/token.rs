@@ -77,7 +77,7 @@ fn claims(options: &Options, now: i64) -> Result<Map<String, Value>> {
 }
 
 /// Seconds of `90s`, `15m`, `1h`, `30d`; a bare number is seconds.
-fn seconds(text: &str) -> Option<i64> {
+pub(super) fn seconds(text: &str) -> Option<i64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let count = digits.parse::<i64>().ok().filter(|count| *count > 0)?;
     let unit = match text.strip_prefix(digits)? {

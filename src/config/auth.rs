@@ -15,6 +15,12 @@ section! {
         leeway_s: u64 = 30,
         /// The longest life of a token that is accepted, in seconds.
         ttl_max_s: u64 = 31_536_000,
+        /// The most API keys that are good at the same time.
+        keys_max: usize = 1_000,
+        /// The most bytes that roles and claims of an API key may have.
+        key_bytes_max: usize = 8 * 1024,
+        /// How long API keys that were revoked or have expired are still listed, in seconds.
+        keys_ended_kept_s: u64 = 7_776_000,
         /// The largest token, in bytes.
         token_bytes_max: usize = 16 * 1024,
         /// Issuers whose tokens are taken beside those of this server's own key: name, audiences, keys, and what their

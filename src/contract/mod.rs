@@ -60,6 +60,14 @@ impl Contracts {
         self.all.get(name)?.last_key_value().map(|(_, agreed)| agreed)
     }
 
+    /// The one that a text names, `name` for the newest version or `name@version`.
+    pub fn named(&self, text: &str) -> Option<&Arc<Agreed>> {
+        match text.split_once('@') {
+            None => self.newest(text),
+            Some((name, version)) => self.get(name, version.parse().ok()?),
+        }
+    }
+
     /// All, by name and version.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Agreed>> {
         self.all.values().flat_map(BTreeMap::values)

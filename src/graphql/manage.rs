@@ -1,6 +1,7 @@
 //! The management part's resolvers: arguments in, a service asked, a JSON value out that is projected by the
 //! selection. Must not contain business rules: a resolver only translates.
 
+mod api_keys;
 mod contracts;
 mod modes;
 mod unions;
@@ -65,7 +66,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn uuid(self, name: &str) -> Result<Option<Uuid>> {
-        let wrong = || Error::bad_request(format!("`{name}` must be the id of a record, a UUID"));
+        let wrong = || Error::bad_request(format!("`{name}` must be an id, a UUID"));
         self.text(name).map(|text| Uuid::parse_str(&text).map_err(|_| wrong())).transpose()
     }
 
@@ -138,6 +139,9 @@ async fn other(
         "contract" => Ok(services.publishing.contract(&context.actor)),
         "contracts" => services.publishing.contracts(&context.actor).await,
         "applyContract" => contracts::apply(services, context, arguments.object("input")).await,
+        "apiKeys" => api_keys::list(services, context, arguments).await,
+        "createApiKey" => api_keys::create(services, context, arguments.object("input")).await,
+        "revokeApiKey" => api_keys::revoke(services, context, arguments).await,
         "plugins" => services.provisioning.plugins(&context.actor).await,
         "deadLetters" => dead_letters(services, context, arguments).await,
         "lag" => services.provisioning.lag(&context.actor).await,

@@ -103,7 +103,10 @@ pub(super) fn wanted(headers: &HeaderMap) -> Result<Option<String>> {
 
 /// Tells caches what an answer goes by, and clients when their contract ends (RFC 8594).
 pub(super) fn tell(shared: &Shared, actor: &Actor, headers: &mut HeaderMap) {
-    headers.insert(header::VARY, HeaderValue::from_static("accept, authorization, wellspring-contract"));
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("accept, authorization, x-api-key, wellspring-contract"),
+    );
     let Some(bound) = &actor.contract else { return };
     let contracts = shared.engine.contracts();
     let sunset =

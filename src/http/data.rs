@@ -14,7 +14,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Shared, accept, answer::Refusal, close::Outcome, close::causes, contract, door, graphql};
+use super::{
+    Shared, accept, answer::Refusal, auth::Auth, close::Outcome, close::causes, contract, door, graphql,
+};
 use crate::contract::{self as agreement, Transport};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format, Writer};
@@ -99,7 +101,7 @@ fn until(shared: &Shared, actor: &Actor) -> (i64, Code, &'static str) {
         .map(|remaining| now_us.saturating_add_unsigned(remaining))
         .filter(|expiry| *expiry < bound)
     {
-        Some(expiry) => (expiry, Code::Unauthenticated, "the token has expired"),
+        Some(expiry) => (expiry, Code::Unauthenticated, Auth::over(actor)),
         None => (bound, Code::Timeout, "the export took too long"),
     }
 }
@@ -277,8 +279,12 @@ impl Export {
 
     fn may_go_on(&self) -> Result<()> {
         let (until_us, code, why) = self.until;
+        let actor = &self.context.actor;
         let error = if self.shared.clock.now_us() > until_us {
             Error::new(code, why)
+        } else if self.shared.auth.remaining_us(actor) == Some(0) {
+            // A key was revoked.
+            Error::new(Code::Unauthenticated, Auth::over(actor))
         } else if self.shared.stopping.is_cancelled() {
             Error::new(Code::Unavailable, "the node stops")
         } else {

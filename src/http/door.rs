@@ -15,7 +15,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{Shared, accept, accept::Media, answer, answer::Refusal, close::CloseOut, contract};
 use crate::error::{Code, Error, Result};
-use crate::record::Actor;
+use crate::record::{API_KEY_PREFIX, Actor};
 use crate::telemetry::Open;
 
 /// What the door found out about a request.
@@ -53,6 +53,7 @@ impl Visit {
 }
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The middleware.
 pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
@@ -150,12 +151,26 @@ pub(super) async fn in_time<T>(
 }
 
 async fn identify(shared: &Shared, headers: &HeaderMap) -> Result<Actor> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(Actor::anonymous()) };
-    if values.next().is_some() {
-        return Err(Error::new(Code::Unauthenticated, "send one `Authorization` header"));
+    let (tokens, keys) = (headers.get_all(header::AUTHORIZATION), headers.get_all(&API_KEY));
+    let mut all = tokens.iter().map(|token| (token, false)).chain(keys.iter().map(|key| (key, true)));
+    let Some((value, is_key)) = all.next() else { return Ok(Actor::anonymous()) };
+    if all.next().is_some() {
+        let text = "send one `Authorization` header, or one `X-API-Key`";
+        return Err(Error::new(Code::Unauthenticated, text));
     }
-    bearer(shared, value.to_str().unwrap_or_default()).await
+    let value = value.to_str().unwrap_or_default();
+    if is_key { key(shared, value).await } else { bearer(shared, value).await }
+}
+
+/// The actor of an `X-API-Key` value.
+pub(super) async fn key(shared: &Shared, value: &str) -> Result<Actor> {
+    if !value.trim().starts_with(API_KEY_PREFIX) {
+        let text = format!(
+            "`X-API-Key` is for keys that begin with `{API_KEY_PREFIX}`; send a token as `Authorization`"
+        );
+        return Err(Error::new(Code::Unauthenticated, text));
+    }
+    shared.auth.actor(value.trim()).await
 }
 
 /// The actor of an `Authorization` value.

@@ -12,7 +12,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{
-    Stream, StreamExt,
+    FutureExt, Stream, StreamExt,
+    future::{self, BoxFuture},
     stream::{self, AbortHandle, BoxStream, SelectAll},
 };
 use serde::Deserialize;
@@ -23,7 +24,8 @@ use tokio::{
 };
 
 use super::{
-    Shared, answer, answer::Refusal, close, close::Outcome, contract, door, graphql::context, payload,
+    Shared, answer, answer::Refusal, auth::Auth, close, close::Outcome, contract, door, graphql::context,
+    payload,
 };
 use crate::contract::{Format, Transport};
 use crate::error::{Code, Error};
@@ -36,8 +38,6 @@ const PROTOCOL: &str = "graphql-transport-ws";
 const REASON_BYTES_MAX: usize = 123;
 /// How long a client is waited for when it is over.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Longest pause that a timer is set to.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// Answers an upgrade.
 pub(super) async fn upgrade(shared: Shared, visit: door::Visit, request: extract::Request) -> Response {
@@ -79,6 +79,8 @@ struct Incoming<'a> {
 struct Init {
     #[serde(alias = "Authorization")]
     authorization: Option<String>,
+    #[serde(rename = "x-api-key", alias = "X-API-Key")]
+    api_key: Option<String>,
     contract: Option<String>,
 }
 
@@ -124,7 +126,7 @@ struct Session {
     /// Keepalives sent since the client was last heard.
     unanswered: u32,
     init: Pin<Box<Sleep>>,
-    expiry: Pin<Box<Sleep>>,
+    expiry: BoxFuture<'static, ()>,
     _open: Open,
 }
 
@@ -142,7 +144,7 @@ impl Session {
             keepalive,
             unanswered: 0,
             init: Box::pin(tokio::time::sleep(Duration::from_millis(subscriptions.init_timeout_ms))),
-            expiry: Box::pin(tokio::time::sleep(FOREVER)),
+            expiry: future::pending().boxed(),
             _open: shared.metrics.socket_open(),
             shared,
             visit,
@@ -168,7 +170,7 @@ impl Session {
     /// The loop; gives what to say when it was this side that ended it.
     async fn serve(&mut self, socket: &mut WebSocket) -> Option<Close> {
         if let Err(error) = &self.visit.actor {
-            return Some(Close::new(4403, error.message()));
+            return Some(unwelcome(error));
         }
         if socket.protocol().is_none() {
             return Some(Close::new(4406, format!("only `{PROTOCOL}` is spoken here")));
@@ -180,7 +182,7 @@ impl Session {
                 () = &mut self.init, if self.actor.is_none() => {
                     Err(Some(Close::new(4408, "Connection initialisation timeout")))
                 }
-                () = &mut self.expiry => Err(Some(Close::new(4403, "the token has expired"))),
+                () = &mut self.expiry => Err(Some(Close::new(4403, self.over()))),
                 _ = self.keepalive.tick() => self.keep_alive(socket).await,
                 message = socket.recv() => self.receive(socket, message).await,
                 Some((id, item)) = self.running.next(), if !self.running.is_empty() => {
@@ -262,19 +264,20 @@ impl Session {
         }
         let payload = payload.map(RawValue::get).filter(|payload| *payload != "null");
         let init: Init = payload.map(object).transpose()?.unwrap_or_default();
-        let actor = match init.authorization {
-            Some(authorization) => door::bearer(&self.shared, &authorization)
-                .await
-                .map_err(|error| Some(Close::new(4403, error.message())))?,
-            None => self.visit.actor.clone().unwrap_or_else(|_| Actor::anonymous()),
+        let actor = match (init.authorization, init.api_key) {
+            (Some(_), Some(_)) => {
+                return Err(Some(Close::new(4403, "send `authorization` or `x-api-key`, one of them")));
+            }
+            (Some(authorization), None) => door::bearer(&self.shared, &authorization).await,
+            (None, Some(key)) => door::key(&self.shared, &key).await,
+            (None, None) => Ok(self.visit.actor.clone().unwrap_or_else(|_| Actor::anonymous())),
         };
+        let actor = actor.map_err(|error| Some(unwelcome(&error)))?;
         let forbidden = |error: Error| Some(Close::new(4403, error.message()));
         let named = self.visit.contract().map_err(forbidden)?.map(str::to_owned);
         self.contract = init.contract.filter(|contract| !contract.is_empty()).or(named);
         self.bound(actor.clone()).map_err(forbidden)?;
-        let remaining = self.shared.auth.remaining_us(&actor);
-        let remaining = remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER);
-        self.expiry = Box::pin(tokio::time::sleep(remaining));
+        self.expiry = self.shared.auth.ended(&actor);
         self.actor = Some(actor);
         self.send_text(socket, br#"{"type":"connection_ack"}"#.to_vec()).await
     }
@@ -318,6 +321,10 @@ impl Session {
         self.operations.insert(id.clone(), operation);
         self.running.push(items.map(move |item| (id.clone(), item)).boxed());
         Ok(())
+    }
+
+    fn over(&self) -> &'static str {
+        self.actor.as_ref().map_or("the token has expired", Auth::over)
     }
 
     /// The actor under its contract as that is now.
@@ -390,6 +397,12 @@ impl Session {
             }
         }
     }
+}
+
+/// Why somebody is turned away: one who is not known comes in vain, others may try again.
+fn unwelcome(error: &Error) -> Close {
+    let code = if error.code() == Code::Unavailable { 1013 } else { 4403 };
+    Close::new(code, error.message())
 }
 
 /// What an operation yields, its opening counted and limited like any request. Nothing happens before it is polled.

@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Shared, answer::Refusal, body, body::Held, close, door};
+use super::{Shared, answer::Refusal, auth::Auth, body, body::Held, close, door};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format};
 use crate::record::{Actor, Envelope, Receipt, Source, UsageAgreement};
@@ -167,7 +167,7 @@ impl Batch<'_> {
                 Error::bad_request("the body ended before it was complete").with_cause(error)
             })?;
             if self.shared.auth.remaining_us(&self.actor) == Some(0) {
-                return Err(Error::new(Code::Unauthenticated, "the token has expired; get a new one"));
+                return Err(Error::new(Code::Unauthenticated, Auth::over(&self.actor)));
             }
             sent = sent.saturating_add(chunk.len());
             begun = begun.saturating_add(chunk.len());

@@ -11,11 +11,12 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Interval, MissedTickBehavior, Sleep},
+    time::{Interval, MissedTickBehavior},
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -24,9 +25,6 @@ use crate::error::{Code, Error};
 use crate::graphql::{self, Context, Request};
 use crate::telemetry::{Metrics, Open};
 
-/// Longest pause that a timer is set to.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
-
 /// Runs the operation and streams its results.
 pub(super) async fn answer(shared: &Shared, context: Context, request: Request) -> Response {
     let Ok(permit) = shared.0.subscriptions.clone().try_acquire_owned() else {
@@ -34,7 +32,7 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
             "this node has as many subscriptions as it may; try again or raise `subscriptions.open_max`";
         return Refusal::new(Error::new(Code::Backpressure, text)).into_response();
     };
-    let remaining = shared.auth.remaining_us(&context.actor);
+    let expiry = shared.auth.ended(&context.actor);
     let results = match shared.engine.subscribe(context, request).await {
         Ok(results) => results,
         Err(refused) => stream::once(std::future::ready(refused)).boxed(),
@@ -47,7 +45,7 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
     let events = Events {
         results,
         keepalive,
-        expiry: Box::pin(tokio::time::sleep(remaining.map_or(FOREVER, Duration::from_micros).min(FOREVER))),
+        expiry,
         stopping: Box::pin(shared.stopping.clone().cancelled_owned()),
         metrics: shared.metrics.clone(),
         outcome: outcome.clone(),
@@ -70,7 +68,7 @@ pub(super) async fn answer(shared: &Shared, context: Context, request: Request) 
 struct Events {
     results: BoxStream<'static, graphql::Response>,
     keepalive: Interval,
-    expiry: Pin<Box<Sleep>>,
+    expiry: BoxFuture<'static, ()>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     metrics: Metrics,
     outcome: Outcome,
@@ -80,7 +78,7 @@ struct Events {
 }
 
 impl Events {
-    /// The next piece of the stream. When the token expires or the node stops, the stream just ends: without
+    /// The next piece of the stream. When the token or key ends or the node stops, the stream just ends: without
     /// `complete` the client knows that it should come again.
     async fn next(&mut self) -> Option<Bytes> {
         if self.done {

@@ -158,6 +158,33 @@ fn objects(kept: &[Field], fields: &mut std::collections::BTreeMap<u32, Access>)
     any
 }
 
+fn bound(agreed: &Agreed) -> Option<Bound> {
+    let Contract { name, version, limits, .. } = &agreed.contract;
+    let (name, version) = (name.clone(), *version);
+    Some(Bound { name, version, depth_max: limits.depth_max, cost_max: limits.cost_max })
+}
+
+/// What a pledge is to, and what is asked for within it; a version of its own leaves no choice.
+fn pledged<'a>(contracts: &'a Contracts, pledge: &Bound, wanted: Option<&str>) -> Option<&'a Arc<Agreed>> {
+    let own = if pledge.version == 0 {
+        contracts.newest(&pledge.name)
+    } else {
+        contracts.get(&pledge.name, pledge.version)
+    };
+    let Some(wanted) = wanted.filter(|wanted| *wanted != pledge.name) else { return own };
+    let asked = contracts.named(wanted).filter(|asked| asked.contract.name == pledge.name)?;
+    (pledge.version == 0 || asked.contract.version == pledge.version).then_some(asked)
+}
+
+fn not_in_force(pledge: &Bound) -> Error {
+    let name = &pledge.name;
+    let label = if pledge.version == 0 { name.clone() } else { format!("{name}@{}", pledge.version) };
+    Error::not_found(format!(
+        "you read under the contract `{label}` and no other, and it is not in force as you ask for it; leave the \
+         header `Wellspring-Contract` out, or ask an administrator"
+    ))
+}
+
 impl Engine {
     /// Puts these contracts in force instead of those that were. Scopes and views of before are not used any more.
     pub fn agree(&self, contracts: Contracts) {
@@ -177,7 +204,8 @@ impl Engine {
     }
 
     /// The actor under the contract that it asks for, `name` or `name@version`, or by which it is bound anyway. Who may
-    /// administer is bound by none that it does not ask for, and may try any.
+    /// administer is bound by none that it does not ask for, and may try any. Who has a contract already, by an API
+    /// key, has that one and no other, whatever its claims and roles.
     ///
     /// # Errors
     /// `NOT_FOUND` for a contract that is not there for this actor, `BAD_REQUEST` when it has several and does not say
@@ -185,18 +213,13 @@ impl Engine {
     pub fn bind(&self, mut actor: Actor, wanted: Option<&str>) -> Result<Actor> {
         let current = self.bound.current.load();
         let contracts = &current.contracts;
-        let bound = |agreed: &Agreed| {
-            let Contract { name, version, limits, .. } = &agreed.contract;
-            let (name, version) = (name.clone(), *version);
-            Some(Bound { name, version, depth_max: limits.depth_max, cost_max: limits.cost_max })
-        };
+        if let Some(pledge) = actor.contract.take() {
+            let agreed = pledged(contracts, &pledge, wanted).ok_or_else(|| not_in_force(&pledge))?;
+            actor.contract = bound(agreed);
+            return Ok(actor);
+        }
         if let Some(wanted) = wanted {
-            let found = match wanted.split_once('@') {
-                None => contracts.newest(wanted),
-                Some((name, version)) => {
-                    version.parse().ok().and_then(|version| contracts.get(name, version))
-                }
-            };
+            let found = contracts.named(wanted);
             let administers = || self.allow(&actor, Action::Administer).is_ok();
             let found = found.filter(|agreed| agreed.contract.has(&actor) || administers());
             actor.contract = bound(found.ok_or_else(|| self.unknown(&actor, wanted))?);

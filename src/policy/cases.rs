@@ -28,5 +28,5 @@ pub fn actor(members: Map<String, Value>) -> Result<Actor, String> {
         Some(_) => None,
     };
     let roles = roles.ok_or_else(|| "`roles` is a list of texts".to_owned())?;
-    Ok(Actor { subject, roles, claims: members, contract: None })
+    Ok(Actor { subject, roles, claims: members, contract: None, key: None })
 }

@@ -15,7 +15,7 @@ use crate::policy::{Action, Scope};
 use crate::query::{Collection, EventCursor, envelope, write};
 use crate::record::Actor;
 use crate::shape::diff;
-use crate::store::events::{DenyingRule, Event, Parked};
+use crate::store::events::{DenyingRule, Event, KeyTold, Parked};
 use crate::store::wake::Topic;
 
 /// How long a lost wake-up can delay an event, and how long a database that is away is left alone.
@@ -167,6 +167,9 @@ impl Listener {
         if self.collection.is_some_and(|wanted| wanted != event.collection_id) {
             return Ok(None);
         }
+        if let Some(key) = &event.api_key {
+            return Ok(self.tell_key(event, key));
+        }
         let store = &self.publishing.0.store;
         // Its scope is that of the newest shape, which knows the fields that the event tells of.
         let mut catalog = store.catalog.load();
@@ -257,6 +260,19 @@ impl Listener {
             },
             "changes": [],
         })))
+    }
+
+    /// An API key, to whoever may administer.
+    fn tell_key(&self, event: &Event, key: &KeyTold) -> Option<Value> {
+        self.publishing.0.policy.allow(&self.actor, Action::Administer).ok()?;
+        Some(json!({
+            "cursor": self.cursor(event.pos),
+            "at": write::instant(event.at),
+            "kind": event.kind.as_str(),
+            "subject": event.subject,
+            "apiKey": { "id": key.id, "name": key.name, "subject": key.subject },
+            "changes": [],
+        }))
     }
 
     async fn changes(&self, event: &Event, scope: &Scope) -> Result<Vec<Value>> {

@@ -1,6 +1,7 @@
 //! Publishing: reads collections and tails their changes, only ever through a query that policy has scoped.
 //! Must not know HTTP or GraphQL documents.
 
+mod api_keys;
 mod candidates;
 mod compare;
 mod contracts;
@@ -22,6 +23,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 pub use crate::query::Root;
+pub use api_keys::NewKey;
 pub use decide::Classify;
 pub use events::Events;
 pub use manage::Asked;
@@ -50,6 +52,7 @@ struct Inner {
     limits: config::Graphql,
     shape: config::Shape,
     contracts: config::Contracts,
+    auth: config::Auth,
     relations: config::Relations,
     statistics: config::Statistics,
     subscriptions: config::Subscriptions,
@@ -71,6 +74,7 @@ impl Publishing {
             limits: config.graphql.clone(),
             shape: config.shape.clone(),
             contracts: config.contracts.clone(),
+            auth: config.auth.clone(),
             relations: config.relations.clone(),
             statistics: config.statistics.clone(),
             subscriptions: config.subscriptions.clone(),

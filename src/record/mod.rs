@@ -1,8 +1,10 @@
 //! Records: one immutable sourced document in its envelope. Pure: no I/O, no clock.
 
+mod api_key;
 mod json;
 mod signer;
 
+pub use api_key::{API_KEY_PREFIX, api_key, api_key_hash};
 pub use json::{Json, Limits, parse, write_float, write_string};
 pub use signer::Signer;
 
@@ -137,6 +139,9 @@ pub struct Actor {
     /// The contract under which it asks: then it reads what that promises, and nothing else.
     #[serde(skip)]
     pub contract: Option<Bound>,
+    /// The API key by which it asks, if by one.
+    #[serde(skip)]
+    pub key: Option<Uuid>,
 }
 
 /// One version of a contract, by its name.
@@ -144,7 +149,7 @@ pub struct Actor {
 pub struct Bound {
     /// Its name.
     pub name: String,
-    /// Its version.
+    /// Its version; 0, of which there is none, before it is known which one holds.
     pub version: u32,
     /// The most levels of a document.
     pub depth_max: Option<u32>,
@@ -156,7 +161,7 @@ impl Actor {
     /// Who asks without a token.
     pub fn anonymous() -> Self {
         let subject = "anonymous".into();
-        Actor { subject, roles: Vec::new(), claims: serde_json::Map::new(), contract: None }
+        Actor { subject, roles: Vec::new(), claims: serde_json::Map::new(), contract: None, key: None }
     }
 
     /// Whether the actor may see raw records: role admin, or steward with role pii; never under a contract.

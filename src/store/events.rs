@@ -1,9 +1,13 @@
-//! What happened to shapes, and what needs a person, in the order in which it was committed: each at one dense
-//! position, given in the transaction that made it happen, and kept as long as the versions that it tells of. Nodes
-//! refresh their catalogs by it: whatever changes a collection or its build says so here. Must not decide who is told.
+//! What happened to shapes and to API keys, and what needs a person, in the order in which it was committed: each at
+//! one dense position, given in the transaction that made it happen, and kept as long as the versions that it tells of.
+//! Nodes refresh their catalogs by it: whatever changes a collection or its build says so here. Must not decide who is
+//! told.
 
+mod api_keys;
 mod notices;
 
+pub use api_keys::KeyTold;
+pub(super) use api_keys::tell_key;
 pub use notices::{DenyingRule, Parked, tell_parked};
 
 use super::Store;
@@ -25,15 +29,21 @@ pub enum EventKind {
     RuleDenies,
     /// Records wait at a plugin for a person.
     RecordsParked,
+    /// Somebody made an API key.
+    ApiKeyCreated,
+    /// Somebody revoked an API key.
+    ApiKeyRevoked,
 }
 
 impl EventKind {
-    const ALL: [EventKind; 5] = [
+    const ALL: [EventKind; 7] = [
         EventKind::CollectionPublished,
         EventKind::ShapeChanged,
         EventKind::Decided,
         EventKind::RuleDenies,
         EventKind::RecordsParked,
+        EventKind::ApiKeyCreated,
+        EventKind::ApiKeyRevoked,
     ];
 
     /// As the API and the database name it.
@@ -44,6 +54,8 @@ impl EventKind {
             EventKind::Decided => "DECIDED",
             EventKind::RuleDenies => "RULE_DENIES",
             EventKind::RecordsParked => "RECORDS_PARKED",
+            EventKind::ApiKeyCreated => "API_KEY_CREATED",
+            EventKind::ApiKeyRevoked => "API_KEY_REVOKED",
         }
     }
 }
@@ -93,6 +105,8 @@ pub struct Event {
     pub rule: Option<DenyingRule>,
     /// What waits, if it is about that.
     pub parked: Option<Parked>,
+    /// The API key, if it is about one.
+    pub api_key: Option<KeyTold>,
 }
 
 /// Gives each its place. The counter stays locked until the commit: it comes last in its transaction.
@@ -187,5 +201,8 @@ fn event(row: &Row) -> Result<Event> {
         cause: row.opt_text(6)?.unwrap_or_default().to_owned(),
         rule: (kind == EventKind::RuleDenies).then(|| notices::read(detail)).transpose()?,
         parked: (kind == EventKind::RecordsParked).then(|| notices::read(detail)).transpose()?,
+        api_key: matches!(kind, EventKind::ApiKeyCreated | EventKind::ApiKeyRevoked)
+            .then(|| notices::read(detail))
+            .transpose()?,
     })
 }

@@ -36,6 +36,8 @@ mod m0012_notices;
 mod m0013_contracts;
 #[path = "../../migrations/m0014_columns.rs"]
 mod m0014_columns;
+#[path = "../../migrations/m0015_api_keys.rs"]
+mod m0015_api_keys;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -59,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_notices::Migration),
             Box::new(m0013_contracts::Migration),
             Box::new(m0014_columns::Migration),
+            Box::new(m0015_api_keys::Migration),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! What is kept: the raw log with its outbox and ledger, the catalog of shapes, the rows of collections and their
 //! changes. Must not decide who may see what: rows leave only for a `Scoped` query, changes only `Sealed`.
 
+pub mod api_keys;
 pub mod catalog;
 pub mod changes;
 pub mod contracts;
@@ -39,6 +40,8 @@ pub struct Store {
     pub wake: wake::Wake,
     /// Collections as they are now on this node.
     pub catalog: catalog::Cache,
+    /// API keys as they are now, as this node knows them.
+    pub(crate) api_keys: api_keys::Cache,
     /// The time on this node.
     pub(crate) clock: Clock,
     signer: Signer,
@@ -75,14 +78,17 @@ impl Store {
     async fn with(db: db::Db, signer: Signer, clock: Clock, partitions: u32) -> Result<Self> {
         let catalog = catalog::Cache::open(db.clone()).await?;
         let (wake, seen) = (wake::Wake::default(), log::Seen::default());
-        Ok(Store { db, wake, catalog, clock, signer, partitions, seen })
+        let api_keys = api_keys::Cache::default();
+        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen })
     }
 
-    /// What must run beside the store until `stop`: hearing other nodes, and making room for what will be published.
+    /// What must run beside the store until `stop`: hearing other nodes, making room for what will be published, and
+    /// looking after API keys.
     pub fn background(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
         vec![
             Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone())),
             Box::pin(rows::make_room(self.clone(), stop.clone())),
+            Box::pin(api_keys::watch(self.clone(), stop.clone())),
         ]
     }
 

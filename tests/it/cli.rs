@@ -454,11 +454,7 @@ async fn a_server_is_asked_for_schema_dead_letters_and_conservation() {
     let said = redrive("999999");
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
     for (url, token, says) in [
-        (
-            url,
-            "wrong",
-            "this server does not take the token; get a new one from its issuer (UNAUTHENTICATED)",
-        ),
+        (url, "wrong", "get a new one from its issuer (UNAUTHENTICATED)"),
         (&format!("{url}/nowhere"), &token, "there is nothing at `/nowhere/graphql`"),
         (&format!("{url}/nowhere"), "wrong", "this server does not take the token"),
     ] {

@@ -88,7 +88,7 @@ fn actor(subject: &str, roles: &[&str]) -> Actor {
     let mut claims = serde_json::Map::new();
     claims.insert("sub".into(), subject.into());
     claims.insert("roles".into(), roles.clone().into());
-    Actor { subject: subject.into(), roles, claims, contract: None }
+    Actor { subject: subject.into(), roles, claims, contract: None, key: None }
 }
 
 fn input(uid: &str, body: &str) -> Input {

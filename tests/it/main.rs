@@ -12,6 +12,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod access;
+mod api_keys;
 mod candidates;
 mod cli;
 mod contracts;

@@ -79,6 +79,9 @@ on_every_backend! {
         assert_eq!(answer["data"]["applyContract"]["applied"], true, "{answer}");
         let bound = app.token("consumer", json!({"client": "acme"}));
 
+        let key = "mutation { createApiKey(input: {name: \"k\", subject: \"s\", roles: []}) { apiKey { id } } }";
+        assert!(app.data(key).await["createApiKey"]["apiKey"]["id"].is_string());
+
         let roots = &objects["Query"];
         assert!(roots.len() >= 9, "{roots:?}");
         for root in roots {

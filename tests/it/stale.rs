@@ -39,7 +39,7 @@ impl Deaf {
     fn request(role: &str, query: &str) -> (Context, Request) {
         let roles = vec![role.to_owned()];
         let claims = json!({"roles": roles, "subject": "ann"}).as_object().unwrap().clone();
-        let actor = Actor { subject: "ann".into(), roles, claims, contract: None };
+        let actor = Actor { subject: "ann".into(), roles, claims, contract: None, key: None };
         let context = Context { actor, request_id: "r".into(), traceparent: None, mutations: true };
         let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
         (context, request)

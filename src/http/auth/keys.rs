@@ -133,7 +133,7 @@ fn actor(claims: Map<String, Value>) -> Result<Actor> {
         }
         Some(_) => return Err(refused("the token's `roles` must be a list of texts")),
     };
-    Ok(Actor { subject, roles, claims, contract: None })
+    Ok(Actor { subject, roles, claims, contract: None, key: None })
 }
 
 fn create(path: &Path) -> std::io::Result<()> {

@@ -37,7 +37,7 @@ pub(super) fn actor(rules: &Issuer, verified: Map<String, Value>) -> Result<Acto
     claims.insert("roles".into(), roles.clone().into());
     claims.insert("iss".into(), rules.issuer.clone().into());
     claims.insert("exp".into(), expires);
-    Ok(Actor { subject, roles, claims, contract: None })
+    Ok(Actor { subject, roles, claims, contract: None, key: None })
 }
 
 /// A subject of 1 to 512 bytes without control characters.

@@ -39,7 +39,7 @@ pub(super) fn refused(text: &str) -> String {
 pub(super) fn actor(subject: &str, roles: &[&str], claims: serde_json::Value) -> Actor {
     let serde_json::Value::Object(claims) = claims else { panic!("claims must be an object") };
     let roles = roles.iter().map(|r| (*r).to_owned()).collect();
-    Actor { subject: subject.to_owned(), roles, claims, contract: None }
+    Actor { subject: subject.to_owned(), roles, claims, contract: None, key: None }
 }
 
 pub(super) fn field(id: u32, name: &str, kind: Kind, tags: &[&str]) -> Field {

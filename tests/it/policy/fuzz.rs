@@ -200,7 +200,7 @@ async fn memory_both_databases_and_the_machine_decide_alike() {
                 continue;
             }
             let claims = claims.as_object().unwrap().clone();
-            let actor = Actor { subject: "u".into(), roles: Vec::new(), claims, contract: None };
+            let actor = Actor { subject: "u".into(), roles: Vec::new(), claims, contract: None, key: None };
             let case = Case { text: &text, engine: &engine, actor };
             tally.weigh(&places, &case).await;
             let scope = engine.scope(&case.actor, &collection).unwrap();

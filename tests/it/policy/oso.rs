@@ -60,7 +60,8 @@ fn the_base_policy_decides_actions_as_oso_does() {
                     claims.insert("categories".into(), json!(categories));
                 }
                 let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-                let actor = Actor { subject: "u".into(), roles: owned(roles), claims, contract: None };
+                let actor =
+                    Actor { subject: "u".into(), roles: owned(roles), claims, contract: None, key: None };
                 let listed = categories.as_deref().map(|names| owned(names).to_polar());
                 let categories = listed.unwrap_or_else(|| None::<bool>.to_polar());
                 let user = User { roles: owned(roles), categories };

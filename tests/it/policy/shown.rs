@@ -179,6 +179,7 @@ async fn fields_are_shown_as_the_machine_says() {
             roles: Vec::new(),
             claims: claims.as_object().unwrap().clone(),
             contract: None,
+            key: None,
         };
         let scope = engine.scope(&actor, &collection).unwrap();
         for _ in 0..6 {

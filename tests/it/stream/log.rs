@@ -60,6 +60,7 @@ impl Outbox {
             roles: vec!["admin".into()],
             claims: Default::default(),
             contract: None,
+            key: None,
         };
         for receipt in self.sourcing.source_many(&actor, (0..count).map(input).collect()).await {
             receipt.unwrap();

@@ -60,6 +60,20 @@ impl Subscription {
         }
     }
 
+    /// The code by which the other side closes it; what comes before is passed over.
+    pub async fn closed(mut self) -> u16 {
+        soon("the end of the socket", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame.map_or(1005, |frame| frame.code.into()),
+                    Some(Ok(_)) => {}
+                    None | Some(Err(_)) => return 1006,
+                }
+            }
+        })
+        .await
+    }
+
     async fn send(&mut self, message: Value) {
         self.socket.send(Message::text(message.to_string())).await.unwrap();
     }

@@ -1,6 +1,7 @@
 //! `wellspring policy`: policies are checked, explained and tested where the data is. Reads only.
 
 mod explain;
+mod test;
 mod who;
 
 use std::io::{self, Write};
@@ -21,12 +22,15 @@ pub(super) enum Command {
     Check(Settings),
     /// Say what somebody may see or do, and by which rules; exit with 1 when that is nothing.
     Explain(Box<explain::Options>),
+    /// Run the cases that stand beside the policies, `*.test.yaml`; exit with 1 when one fails.
+    Test(test::Options),
 }
 
 pub(super) fn run(command: &Command) -> Result<Answer> {
     let answer = match command {
         Command::Check(settings) => checked(settings),
         Command::Explain(options) => explain::run(options),
+        Command::Test(options) => test::run(options),
     };
     match answer {
         Err(error) if error.code() == Code::Unprocessable => {

@@ -29,7 +29,7 @@ mod text;
 mod value;
 
 pub use bound::View;
-pub use cases::actor;
+pub use cases::{Outcome, actor, run_cases};
 pub use engine::{Action, Engine, Files, Findings, Misfit};
 pub use explain::{Explanation, Ruling, Shown, filter_text, mask_text, parts};
 pub use scope::{Access, Opened, Scope, Scoped, Sealed};

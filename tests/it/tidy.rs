@@ -57,6 +57,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("hmac", &["record", "plugin", "http"]),
     ("toml", &["contract"]),
+    ("serde_saphyr", &["policy"]),
     ("jiff", &["record", "shape", "query", "contract", "policy", "provisioning", "graphql", "http", "app"]),
 ];
 

@@ -160,6 +160,8 @@ impl App {
             parts.loops("statistics", services.provisioning.clone().run_statistics(stopping.loops.clone()));
         }
         parts.loops("tail", publishing.clone().run_tail(stopping.loops.clone()));
+        let reads = publishing.clone().run_reads(services.metrics.clone(), stopping.loops.clone());
+        parts.loops("audit log", reads);
         let watched = (services.store.clone(), publishing.clone());
         let watch = policies::watch(policy, watched, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);

@@ -50,6 +50,8 @@ pub struct Config {
     pub statistics: Statistics,
     /// How relations are looked for.
     pub relations: Relations,
+    /// The audit log of reads.
+    pub reads: Reads,
     /// What is logged.
     pub log: Log,
 }
@@ -70,6 +72,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("shape", Shape::OPTIONS),
     ("statistics", Statistics::OPTIONS),
     ("relations", Relations::OPTIONS),
+    ("reads", Reads::OPTIONS),
     ("log", Log::OPTIONS),
 ];
 
@@ -114,8 +117,10 @@ macro_rules! section {
 
 // Behind the macro that they use.
 mod auth;
+mod reads;
 mod shapes;
 pub use auth::Auth;
+pub use reads::Reads;
 pub use shapes::{Relations, Statistics};
 
 section! {

@@ -16,8 +16,9 @@ use super::names::{AGGREGATE, BY_KEY};
 use super::plan::Node;
 use super::prepare::Prepared;
 use super::{Context, Response, Services, manage, project};
+use crate::contract::Transport;
 use crate::error::{Error, Result};
-use crate::publishing::{Root, Visible};
+use crate::publishing::{Ended, Path, Root, Touched, Visible};
 use crate::query::Budget;
 use crate::record::{Json, write_string};
 
@@ -112,7 +113,8 @@ impl Execution<'_> {
         if let Some((from, root)) = locate(visible, &node.name) {
             let selected = node.selected(&self.prepared.variables)?;
             let publishing = &self.services.publishing;
-            return publishing.read(from, visible, root, &selected, &self.budget, out).await;
+            let read = publishing.read(from, visible, root, &selected, &self.budget, out).await;
+            return self.noted(from.0.id, root, read);
         }
         let arguments = node.filled(&self.prepared.variables)?;
         if &*node.name == "collections" {
@@ -121,6 +123,22 @@ impl Execution<'_> {
         let value = manage::resolve(self.services, self.context, node, &arguments).await?;
         project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)?;
         self.budget.take(out.len())
+    }
+
+    /// Notes what was read; pages of an export are noted together, and what is asked anew is noted then.
+    fn noted(&self, collection_id: i64, root: Root, read: Result<Vec<Touched>>) -> Result<()> {
+        if self.context.transport == Transport::Rest || read.as_ref().is_err_and(Error::is_stale) {
+            return read.map(drop);
+        }
+        let publishing = &self.services.publishing;
+        let note = |collection_id: i64, path: Path, ended: Ended| {
+            publishing.note(&self.context.actor, &self.context.request_id, collection_id, path, ended);
+        };
+        match &read {
+            Ok(touched) => touched.iter().for_each(|(id, path, rows)| note(*id, *path, Ended::With(*rows))),
+            Err(_) => note(collection_id, Path::Root(root), Ended::Failed),
+        }
+        read.map(drop)
     }
 
     async fn collections(&self, node: &Node, arguments: &[(String, Json)], out: &mut Vec<u8>) -> Result<()> {

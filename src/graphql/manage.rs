@@ -4,6 +4,7 @@
 mod api_keys;
 mod contracts;
 mod modes;
+mod reads;
 mod unions;
 
 use bytes::Bytes;
@@ -115,7 +116,8 @@ async fn other(
         "receipt" => receipt(services, context, arguments).await,
         "sources" => services.publishing.sources(&context.actor).await,
         "collection" => collection(services, context, node, arguments).await,
-        "decisions" => decisions(services, context, arguments).await,
+        "reads" => reads::reads(services, context, arguments).await,
+        "decisions" => reads::decisions(services, context, arguments).await,
         "classifyFields" => classify_fields(services, context, arguments.object("input")).await,
         "decideField" => decide_field(services, context, arguments.object("input")).await,
         "shapeDiff" => modes::shape_diff(services, context, arguments).await,
@@ -279,13 +281,6 @@ fn asked(node: &Node) -> Asked {
         }
     }
     asked
-}
-
-async fn decisions(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
-    let wrong = || Error::bad_request("`after` must be the id of a decision, a whole number");
-    let after = arguments.text("after").map(|text| text.parse().map_err(|_| wrong())).transpose()?;
-    let first = arguments.first(&services.config.graphql)?;
-    services.publishing.decisions(&context.actor, &arguments.required("collection")?, first, after).await
 }
 
 async fn classify_fields(services: &Services, context: &Context, input: Arguments<'_>) -> Result<Value> {

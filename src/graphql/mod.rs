@@ -5,6 +5,7 @@ mod answer;
 mod called;
 mod coerce;
 mod collection;
+mod cost;
 mod describe;
 mod enums;
 mod execute;
@@ -40,10 +41,11 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::config;
+use crate::contract;
 use crate::error::Code;
 use crate::provisioning::Provisioning;
-use crate::publishing::Publishing;
-use crate::query::Budget;
+use crate::publishing::{Ended, Path, Publishing};
+use crate::query::{Budget, Root};
 use crate::record::{Actor, Json};
 use crate::sourcing::Sourcing;
 
@@ -75,9 +77,18 @@ pub struct Context {
     pub traceparent: Option<String>,
     /// Whether a mutation may run (false for GET).
     pub mutations: bool,
+    /// On which way it is asked.
+    pub transport: contract::Transport,
+    /// In which format the answer goes out.
+    pub format: contract::Format,
 }
 
 impl Context {
+    /// By which way a collection is read that a root field asks for.
+    fn path(&self, root: Root) -> Path {
+        if self.transport == contract::Transport::Rest { Path::Rest } else { Path::Root(root) }
+    }
+
     /// The most rows times fields of a document: what the configuration and the actor's contract allow.
     fn cost_max(&self, limits: &config::Graphql) -> u64 {
         let agreed = self.actor.contract.as_ref().and_then(|bound| bound.cost_max);
@@ -234,9 +245,33 @@ impl Engine {
             && context.actor.subject != Actor::anonymous().subject
             && publishing.refresh(known).await
         {
-            return inner.preparer.prepare(context, request, transport, visible).await;
+            let prepared = inner.preparer.prepare(context, request, transport, visible).await;
+            return self.noted(context, request, prepared);
+        }
+        self.noted(context, request, prepared)
+    }
+
+    /// Notes the collections that a document which cannot be answered names, and its actor must not see.
+    fn noted<T>(
+        &self,
+        context: &Context,
+        request: &Request,
+        prepared: Result<T, Vec<Fault>>,
+    ) -> Result<T, Vec<Fault>> {
+        if prepared.is_err() {
+            let names = self.inner.preparer.named(&request.query);
+            let names = names.iter().map(String::as_str);
+            let publishing = &self.inner.services.publishing;
+            publishing.note_denied(&context.actor, &context.request_id, context.path(Root::List), names);
         }
         prepared
+    }
+
+    /// Notes that rows of a collection were given out, page after page, by one request.
+    pub fn note_export(&self, context: &Context, table: &Table, rows: usize) {
+        let publishing = &self.inner.services.publishing;
+        let (actor, request) = (&context.actor, &context.request_id);
+        publishing.note(actor, request, table.collection_id, Path::Rest, Ended::With(rows));
     }
 
     async fn run(&self, context: &Context, prepared: &Prepared) -> Response {

@@ -18,6 +18,7 @@ use quick_cache::sync::Cache;
 use super::answer::Fault;
 use super::coerce::{self, Variables};
 use super::collection::{self, Shown};
+use super::cost::{rows, weight};
 use super::fingerprint::fingerprint;
 use super::model::{Model, TypeRef};
 use super::names;
@@ -29,7 +30,6 @@ use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope};
 use crate::publishing::{Visible, reach as related};
-use crate::record::Json;
 
 /// Says of which collections an actor's view is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +177,11 @@ impl Preparer {
     #[cfg(test)]
     pub(super) fn kept(&self) -> [usize; 3] {
         [self.documents.len(), self.plans.len(), self.slices.len()]
+    }
+
+    /// The names of the collections that a document may be about, when it is known.
+    pub(super) fn named(&self, text: &str) -> BTreeSet<String> {
+        self.documents.get(text).map(|document| document.collections.clone()).unwrap_or_default()
     }
 
     fn limits(&self) -> &config::Graphql {
@@ -362,32 +367,6 @@ impl Preparer {
             }
         }
         Ok(())
-    }
-}
-
-/// What so many of a field come to with all that is below it: pages within it multiply.
-fn weight(node: &Node, count: u64, variables: &Variables, limits: &config::Graphql) -> u64 {
-    let below = node.children.iter().map(|child| {
-        let each = if child.paged { rows(child, variables, limits) } else { 1 };
-        weight(child, count.saturating_mul(each), variables, limits)
-    });
-    below.fold(count, u64::saturating_add)
-}
-
-/// How many rows a root field, or a page within rows, asks for.
-fn rows(node: &Node, variables: &Variables, limits: &config::Graphql) -> u64 {
-    let number = |name: &str| {
-        let (_, template, _) = node.arguments.iter().find(|(argument, _, _)| &**argument == name)?;
-        match template.fill(variables) {
-            Ok(Some(Json::Number(text))) => text.parse::<u64>().ok(),
-            _ => None,
-        }
-    };
-    match number("first").or_else(|| number("last")) {
-        Some(rows) => rows.max(1),
-        None if node.ty.name().ends_with("Connection") => limits.page_default as u64,
-        None if matches!(node.ty.nullable(), TypeRef::List(_)) => limits.page_max as u64,
-        None => 1,
     }
 }
 

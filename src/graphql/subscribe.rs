@@ -9,9 +9,10 @@ use super::plan::{Misplaced, Node};
 use super::prepare::Prepared;
 use super::project::project;
 use super::{Context, Response, Services, manage};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
+use crate::publishing::{Ended, Path, Publishing, Root};
 use crate::query::Budget;
-use crate::record::{Json, write_string};
+use crate::record::{Actor, Json, write_string};
 
 /// Opens the stream of a prepared subscription.
 pub(super) async fn open(
@@ -63,7 +64,43 @@ async fn changes(
         return Err(Error::internal("a subscription field without a collection"));
     };
     let field = node.selected(&prepared.variables)?;
-    services.publishing.subscribe(context.actor.clone(), collection, field).await
+    let (actor, publishing) = (context.actor.clone(), services.publishing.clone());
+    let opened = publishing.subscribe(actor.clone(), collection, field).await;
+    let (request, id, path) = (context.request_id.clone(), collection.id, Path::Root(Root::Changes));
+    match opened {
+        Ok(changes) => {
+            publishing.note(&actor, &request, id, path, Ended::With(0));
+            let mut open = Open { publishing, actor, request, id, events: 0 };
+            Ok(changes.inspect(move |change| open.count(change)).boxed())
+        }
+        Err(error) => {
+            // It was seen when the document was prepared, a moment ago.
+            let gone = matches!(error.code(), Code::NotFound | Code::Forbidden);
+            publishing.note(&actor, &request, id, path, if gone { Ended::Denied } else { Ended::Failed });
+            Err(error)
+        }
+    }
+}
+
+/// An open subscription, whose end is noted with the number of its events.
+struct Open {
+    publishing: Publishing,
+    actor: Actor,
+    request: String,
+    id: i64,
+    events: usize,
+}
+
+impl Open {
+    fn count(&mut self, event: &Result<Vec<u8>>) {
+        self.events += usize::from(event.is_ok());
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.publishing.note(&self.actor, &self.request, self.id, Path::Ended, Ended::With(self.events));
+    }
 }
 
 async fn events(

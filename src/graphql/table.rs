@@ -9,7 +9,7 @@ use super::model::{Field, Model, TypeRef};
 use super::names::Names;
 use super::{Context, Engine, Request, Response, manage};
 use crate::error::{Code, Error, Result};
-use crate::query::Collection;
+use crate::query::{Collection, Root};
 use crate::record::Json;
 
 /// What is asked of a table, the same for all its pages.
@@ -32,6 +32,7 @@ pub struct Table {
     pub columns: Vec<Vec<String>>,
     /// The most rows of a page.
     pub page_max: usize,
+    pub(super) collection_id: i64,
     document: String,
     root: String,
     filter: Option<Json>,
@@ -60,7 +61,11 @@ impl Engine {
     /// # Errors
     /// `NOT_FOUND` when this actor has no such collection, `BAD_REQUEST` when it has no such field.
     pub async fn table(&self, context: &Context, name: &str, ask: Ask) -> Result<Table> {
-        let visible = manage::find(&self.inner.services.publishing, &context.actor, name).await?;
+        let publishing = &self.inner.services.publishing;
+        let visible = manage::find(publishing, &context.actor, name).await.inspect_err(|_| {
+            let (actor, request) = (&context.actor, &context.request_id);
+            publishing.note_denied(actor, request, context.path(Root::List), std::iter::once(name));
+        })?;
         let collection = visible.0.clone();
         // A row of a table has its own fields only.
         let model = self.inner.preparer.unrelated(&[visible], context.actor.contract.is_some());
@@ -116,7 +121,7 @@ impl Engine {
             collection.page_max(limits).min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
         let root = names.field.to_owned();
         let Ask { filter, order, cursors, .. } = ask;
-        Ok(Table { columns, page_max, document, root, filter, order, cursors })
+        Ok(Table { columns, page_max, collection_id: collection.id, document, root, filter, order, cursors })
     }
 
     /// The rows after a cursor, at most [`Table::page_max`] of them.

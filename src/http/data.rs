@@ -58,7 +58,11 @@ pub(super) async fn rows(
     };
     let Parameters { ask, first, after } = parse(uri.query().unwrap_or_default(), &shared)?;
     let actor = contract::bind(&shared, visit.actor()?, visit.contract()?, Transport::Rest, agreed(format))?;
-    let context = graphql::context(&visit, actor.clone(), false);
+    let context = Context {
+        transport: Transport::Rest,
+        format: agreed(format),
+        ..graphql::context(&visit, actor.clone(), false)
+    };
     let Ok(permit) = shared.0.exports.clone().try_acquire_owned() else {
         let error = Error::new(Code::Backpressure, "too many exports are in work; try again shortly");
         return Err(error.retry_after_ms(1_000).into());
@@ -69,6 +73,7 @@ pub(super) async fn rows(
         writer: format.writer(&table.columns),
         rows: table.page_max,
         left: first.unwrap_or(usize::MAX),
+        come: 0,
         until: until(&shared, &context.actor),
         outcome: outcome.clone(),
         table: Arc::new(table),
@@ -218,11 +223,20 @@ struct Export {
     rows: usize,
     /// How many rows may still come.
     left: usize,
+    /// How many rows have come.
+    come: usize,
     /// Unix microseconds, and what is told from then on.
     until: (i64, Code, &'static str),
     outcome: Outcome,
     shared: Shared,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Export {
+    /// However it has ended.
+    fn drop(&mut self) {
+        self.shared.engine.note_export(&self.context, &self.table, self.come);
+    }
 }
 
 /// Where an answer stands.
@@ -243,6 +257,7 @@ impl Export {
             }
         };
         self.left -= page.rows.len().min(self.left);
+        self.come = self.come.saturating_add(page.rows.len());
         Ok(page)
     }
 

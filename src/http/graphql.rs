@@ -83,6 +83,8 @@ pub(super) fn context(visit: &door::Visit, actor: Actor, mutations: bool) -> gra
         request_id: visit.request_id.clone(),
         traceparent: visit.traceparent.clone(),
         mutations,
+        transport: Transport::Http,
+        format: Format::Json,
     }
 }
 
@@ -101,7 +103,7 @@ async fn answer(
         Ok(actor) => actor,
         Err(error) => return Refusal::new(error).into_response(),
     };
-    let context = context(visit, actor, method == Method::POST);
+    let context = graphql::Context { transport, ..context(visit, actor, method == Method::POST) };
     if media == Media::EventStream {
         return sse::answer(shared, context, payload).await;
     }

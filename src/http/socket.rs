@@ -315,6 +315,7 @@ impl Session {
         };
         let mut context = context(&self.visit, actor, true);
         context.request_id.clone_from(&request_id);
+        context.transport = Transport::Websocket;
         let (items, abort) = stream::abortable(opened(self.shared.clone(), context, request));
         let (open, outcome) = (self.shared.metrics.subscription_open(), Outcome::default());
         let operation = Operation { abort, request_id, began_us, outcome, _open: open, _permit: permit };

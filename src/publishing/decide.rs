@@ -154,6 +154,11 @@ impl Publishing {
     /// The collection of this name, for whom may steward.
     pub(super) async fn stewarded(&self, actor: &Actor, name: &str) -> Result<Arc<Collection>> {
         self.0.policy.allow(actor, Action::Steward)?;
+        self.collection_named(name).await
+    }
+
+    /// The collection of this name, whoever may see it.
+    pub(super) async fn collection_named(&self, name: &str) -> Result<Arc<Collection>> {
         if let Some(known) = self.0.store.catalog.load().collections.get(name) {
             return Ok(known.clone());
         }

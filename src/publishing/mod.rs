@@ -10,6 +10,7 @@ mod enums;
 mod events;
 mod manage;
 mod modes;
+mod reads;
 mod related;
 mod relations;
 mod subscribe;
@@ -27,6 +28,7 @@ pub use api_keys::NewKey;
 pub use decide::Classify;
 pub use events::Events;
 pub use manage::Asked;
+pub use reads::{Ended, Path};
 pub use related::{leads, reach};
 pub use relations::{Accept, End};
 pub use unions::AcceptUnion;
@@ -42,6 +44,9 @@ use related::Tree;
 /// A collection with what an actor may see of it.
 pub type Visible = policy::View;
 
+/// A collection that was read, by which way, and how many rows or groups were given out of it.
+pub type Touched = (i64, Path, usize);
+
 /// The publishing service; cheap to clone.
 #[derive(Clone)]
 pub struct Publishing(Arc<Inner>);
@@ -54,6 +59,8 @@ struct Inner {
     contracts: config::Contracts,
     auth: config::Auth,
     relations: config::Relations,
+    reads: config::Reads,
+    notes: reads::Notes,
     statistics: config::Statistics,
     subscriptions: config::Subscriptions,
     signer: Signer,
@@ -76,6 +83,8 @@ impl Publishing {
             contracts: config.contracts.clone(),
             auth: config.auth.clone(),
             relations: config.relations.clone(),
+            reads: config.reads.clone(),
+            notes: reads::Notes::default(),
             statistics: config.statistics.clone(),
             subscriptions: config.subscriptions.clone(),
             signer: Signer::new(secret),
@@ -161,7 +170,8 @@ impl Publishing {
 
     /// Answers one root field of `from`: appends its JSON value to `out`. The selection has been validated against the
     /// schema slice; arguments are coerced; relations are followed among `visible`, each level as it is when the one
-    /// above has been read. What is appended is taken from `budget`. On an error nothing has been appended.
+    /// above has been read. What is appended is taken from `budget`. Returns what was read. On an error nothing has
+    /// been appended.
     pub async fn read(
         &self,
         from: &Visible,
@@ -170,22 +180,24 @@ impl Publishing {
         field: &Selected,
         budget: &Budget,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Touched>> {
         let tree = self.scoped(from, visible, root, field)?;
-        let from = out.len();
+        let start = out.len();
         let read = match self.0.store.fetch(&tree.query, &self.0.signer, budget, out).await {
-            Ok(()) if is_marked(out.get(from..).unwrap_or_default()) => {
-                let mut answer = out.split_off(from);
+            Ok(rows) if is_marked(out.get(start..).unwrap_or_default()) => {
+                let mut answer = out.split_off(start);
                 let filled = self.filled(&tree, &mut [&mut answer], budget).await;
                 out.append(&mut answer);
-                filled
+                filled.map(|()| rows)
             }
             read => read,
         };
         if read.is_err() {
-            out.truncate(from);
+            out.truncate(start);
         }
-        read
+        let mut touched = vec![(from.0.id, Path::Root(root), read?)];
+        tree.touched(&mut touched);
+        Ok(touched)
     }
 
     /// Opens a subscription; each item is the JSON value of the root field. The actor's scope is asked again

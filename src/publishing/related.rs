@@ -3,10 +3,13 @@
 //! they have marks.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 
-use super::{Publishing, Visible};
+use super::reads::Path;
+use super::{Publishing, Touched, Visible};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
 use crate::query::{Budget, Filling, Query, Selected, Wanted, compile_related};
@@ -22,6 +25,19 @@ pub(super) struct Tree {
     pub(super) query: Scoped<Query>,
     /// One for each of the query's relations, in their order.
     branches: Vec<Tree>,
+    /// How many rows were read of it, where it is a branch.
+    rows: Arc<AtomicUsize>,
+}
+
+impl Tree {
+    /// Adds what was read of its branches: each collection with its rows.
+    pub(super) fn touched(&self, all: &mut Vec<Touched>) {
+        for branch in &self.branches {
+            let id = branch.query.get().collection().id;
+            all.push((id, Path::Relation, branch.rows.load(Ordering::Relaxed)));
+            branch.touched(all);
+        }
+    }
 }
 
 /// Where a relation leads to for an actor: none unless it sees both fields as they are, in every row, as it could
@@ -90,7 +106,7 @@ impl Publishing {
             let next = compile_related(&to.0, &related.relation, &related.selected, limits, &self.0.signer)?;
             branches.push(self.tree(to, visible, next)?);
         }
-        Ok(Tree { query: from.1.apply(query)?, branches })
+        Ok(Tree { query: from.1.apply(query)?, branches, rows: Arc::default() })
     }
 
     /// Puts in what is still to be read where `texts` have marks for it, taking that from `budget`. Of whose record or
@@ -123,6 +139,7 @@ impl Publishing {
                 let branch = tree.branches.get(place).ok_or_else(unknown)?;
                 let keys = keys.iter().map(String::as_str);
                 let mut found = self.0.store.join(&branch.query, keys, &self.0.signer, &ahead).await?;
+                branch.rows.fetch_add(found.rows, Ordering::Relaxed);
                 let mut below: Vec<&mut Vec<u8>> = found.by_key.values_mut().collect();
                 self.filled(branch, &mut below, &ahead).await?;
                 filling.found.insert(place, found);

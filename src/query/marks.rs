@@ -113,6 +113,8 @@ pub struct Found {
     pub by_key: HashMap<String, Vec<u8>>,
     /// What stands where nothing was found.
     pub none: Vec<u8>,
+    /// How many rows were found.
+    pub rows: usize,
 }
 
 /// What marks are filled with.
@@ -217,6 +219,7 @@ mod tests {
         let found = |key: &str, text: &str, none: &str| Found {
             by_key: HashMap::from([(key.to_owned(), text.as_bytes().to_vec())]),
             none: none.as_bytes().to_vec(),
+            rows: 1,
         };
         let filling = Filling {
             told: HashMap::from([(here, Json::from(value))]),

@@ -38,6 +38,8 @@ mod m0013_contracts;
 mod m0014_columns;
 #[path = "../../migrations/m0015_api_keys.rs"]
 mod m0015_api_keys;
+#[path = "../../migrations/m0016_reads.rs"]
+mod m0016_reads;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -62,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_contracts::Migration),
             Box::new(m0014_columns::Migration),
             Box::new(m0015_api_keys::Migration),
+            Box::new(m0016_reads::Migration),
         ]
     }
 }

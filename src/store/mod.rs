@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod lineage;
 pub mod log;
 mod migrate;
+pub mod reads;
 pub mod rows;
 mod statistics;
 pub mod wake;

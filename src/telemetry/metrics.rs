@@ -52,6 +52,7 @@ struct Inner {
     stream_errors: Counter,
     stream_up: Gauge,
     policy_loads: ByOne,
+    reads_lost: ByOne,
 }
 
 /// Seconds from 100 µs to about 50 s.
@@ -90,6 +91,7 @@ impl Metrics {
             stream_errors: Counter::default(),
             stream_up: Gauge::default(),
             policy_loads: ByOne::default(),
+            reads_lost: ByOne::default(),
         };
         inner.register();
         Metrics(Arc::new(inner))
@@ -153,6 +155,11 @@ impl Metrics {
     /// One try to load policies: `loaded` or `refused`.
     pub fn record_policy_load(&self, outcome: &str) {
         self.0.policy_loads.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
+    /// So many reads that the audit log had no room for: `outcome` is `allowed` or `denied`.
+    pub fn record_reads_lost(&self, outcome: &str, count: u64) {
+        self.0.reads_lost.get_or_create(&[("outcome", outcome.into())]).inc_by(count);
     }
 
     /// One event sent to a subscriber.
@@ -226,6 +233,11 @@ impl Inner {
         r.register("stream_errors", "Failed calls of the stream's service", self.stream_errors.clone());
         r.register("stream_up", "Whether the stream's service answers", self.stream_up.clone());
         r.register("policy_loads", "Tries to load policies, by outcome", self.policy_loads.clone());
+        r.register(
+            "reads_lost",
+            "Reads that the audit log had no room for, by outcome",
+            self.reads_lost.clone(),
+        );
     }
 }
 

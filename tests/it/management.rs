@@ -82,6 +82,7 @@ on_every_backend! {
         let key = "mutation { createApiKey(input: {name: \"k\", subject: \"s\", roles: []}) { apiKey { id } } }";
         assert!(app.data(key).await["createApiKey"]["apiKey"]["id"].is_string());
 
+        app.data("{ orderList { totalCount } }").await;
         let roots = &objects["Query"];
         assert!(roots.len() >= 9, "{roots:?}");
         for root in roots {

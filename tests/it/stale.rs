@@ -40,7 +40,14 @@ impl Deaf {
         let roles = vec![role.to_owned()];
         let claims = json!({"roles": roles, "subject": "ann"}).as_object().unwrap().clone();
         let actor = Actor { subject: "ann".into(), roles, claims, contract: None, key: None };
-        let context = Context { actor, request_id: "r".into(), traceparent: None, mutations: true };
+        let context = Context {
+            actor,
+            request_id: "r".into(),
+            traceparent: None,
+            mutations: true,
+            transport: wellspring::contract::Transport::Http,
+            format: wellspring::contract::Format::Json,
+        };
         let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
         (context, request)
     }

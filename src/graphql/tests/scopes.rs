@@ -36,8 +36,14 @@ async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String
         };
         wanted.filter_map(|collection| scope(collection).transpose()).collect()
     };
-    let context =
-        Context { actor: actor.clone(), request_id: "r".into(), traceparent: None, mutations: false };
+    let context = Context {
+        actor: actor.clone(),
+        request_id: "r".into(),
+        traceparent: None,
+        mutations: false,
+        transport: crate::contract::Transport::Http,
+        format: crate::contract::Format::Json,
+    };
     let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
     let faults = preparer.prepare(&context, &request, Transport::Stream, visible).await.err();
     let faults = faults.into_iter().flatten().map(|fault| fault.message().to_owned()).collect();

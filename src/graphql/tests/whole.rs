@@ -33,7 +33,14 @@ fn two() -> [Arc<Collection>; 2] {
 }
 
 async fn prepared(preparer: &Preparer, catalog: &[Arc<Collection>], query: &str) -> Prepared {
-    let context = Context { actor: ann(), request_id: "r".into(), traceparent: None, mutations: false };
+    let context = Context {
+        actor: ann(),
+        request_id: "r".into(),
+        traceparent: None,
+        mutations: false,
+        transport: crate::contract::Transport::Http,
+        format: crate::contract::Format::Json,
+    };
     let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
     let wanted = |wanted: Wanted<'_>| {
         let Wanted::Named(names) = wanted else { panic!("every name is known") };

@@ -49,7 +49,7 @@ impl Store {
         aggregate: &Aggregate,
         budget: &Budget,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let mut sql = Sql::new(self.db.dialect());
         let groups: Vec<String> =
             aggregate.group_by.iter().map(|field| column(sql.dialect, &field.column)).collect();
@@ -100,7 +100,7 @@ impl Store {
         };
         self.read_planned(collection, &select, &sql.params, false, &mut each).await?;
         out.push(b']');
-        Ok(())
+        Ok(count)
     }
 }
 

@@ -90,6 +90,7 @@ impl Store {
         let mut each = |row: &RowRef<'_>| {
             let mut out = Vec::with_capacity(256);
             plan.write(&Cells { row, offset: OFFSET + 1 }, signer, budget, &mut out)?;
+            found.rows += 1;
             found.by_key.insert(text(key.scalar, row)?, out);
             Ok(())
         };
@@ -113,6 +114,7 @@ impl Store {
             let key = text(key.scalar, row)?;
             if at.as_ref() != Some(&key) {
                 if let Some(done) = at.replace(key) {
+                    found.rows += page.count;
                     page.write(found.by_key.entry(done).or_default())?;
                     page.clear();
                 }
@@ -122,6 +124,7 @@ impl Store {
         };
         self.read_planned(query.get().collection(), &select, &sql.params, false, &mut each).await?;
         if let Some(done) = at {
+            found.rows += page.count;
             page.write(found.by_key.entry(done).or_default())?;
         }
         Ok(())

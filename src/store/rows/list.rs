@@ -67,7 +67,8 @@ pub(super) struct Page<'a> {
     order: Vec<usize>,
     /// The column of the row's number, behind all others.
     row_id: usize,
-    count: usize,
+    /// How many rows it has.
+    pub(super) count: usize,
     more: bool,
     first: Option<PageCursor>,
     last: Option<PageCursor>,
@@ -104,7 +105,7 @@ impl Store {
         signer: &Signer,
         budget: &Budget,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let (mut page, sources) = Page::new(query, list, signer, budget);
         let mut sql = Sql::new(self.db.dialect());
         let beside = Beside::of(list);
@@ -121,7 +122,8 @@ impl Store {
         let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
         let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
         self.read_planned(query.get().collection(), &select, &sql.params, inline, &mut each).await?;
-        page.write(out)
+        page.write(out)?;
+        Ok(page.count)
     }
 }
 

@@ -93,7 +93,7 @@ fn check_shape(collection: &Collection, found: Option<i64>) -> Result<()> {
 }
 
 impl Store {
-    /// Answers a root field: appends its JSON value.
+    /// Answers a root field: appends its JSON value. Returns how many rows or groups that has.
     ///
     /// # Errors
     /// `CONFLICT` when a lookup finds several rows, `TOO_COMPLEX` when an aggregate has too many groups or
@@ -104,7 +104,7 @@ impl Store {
         signer: &Signer,
         budget: &Budget,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         match query.get().ask() {
             Ask::List(list) => self.list(query, list, signer, budget, out).await,
             Ask::ByKey(nodes) => self.by_key(query, nodes, signer, budget, out).await,
@@ -156,7 +156,7 @@ impl Store {
         signer: &Signer,
         budget: &Budget,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let mut sql = Sql::new(self.db.dialect());
         let mut sources = Vec::new();
         let plan = plan(query, nodes, &mut sources);
@@ -181,7 +181,7 @@ impl Store {
                 return Err(Error::new(Code::Conflict, text));
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The position of a collection's last change.

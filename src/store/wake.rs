@@ -7,7 +7,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::db::{Db, Dialect, Tx};
+use super::db::{Db, Dialect, Tx, Type};
 use crate::error::Result;
 
 /// The channel that nodes on one PostgreSQL notify each other through.
@@ -80,8 +80,14 @@ impl Wake {
 ///
 /// Call it once per batch: PostgreSQL's commits with a notification queue behind each other.
 pub async fn announce(tx: &mut Tx, topic: Topic) -> Result<()> {
+    announce_all(tx, &[topic]).await
+}
+
+/// [`announce`] of several topics.
+pub(super) async fn announce_all(tx: &mut Tx, topics: &[Topic]) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
-        tx.query("select pg_notify('wellspring', $1)", &[topic.as_str().into()]).await?;
+        let rows = topics.iter().map(|topic| vec![topic.as_str().into()]).collect();
+        tx.query_many(&[("topic", Type::Text)], rows, "select pg_notify('wellspring', topic) from u").await?;
     }
     Ok(())
 }

@@ -248,6 +248,19 @@ impl Tx {
         }
     }
 
+    /// Runs statements without parameters one after the other, on PostgreSQL in one round trip.
+    pub async fn execute_all(&mut self, statements: &[&str]) -> Result<()> {
+        match &mut self.open {
+            Open::Sqlite(tx) => {
+                for sql in statements {
+                    tx.execute(sql, &[])?;
+                }
+                Ok(())
+            }
+            Open::Postgres(tx) => tx.execute_all(&statements.join("; ")).await,
+        }
+    }
+
     /// Has the statements that follow go by indexes: without statistics of a table, or with a plan from when it was
     /// small, PostgreSQL would scan it whole. For transactions that find all they touch by keys.
     pub async fn go_by_indexes(&mut self) -> Result<()> {

@@ -250,6 +250,14 @@ impl PostgresTx {
         self.change(sql, arguments(params)?).await
     }
 
+    /// Runs statements that stand in one text, without parameters.
+    pub(super) async fn execute_all(&mut self, sql: &str) -> Result<()> {
+        match self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.refused(error).await),
+        }
+    }
+
     /// Inserts all rows with one statement over arrays: one text for any number of rows.
     pub(super) async fn insert_many(
         &mut self,

@@ -122,17 +122,20 @@ pub(super) async fn widen(
                     .await?;
             }
         }
+        Dialect::Postgres if !changes.is_empty() && !rewrites => {
+            let wait = format!("set local lock_timeout = {LOCK_TIMEOUT_MS}");
+            let change = format!("alter table {table} {}", changes.join(", "));
+            tx.execute_all(&[&wait, &change, "set local lock_timeout to default"]).await?;
+        }
         Dialect::Postgres if !changes.is_empty() => {
             tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
-            if rewrites {
-                // Every row is written anew, which takes as long as there are many; whoever ended it would only have
-                // it begun again. So nothing limits it, and no other node can take the partitions meanwhile.
-                for partition in partitions {
-                    let hold = "update partition set worker_until = worker_until where p = $1";
-                    tx.execute(hold, &[(*partition).into()]).await?;
-                }
-                tx.execute("set local statement_timeout = 0", &[]).await?;
+            // Every row is written anew, which takes as long as there are many; whoever ended it would only have it
+            // begun again. So nothing limits it, and no other node can take the partitions meanwhile.
+            for partition in partitions {
+                let hold = "update partition set worker_until = worker_until where p = $1";
+                tx.execute(hold, &[(*partition).into()]).await?;
             }
+            tx.execute("set local statement_timeout = 0", &[]).await?;
             tx.execute(&format!("alter table {table} {}", changes.join(", ")), &[]).await?;
             tx.execute("set local lock_timeout to default", &[]).await?;
             tx.execute("set local statement_timeout to default", &[]).await?;

@@ -98,13 +98,10 @@ impl Applied {
     /// Gives what happened its place, and has other nodes look when the transaction is committed. Comes last.
     async fn announce(&self, tx: &mut Tx) -> Result<()> {
         events::append(tx, &self.happened).await?;
-        if self.published {
-            wake::announce(tx, Topic::Catalog).await?;
-        }
-        if !self.changed.is_empty() {
-            wake::announce(tx, Topic::Changes).await?;
-        }
-        Ok(())
+        let catalog = self.published.then_some(Topic::Catalog);
+        let changes = (!self.changed.is_empty()).then_some(Topic::Changes);
+        let topics: Vec<Topic> = catalog.into_iter().chain(changes).collect();
+        wake::announce_all(tx, &topics).await
     }
 }
 
@@ -113,13 +110,14 @@ impl crate::store::Store {
     /// (versions, fields, columns), upserts rows where the revision is newer, writes changes at dense
     /// positions.
     ///
-    /// The effects of one call must stand in the order of their partition. Positions stay locked until the
-    /// caller's commit: call it late.
+    /// The effects of one call must stand in the order of their partition. `fresh` are those whose records come for the
+    /// first time, before any later one of their keys: a first revision has no row to be looked for. Positions stay
+    /// locked until the caller's commit: call it late.
     ///
     /// # Errors
     /// `UNAVAILABLE` when another transaction stands in the way for too long: roll back and try again.
-    pub async fn apply(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
-        let applied = self.applied(tx, effects).await;
+    pub async fn apply(&self, tx: &mut Tx, effects: &[RowEffect], fresh: bool) -> Result<Applied> {
+        let applied = self.applied(tx, effects, fresh).await;
         if applied.as_ref().is_err_and(Error::is_stale) {
             // Another node has published: the next try knows it.
             self.catalog.refresh().await?;
@@ -127,7 +125,7 @@ impl crate::store::Store {
         applied
     }
 
-    async fn applied(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
+    async fn applied(&self, tx: &mut Tx, effects: &[RowEffect], fresh: bool) -> Result<Applied> {
         let partitions = effects.iter().map(|effect| effect.record.partition).collect();
         let mut applied = Applied { partitions, ..Applied::default() };
         let batches = publish::batches(self, tx, effects, &mut applied).await?;
@@ -138,7 +136,7 @@ impl crate::store::Store {
         sight::count(tx, &batches).await?;
         let mut works = Vec::with_capacity(batches.len());
         for batch in &batches {
-            let work = prepare::prepare(tx, batch, &mut applied.conformed).await?;
+            let work = prepare::prepare(tx, batch, fresh, &mut applied.conformed).await?;
             if !work.changes.is_empty() {
                 works.push(work);
             }

@@ -369,11 +369,28 @@ impl Cover<'_> {
         cause: &str,
     ) -> Result<Published> {
         next.version = previous.version + 1;
-        let sql = "update shape_version set shape = '' where collection_id = $1 and version = $2";
-        self.tx.execute(sql, &[id.into(), previous.version.into()]).await?;
-        self.version(id, &next, text, cause).await?;
-        let params = [id.into(), next.version.into(), previous.version.into()];
-        if self.tx.execute(SWAP, &params).await? != 1 {
+        let published = serde_json::to_string(&next).map_err(Error::internal)?;
+        let params = [
+            id.into(),
+            previous.version.into(),
+            next.version.into(),
+            text.into(),
+            published.into(),
+            cause.into(),
+            self.store.clock.now_us().into(),
+        ];
+        let swapped = if self.tx.dialect() == Dialect::Postgres {
+            // In one round trip: records of many collections may each uncover something.
+            let sql = format!("with f as ({FORGET}), n as ({VERSION}) {SWAP}");
+            self.tx.execute(&sql, &params).await?
+        } else {
+            let [id, previous, next, text, published, cause, at] = params;
+            self.tx.execute(FORGET, &[id.clone(), previous.clone()]).await?;
+            let new = [id.clone(), previous.clone(), next.clone(), text, published, cause, at];
+            self.tx.execute(VERSION, &new).await?;
+            self.tx.execute(SWAP, &[id, previous, next]).await?
+        };
+        if swapped != 1 {
             let text = "the collection was published meanwhile; try again";
             return Err(Error::new(Code::Unavailable, text));
         }
@@ -476,4 +493,9 @@ const LOAD: &str = "select c.id, c.category, c.subcategory, c.field_name, c.type
 const CREATE: &str = "insert into collection (category, subcategory, field_name, type_name, generation, \
      shape_version, created_at) values ($1, $2, $3, $4, 1, 0, $5) on conflict do nothing returning id";
 
-const SWAP: &str = "update collection set shape_version = $2 where id = $1 and shape_version = $3";
+// Parameters of a collection's next version: its number, the versions before and after, what was seen, what is
+// published, why and when.
+const FORGET: &str = "update shape_version set shape = '' where collection_id = $1 and version = $2";
+const VERSION: &str = "insert into shape_version (collection_id, version, shape, published, cause, at) \
+     values ($1, $3, $4, $5, $6, $7)";
+const SWAP: &str = "update collection set shape_version = $3 where id = $1 and shape_version = $2";

@@ -71,8 +71,6 @@ impl Fate {
 /// What one transaction writes.
 #[derive(Default)]
 pub(super) struct Plan {
-    /// Whether the records come for the first time, in the order of their partition: not those of letters.
-    pub fresh: bool,
     /// Rows of collections, in order.
     pub rows: Vec<RowEffect>,
     /// Derived records.
@@ -107,7 +105,7 @@ impl Plan {
 
 /// Plans a batch: each record in order, each plugin by itself.
 pub(super) fn plan(thoughts: &[Thought], before: &Before, now: i64, bounds: &config::Provisioning) -> Plan {
-    let mut plan = Plan { fresh: true, ..Plan::default() };
+    let mut plan = Plan::default();
     let mut parked: HashSet<(i64, String)> = HashSet::new();
     for thought in thoughts {
         let item = &thought.item;

@@ -180,7 +180,7 @@ impl Inner {
             appended = Some(done);
         }
         let applied =
-            if plan.rows.is_empty() { Applied::default() } else { store.apply(tx, &plan.rows, plan.fresh).await? };
+            if plan.rows.is_empty() { Applied::default() } else { store.apply(tx, &plan.rows).await? };
         let conformed: HashMap<Uuid, &Conformed> =
             applied.conformed.iter().map(|one| (one.record_id, one)).collect();
         let mut rows = Vec::with_capacity(plan.ledger.len());

@@ -64,7 +64,7 @@ async fn world(database_url: Option<String>) -> World {
 impl World {
     pub(super) async fn apply(&self, effects: &[RowEffect]) {
         let mut tx = self.store.db.begin().await.unwrap();
-        let applied = self.store.apply(&mut tx, effects, false).await.unwrap();
+        let applied = self.store.apply(&mut tx, effects).await.unwrap();
         tx.commit().await.unwrap();
         self.store.committed(&applied).await.unwrap();
     }

@@ -14,7 +14,7 @@ use crate::telemetry::Clock;
 
 async fn apply(store: &Store, effect: RowEffect) {
     let mut tx = store.db.begin().await.unwrap();
-    let applied = store.apply(&mut tx, &[effect], false).await.unwrap();
+    let applied = store.apply(&mut tx, &[effect]).await.unwrap();
     tx.commit().await.unwrap();
     store.committed(&applied).await.unwrap();
 }
@@ -148,7 +148,7 @@ async fn a_table_is_written_anew_in_peace() {
             tx.execute("insert into gate values (1)", &[]).await.unwrap();
             tx.commit().await.unwrap();
         };
-        let (applied, ()) = tokio::join!(store.apply(&mut tx, &wider, false), judge);
+        let (applied, ()) = tokio::join!(store.apply(&mut tx, &wider), judge);
         applied.unwrap();
         assert!(hold(&mut tx, 0, fence).await.unwrap(), "the partition was taken");
         let bound = tx.query("select current_setting('statement_timeout')", &[]).await.unwrap();

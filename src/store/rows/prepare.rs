@@ -80,19 +80,12 @@ struct Current {
     image: String,
 }
 
-/// Works out what the batch changes. First revisions that are `fresh` have no row yet.
-pub(super) async fn prepare(
-    tx: &mut Tx,
-    batch: &Batch<'_>,
-    fresh: bool,
-    done: &mut Vec<Conformed>,
-) -> Result<Work> {
+/// Works out what the batch changes.
+pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Conformed>) -> Result<Work> {
     let collection = batch.collection.clone();
     let columns = columns(&collection.shape, tx.dialect());
     let images = Images::new(&collection.shape, &columns);
-    let there = |effect: &&RowEffect| !fresh || effect.record.revision > 1;
-    let there = batch.effects.iter().copied().filter(there);
-    let mut current = read(tx, &batch.collection, there, (&columns, &images)).await?;
+    let mut current = read(tx, batch, &columns, &images).await?;
     let mut changes = Vec::with_capacity(batch.effects.len());
     let mut last = BTreeMap::new();
     for effect in &batch.effects {
@@ -152,7 +145,7 @@ pub(super) async fn again(
     let columns = columns(&collection.shape, tx.dialect());
     let images = Images::new(&collection.shape, &columns);
     let batch = Batch { collection: Arc::new(collection.clone()), effects };
-    let current = read(tx, collection, batch.effects.iter().copied(), (&columns, &images)).await?;
+    let current = read(tx, &batch, &columns, &images).await?;
     let mut changes = Vec::new();
     for effect in &batch.effects {
         let (record, key) = (&effect.record, effect.record.key.as_str());
@@ -218,14 +211,14 @@ fn origin(record: &Record, rescued: Option<String>, rest: Option<String>) -> Res
     })
 }
 
-/// The rows that are there now of the keys of these effects, by key.
-async fn read<'a>(
+/// The rows that are there now, by key.
+async fn read(
     tx: &mut Tx,
-    collection: &Collection,
-    effects: impl Iterator<Item = &'a RowEffect>,
-    (columns, images): (&[Column], &Images<'_>),
+    batch: &Batch<'_>,
+    columns: &[Column],
+    images: &Images<'_>,
 ) -> Result<HashMap<String, Current>> {
-    let mut keys: Vec<&str> = effects.map(|effect| effect.record.key.as_str()).collect();
+    let mut keys: Vec<&str> = batch.effects.iter().map(|effect| effect.record.key.as_str()).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut select =
@@ -236,7 +229,7 @@ async fn read<'a>(
         select.push(',');
         select.push_str(&column.name);
     }
-    let table = planned(collection);
+    let table = planned(&batch.collection);
     let mut found = HashMap::new();
     for chunk in keys.chunks(KEYS_MAX) {
         let params = padded(chunk);

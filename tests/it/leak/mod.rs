@@ -2,6 +2,7 @@
 //! knows who may see which. Whatever path an actor takes, no byte of any answer has a value that is not granted, and
 //! what is hidden answers like what does not exist.
 
+mod agreed;
 mod live;
 mod paths;
 mod world;

@@ -189,6 +189,10 @@ pub struct Truth {
 }
 
 impl Truth {
+    pub fn new(forbidden: Vec<String>, granted: Vec<String>) -> Self {
+        Truth { forbidden, granted }
+    }
+
     /// Of all these versions: what was visible once may be seen.
     pub fn of(actor: &Actor, versions: &[Row]) -> Self {
         let (mut forbidden, mut granted) = (Vec::new(), Vec::new());

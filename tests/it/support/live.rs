@@ -17,11 +17,18 @@ pub struct Subscription {
 
 impl Subscription {
     pub async fn open(url: &str, token: &str, query: &str) -> Self {
+        Self::open_under(url, token, None, query).await
+    }
+
+    pub async fn open_under(url: &str, token: &str, contract: Option<&str>, query: &str) -> Self {
         let mut request = format!("{}/graphql", url.replacen("http", "ws", 1)).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         let mut subscription = Subscription { socket };
-        let payload = json!({"authorization": format!("Bearer {token}")});
+        let mut payload = json!({"authorization": format!("Bearer {token}")});
+        if let Some(contract) = contract {
+            payload["contract"] = json!(contract);
+        }
         subscription.send(json!({"type": "connection_init", "payload": payload})).await;
         assert_eq!(subscription.receive().await["type"], "connection_ack");
         subscription.send(json!({"id": "1", "type": "subscribe", "payload": {"query": query}})).await;

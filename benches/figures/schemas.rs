@@ -2,6 +2,7 @@
 //! and what building the whole schema does to everybody else.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -65,26 +66,35 @@ pub async fn figures(mode: Mode, count: usize, quick: bool) {
     let server = Arc::new(Server::start(&services).await);
     println!("start to `listening`: {:.0} ms", server.started_ms);
     per_collection("resident memory after the start", idle, server.rss_mb(), count);
-    let stop = Arc::new(AtomicBool::new(false));
-    let sent = Arc::new(AtomicU64::new(0));
-    let flow = tokio::spawn(flow(server.clone(), count, stop.clone(), sent.clone()));
-    tokio::time::sleep(Duration::from_secs(2)).await;
     let tries = if quick { 20 } else { 100 };
-    println!("while records flow:");
-    let flowing = Flowing { from: Instant::now(), before: sent.load(Ordering::Relaxed), sent: sent.clone() };
-    new_fields(&server, count, tries).await;
-    println!("  meanwhile: {}", flowing.told(&server).await);
-    let flowing = Flowing { from: Instant::now(), before: sent.load(Ordering::Relaxed), sent };
-    new_collections(&server, count, tries).await;
-    println!("  meanwhile: {}", flowing.told(&server).await);
+    println!("while records of known shapes flow:");
+    let flow = Flow::start(&server, count, "");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    asked(&server, &flow, (count, 0), tries).await;
     let alone = lookups(&server, count, &AtomicBool::new(false), if quick { 200 } else { 1_000 }).await;
     println!("  lookups: {}", alone);
     whole_schema(&server, count).await;
-    stop.store(true, Ordering::Relaxed);
-    let (sent, took) = flow.await.unwrap();
-    println!("  sent {:.0} records/s in all of that", sent as f64 / took);
+    flow.stop().await;
+    settled(&server).await;
+    // As when a fleet of sources is deployed anew: nearly each batch widens its collection.
+    println!("while records flow that add a field to {} collections a second:", 1_000 / BATCH);
+    let flow = Flow::start(&server, count, r#","storm":1"#);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    asked(&server, &flow, (count, tries), tries).await;
+    flow.stop().await;
+    settled(&server).await;
     println!("{}", listed(&server).await);
     subscriptions(&server, count).await;
+}
+
+/// How soon what is new can be asked for, of fields and of collections; those of a number below `done` are there.
+async fn asked(server: &Server, flow: &Flow, (count, done): (usize, usize), tries: usize) {
+    let flowing = flow.since();
+    new_fields(server, count, done..done + tries).await;
+    println!("  meanwhile: {}", flowing.told(server).await);
+    let flowing = flow.since();
+    new_collections(server, count, done..done + tries).await;
+    println!("  meanwhile: {}", flowing.told(server).await);
 }
 
 fn per_collection(what: &str, before: f64, after: f64, count: usize) {
@@ -103,13 +113,17 @@ async fn create(server: &Arc<Server>, count: usize) {
                 if n >= count {
                     return;
                 }
-                send(&server, n, "0", document(n, "")).await;
+                send(&server, n, "0", document(n, r#","id":"0""#)).await;
             }
         });
     }
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
+    settled(server).await;
+}
+
+async fn settled(server: &Server) {
     loop {
         let answer = server.graphql("{ lag { outbox pending } }").await;
         if answer["data"]["lag"]["outbox"] == "0" && answer["data"]["lag"]["pending"] == "0" {
@@ -131,26 +145,52 @@ impl Flowing {
     async fn told(&self, server: &Server) -> String {
         let sent = self.sent.load(Ordering::Relaxed) - self.before;
         let rate = sent as f64 / self.from.elapsed().as_secs_f64();
-        let lag = server.graphql("{ lag { outbox pending } }").await;
-        format!("{rate:.0} records/s flowed, {} still to be settled", lag["data"]["lag"]["outbox"])
+        let lag = &server.graphql("{ lag { outbox pending } }").await["data"]["lag"];
+        let (outbox, pending) = (&lag["outbox"], &lag["pending"]);
+        format!("{rate:.0} records/s flowed, {outbox} in the outbox and {pending} pending")
     }
 }
 
-/// 1,000 records a second, until it is stopped; how many and for how long.
+/// 1,000 records a second, until it is stopped.
+struct Flow {
+    from: Instant,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Flow {
+    fn start(server: &Arc<Server>, count: usize, late: &'static str) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let task = tokio::spawn(flow(server.clone(), (count, late), stop.clone(), sent.clone()));
+        Flow { from: Instant::now(), stop, sent, task }
+    }
+
+    fn since(&self) -> Flowing {
+        Flowing { from: Instant::now(), before: self.sent.load(Ordering::Relaxed), sent: self.sent.clone() }
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+        let sent = self.sent.load(Ordering::Relaxed) as f64;
+        println!("  sent {:.0} records/s in all of that", sent / self.from.elapsed().as_secs_f64());
+    }
+}
+
 async fn flow(
     server: Arc<Server>,
-    count: usize,
+    (count, late): (usize, &'static str),
     stop: Arc<AtomicBool>,
     told: Arc<AtomicU64>,
-) -> (usize, f64) {
-    let from = Instant::now();
+) {
     let mut ticks = tokio::time::interval(Duration::from_millis(1_000 * BATCH as u64 / 1_000));
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
         let collection = (sent / BATCH * 7) % count;
         let body: String =
-            (sent..sent + BATCH).map(|n| document(n, &format!(r#","id":"{n}""#)) + "\n").collect();
+            (sent..sent + BATCH).map(|n| document(n, &format!(r#","id":"{n}"{late}"#)) + "\n").collect();
         let url = format!("{}/source/many/c{collection}/bench?key=/id", server.url);
         let request = server.client.post(url).bearer_auth(&server.token);
         let answer = request.header("content-type", "application/x-ndjson").body(body).send().await.unwrap();
@@ -159,7 +199,6 @@ async fn flow(
         sent += BATCH;
         told.store(sent as u64, Ordering::Relaxed);
     }
-    (sent, from.elapsed().as_secs_f64())
 }
 
 /// Milliseconds to the first answer of a query that names what is new.
@@ -175,9 +214,9 @@ async fn visible(server: &Server, query: &str, from: Instant, good: impl Fn(&Val
     }
 }
 
-async fn new_fields(server: &Server, count: usize, tries: usize) {
+async fn new_fields(server: &Server, count: usize, tries: Range<usize>) {
     let (mut times, mut receipts) = (Vec::new(), Vec::new());
-    for n in 0..tries {
+    for n in tries {
         let (collection, name) = (n * 13 % count, format!("late{n}"));
         let from = Instant::now();
         send(server, collection, &format!("late{n}"), document(n, &format!(r#","{name}":{n}"#))).await;
@@ -190,9 +229,9 @@ async fn new_fields(server: &Server, count: usize, tries: usize) {
     println!("    of that, to the receipt: {}", spread(&mut receipts, "ms"));
 }
 
-async fn new_collections(server: &Server, count: usize, tries: usize) {
+async fn new_collections(server: &Server, count: usize, tries: Range<usize>) {
     let (mut times, mut receipts) = (Vec::new(), Vec::new());
-    for n in 0..tries {
+    for n in tries {
         let collection = count + n;
         let from = Instant::now();
         send(server, collection, "0", document(n, "")).await;

@@ -110,14 +110,13 @@ impl crate::store::Store {
     /// (versions, fields, columns), upserts rows where the revision is newer, writes changes at dense
     /// positions.
     ///
-    /// The effects of one call must stand in the order of their partition. `fresh` are those whose records come for the
-    /// first time, before any later one of their keys: a first revision has no row to be looked for. Positions stay
-    /// locked until the caller's commit: call it late.
+    /// The effects of one call must stand in the order of their partition. Positions stay locked until the
+    /// caller's commit: call it late.
     ///
     /// # Errors
     /// `UNAVAILABLE` when another transaction stands in the way for too long: roll back and try again.
-    pub async fn apply(&self, tx: &mut Tx, effects: &[RowEffect], fresh: bool) -> Result<Applied> {
-        let applied = self.applied(tx, effects, fresh).await;
+    pub async fn apply(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
+        let applied = self.applied(tx, effects).await;
         if applied.as_ref().is_err_and(Error::is_stale) {
             // Another node has published: the next try knows it.
             self.catalog.refresh().await?;
@@ -125,7 +124,7 @@ impl crate::store::Store {
         applied
     }
 
-    async fn applied(&self, tx: &mut Tx, effects: &[RowEffect], fresh: bool) -> Result<Applied> {
+    async fn applied(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {
         let partitions = effects.iter().map(|effect| effect.record.partition).collect();
         let mut applied = Applied { partitions, ..Applied::default() };
         let batches = publish::batches(self, tx, effects, &mut applied).await?;
@@ -136,7 +135,7 @@ impl crate::store::Store {
         sight::count(tx, &batches).await?;
         let mut works = Vec::with_capacity(batches.len());
         for batch in &batches {
-            let work = prepare::prepare(tx, batch, fresh, &mut applied.conformed).await?;
+            let work = prepare::prepare(tx, batch, &mut applied.conformed).await?;
             if !work.changes.is_empty() {
                 works.push(work);
             }

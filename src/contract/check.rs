@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::terms::{Contract, Terms};
 use super::view::{REST, narrow};
 use crate::error::{Code, Error, Result};
-use crate::query::{Collection, RECORD, envelope, told_member};
-use crate::shape::{Field, Published, is_legal};
+use crate::query::{Collection, OnMisfit, RECORD, envelope, told_member};
+use crate::shape::{Field, Kind, Published, Scalar, is_legal};
 
 /// The most bytes of a name in a contract.
 const NAME_BYTES_MAX: usize = 128;
@@ -112,6 +112,14 @@ fn one(
             faults.push(format!("{what}: {fault}"));
         }
     }
+    for (name, misfit) in &terms.misfits {
+        let number =
+            |field: &Field| matches!(field.kind, Kind::Scalar(Scalar::Int | Scalar::BigInt | Scalar::Float));
+        let other = name != "*" && field_of(shape, name).is_some_and(|field| !number(field));
+        if *misfit == OnMisfit::DropRow && other {
+            faults.push(format!("misfits: `{name}` is no number, and only of numbers rows can be dropped"));
+        }
+    }
     for (name, new) in &terms.rename {
         if name.starts_with(RECORD) || name == REST {
             faults.push(format!("rename: `{name}` keeps its name"));
@@ -140,6 +148,17 @@ fn twice(shape: &Published, faults: &mut Vec<String>) {
     }
     let relations: Vec<&str> = shape.relations().map(|relation| relation.name.as_str()).collect();
     level(&shape.fields, &relations, faults);
+}
+
+/// The field that a dotted name leads to.
+fn field_of<'a>(shape: &'a Published, name: &str) -> Option<&'a Field> {
+    let mut fields = shape.fields.as_slice();
+    let mut found = None;
+    for part in name.split('.') {
+        let field = fields.iter().find(|field| field.was_called(part))?;
+        (found, fields) = (Some(field), field.children());
+    }
+    found
 }
 
 /// Whether a dotted name leads to something of the collection.

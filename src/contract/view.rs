@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::terms::{Contract, Terms};
 use crate::error::{Code, Error, Result};
 use crate::query::{
-    Cast, Collection, ENVELOPE, Filter, Mask, Narrow, OnMisfit, RECORD, TOLD, condition, walk,
+    Cast, Collection, ColumnRef, ENVELOPE, FieldRef, Filter, Mask, Narrow, OnMisfit, RECORD, TOLD, column_of,
+    condition, walk,
 };
 use crate::record::Json;
 use crate::shape::{Field, Kind, Published, Scalar};
@@ -91,7 +92,7 @@ pub fn narrow(
     let mut walk = Walk { terms, pinned, fields: BTreeMap::new(), casts: BTreeMap::new() };
     let kept = walk.level(&collection.shape.fields, &named, "", None);
     let record = walk.envelope(named.below.get(RECORD));
-    let rows = walk.rows(collection)?;
+    let rows = Filter::all([walk.rows(collection)?, walk.fitting(collection)?]);
     let rest = named.below.contains_key(REST);
     let mut shape = Published::clone(&collection.shape);
     shape.fields = kept;
@@ -214,7 +215,27 @@ impl Walk<'_> {
         true
     }
 
-    /// Which rows: those of its condition, without those that a value drops.
+    /// The rows whose values all fit where one that does not drops its row. Of a type for which no database can tell,
+    /// nothing is given.
+    fn fitting(&self, collection: &Collection) -> Result<Filter> {
+        let drops = self.casts.iter().filter(|(_, cast)| cast.misfit == OnMisfit::DropRow);
+        let all = drops.map(|(id, cast)| {
+            let held = column_of(&collection.shape, *id).filter(|held| !held.list);
+            let (Some(held), Some(narrowing)) = (held, cast.narrowing()) else {
+                let path = collection.shape.field(*id).map_or("", |field| field.path.as_str());
+                let text =
+                    format!("`{path}` is not a number any more, and of no other type rows can be dropped");
+                return Err(Error::new(Code::Unprocessable, text));
+            };
+            let column = ColumnRef::Narrowed(*id, narrowing);
+            let narrowed = FieldRef { column, scalar: cast.to, ..held.clone() };
+            let fits = Filter::Not(Box::new(Filter::IsNull(narrowed)));
+            Ok(Filter::Or(vec![Filter::IsNull(held), fits]))
+        });
+        Ok(Filter::all(all.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Which rows: those of its condition.
     fn rows(&self, collection: &Collection) -> Result<Filter> {
         let agreed = match &self.terms.filter {
             None => Filter::Const(true),

@@ -12,9 +12,9 @@ use super::filter;
 use super::scope::{Access, Scope};
 use crate::contract::{Agreed, Contract, Contracts, Narrowed, narrow};
 use crate::error::{Error, Result};
-use crate::query::{Collection, Mask};
+use crate::query::{Cast, Collection, Mask};
 use crate::record::{Actor, Bound};
-use crate::shape::{Field, Scalar};
+use crate::shape::{Field, Kind, Scalar};
 
 /// A collection with what an actor may see of it.
 pub type View = (Arc<Collection>, Arc<Scope>);
@@ -119,7 +119,14 @@ fn less(scope: &Scope, narrowed: &Narrowed) -> Option<Scope> {
     if fields.values().all(|access| *access == Access::Hidden) {
         return None;
     }
-    let casts = narrowed.collection.narrow.as_ref().map(|narrow| narrow.casts.keys());
+    let shape = &narrowed.collection.shape;
+    let casts = narrowed.collection.narrow.as_ref().map(|narrow| narrow.casts.iter());
+    // What the database can narrow is compared as it is shown.
+    let compared = |id: u32, cast: &Cast| {
+        let single = shape.field(id).is_some_and(|field| matches!(field.kind, Kind::Scalar(_)));
+        single && cast.narrowing().is_some()
+    };
+    let casts = casts.into_iter().flatten().filter(|(id, cast)| !compared(**id, cast)).map(|(id, _)| *id);
     let mut conditional = scope.conditional.clone();
     conditional.retain(|id, _| narrowed.fields.contains_key(id));
     Some(Scope {
@@ -129,7 +136,7 @@ fn less(scope: &Scope, narrowed: &Narrowed) -> Option<Scope> {
         rest: if narrowed.rest { scope.rest.clone() } else { Access::Hidden },
         // It has texts of any field, of those too that are not in the contract.
         rescued: Access::Hidden,
-        cast: casts.into_iter().flatten().copied().collect(),
+        cast: casts.collect(),
     })
 }
 

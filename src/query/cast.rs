@@ -20,6 +20,50 @@ pub struct Cast {
     pub misfit: OnMisfit,
 }
 
+/// From numbers to those of a narrower type, of which the database can tell as well whether they fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Narrowing {
+    /// From `BigInt` to `Int`.
+    BigIntToInt,
+    /// From `Float` to `Int`.
+    FloatToInt,
+    /// From `Float` to `BigInt`: a float beyond tells nothing of the whole number that it came from.
+    FloatToBigInt,
+}
+
+impl Narrowing {
+    /// The greatest number that fits, with either sign; of 32 bits the least is one more.
+    pub fn bounds(self) -> (i64, i64) {
+        match self {
+            Narrowing::BigIntToInt | Narrowing::FloatToInt => (i32::MIN.into(), i32::MAX.into()),
+            Narrowing::FloatToBigInt => (-SAFE_MAX, SAFE_MAX),
+        }
+    }
+
+    /// Whether the column holds floats, of which only whole ones fit.
+    pub fn is_float(self) -> bool {
+        self != Narrowing::BigIntToInt
+    }
+
+    /// The number that a value of the column is, if it fits.
+    pub fn number(self, value: Plain<'_>) -> Option<i64> {
+        let number = match value {
+            Plain::Int(number) => number,
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole, and one that does not fit is out of bounds"
+            )]
+            Plain::Float(number) if number.fract() == 0.0 => number as i64,
+            _ => return None,
+        };
+        let (least, most) = self.bounds();
+        (least..=most).contains(&number).then_some(number)
+    }
+}
+
+/// The greatest whole number up to which a float holds every one.
+const SAFE_MAX: i64 = (1 << 53) - 1;
+
 /// What is done about a value that does not fit the type that a contract keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,9 +73,21 @@ pub enum OnMisfit {
     Null,
     /// The answer fails and says so.
     Error,
+    /// The row is not there.
+    DropRow,
 }
 
 impl Cast {
+    /// As numbers that the database can narrow, too.
+    pub fn narrowing(&self) -> Option<Narrowing> {
+        match (self.from, self.to) {
+            (Scalar::BigInt, Scalar::Int) => Some(Narrowing::BigIntToInt),
+            (Scalar::Float, Scalar::Int) => Some(Narrowing::FloatToInt),
+            (Scalar::Float, Scalar::BigInt) => Some(Narrowing::FloatToBigInt),
+            _ => None,
+        }
+    }
+
     /// Appends a value of the column as the older type has it, null when that cannot hold it; whether it can.
     pub(super) fn write(
         &self,
@@ -57,6 +113,13 @@ impl Cast {
     }
 
     fn held(&self, value: Plain<'_>) -> Held {
+        if let Some(narrowing) = self.narrowing() {
+            let held = |number| Held::Cell(Cell::Int(number));
+            return match value {
+                Plain::Null => Held::Null,
+                value => narrowing.number(value).map_or(Held::Misfit, held),
+            };
+        }
         let json = match value {
             Plain::Null => return Held::Null,
             Plain::Bool(value) => Json::Bool(value),

@@ -28,7 +28,7 @@ pub use ask::{
     GroupField, Join, Joined, List, Order, PageInfo, Query, Related,
 };
 pub use budget::Budget;
-pub use cast::{Cast, OnMisfit};
+pub use cast::{Cast, Narrowing, OnMisfit};
 pub use columns::{Columns, plain};
 pub use compile::{compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
@@ -36,7 +36,7 @@ pub use filter::like;
 pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;
 pub use plan::{Extras, Plan, Source};
-pub use resolve::{ENVELOPE, Member, RECORD, envelope, walk};
+pub use resolve::{ENVELOPE, Member, RECORD, column_of, envelope, walk};
 pub use selection::{By, Cases, Entries, EntryPart, Form, Meta, MetaField, Node, What};
 pub use told::{TOLD, Told, told_member};
 pub use tree::Projector;
@@ -105,6 +105,8 @@ pub enum ColumnRef {
     Field(u32),
     /// Whether a nested object is there, column `p<id>`.
     Presence(u32),
+    /// A published number, column `f<id>`, in the narrower type that a contract keeps; null where it does not fit.
+    Narrowed(u32, Narrowing),
     /// In the text of a list's column: of the item that the [`Filter::SomeItem`] with this number is about, the member
     /// with this id, or the item itself by the list's id. Paths begin at the item.
     Item(u32, u32),

@@ -78,7 +78,10 @@ impl Collection {
         let field = named(fields, last)?;
         ids.insert(field.id);
         stored.push(field.stored().to_owned());
-        let (column, scalar, list) = column(field);
+        let (mut column, scalar, list) = column(field);
+        if let Some(narrowing) = self.cast(field.id).filter(|_| !list).and_then(|cast| cast.narrowing()) {
+            column = ColumnRef::Narrowed(field.id, narrowing);
+        }
         Some(FieldRef { column, scalar, list, path: stored.into() })
     }
 
@@ -148,7 +151,7 @@ pub(super) fn column(field: &Field) -> (ColumnRef, Scalar, bool) {
 }
 
 /// The column of the field with this id; `None` when it stands in the text of another's.
-pub(super) fn column_of(shape: &Published, id: u32) -> Option<FieldRef> {
+pub fn column_of(shape: &Published, id: u32) -> Option<FieldRef> {
     fn below<'a>(fields: &'a [Field], id: u32, names: &mut Vec<&'a str>) -> Option<&'a Field> {
         for field in fields {
             names.push(field.stored());

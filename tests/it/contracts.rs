@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, TestApp, on_every_backend};
+use crate::support::{Backend, Subscription, TestApp, on_every_backend};
 
 /// Begins the names and values of what is in no contract.
 const MARK: &str = "zqheld";
@@ -251,6 +251,92 @@ misfits = {{ total = "{misfit}" }}
         let told = app.data("{ contracts { version drifts { path text broken } } }").await;
         let drifts = told["contracts"][0]["drifts"].to_string();
         assert!(drifts.contains("/total") && drifts.contains("widened from Int to Float"), "{drifts}");
+    }
+
+    async fn numbers_are_compared_as_the_pinned_version_has_them(backend) {
+        let app = TestApp::start(backend).await;
+        for (uid, whole, big, text) in [("1", "10", "20", "a"), ("2", "11", "9000000000", "b")] {
+            app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
+                &format!(r#"{{"whole": {whole}, "big": {big}, "text": "{text}"}}"#)).unwrap()).await;
+            app.settled().await;
+        }
+        let shape = app.data("{ collection(name: \"shopItem\") { shape { version } } }").await;
+        let pin = |name: &str, misfit: &str| format!(r#"
+name = "{name}"
+version = 1
+consumers = [{{ claim = "client", value = "acme" }}]
+[collections.shopItem]
+fields = ["whole", "big", "text"]
+shape_version = {}
+misfits = {{ whole = "{misfit}", big = "{misfit}" }}
+"#, shape["collection"]["shape"]["version"]);
+        applied(&app, &pin("nulls", "null")).await;
+        applied(&app, &pin("drops", "drop_row")).await;
+        let answer = apply(&app, &pin("texts", "null").replace("big =", "text =").replace("\"null\" }", "\"drop_row\" }")).await;
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains("is no number"), "{answer}");
+        // From here on they are floats; of what is beyond 32 bits, a fraction or too great nothing fits.
+        for (uid, whole, big) in [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")] {
+            app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
+                &format!(r#"{{"whole": {whole}, "big": {big}, "text": "{uid}"}}"#)).unwrap()).await;
+        }
+        app.settled().await;
+        let token = consumer(&app);
+        let ask = async |contract: &str, query: &str| -> Value {
+            let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(&token)
+                .header("wellspring-contract", contract).json(&json!({"query": query}));
+            let answer: Value = request.send().await.unwrap().json().await.unwrap();
+            assert!(answer.get("errors").is_none(), "{contract}: {query}: {answer}");
+            answer["data"].clone()
+        };
+        let texts = async |contract: &str, arguments: &str| -> String {
+            let data = ask(contract, &format!("{{ shopItem({arguments}) {{ nodes {{ text }} }} }}")).await;
+            let nodes = data["shopItem"]["nodes"].as_array().unwrap().clone();
+            nodes.iter().map(|node| node["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        for (arguments, nulls, drops) in [
+            ("orderBy: [{whole: ASC}]", "4 a b 3 5 6", "a b 6"),
+            ("orderBy: [{whole: DESC_NULLS_FIRST}]", "3 5 6 b a 4", "6 b a"),
+            ("where: {whole: {gt: 10}}", "b", "b"),
+            ("where: {whole: {isNull: true}}", "3 5 6", "6"),
+            ("where: {not: {whole: {lt: 11}}}", "b 3 5 6", "b 6"),
+            ("where: {big: {in: [\"9000000000\", \"-5\"]}}", "b 5", "b"),
+            ("orderBy: [{big: ASC}]", "5 6 a b 3 4", "6 a b"),
+        ] {
+            assert_eq!(texts("nulls", arguments).await, nulls, "{arguments}");
+            assert_eq!(texts("drops", arguments).await, drops, "{arguments}");
+        }
+        let figures = "{ shopItemAggregate { count sum { whole big } min { whole } max { big } countDistinct { whole } } }";
+        assert_eq!(ask("nulls", figures).await["shopItemAggregate"][0], json!({
+            "count": 6, "sum": {"whole": "18", "big": "9000000021"}, "min": {"whole": -3}, "max": {"big": "9000000000"},
+            "countDistinct": {"whole": 3},
+        }));
+        assert_eq!(ask("drops", figures).await["shopItemAggregate"][0], json!({
+            "count": 3, "sum": {"whole": "21", "big": "9000000026"}, "min": {"whole": 10}, "max": {"big": "9000000000"},
+            "countDistinct": {"whole": 2},
+        }));
+        let groups = ask("nulls", "{ shopItemAggregate(groupBy: [whole]) { group { whole } count } }").await;
+        assert_eq!(groups["shopItemAggregate"].as_array().unwrap().last().unwrap(),
+            &json!({"group": {"whole": null}, "count": 3}));
+        // Pages go on where they ended, also among what does not fit.
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        for _ in 0..6 {
+            let page = ask("nulls", &format!("{{ shopItem(first: 1, orderBy: [{{whole: ASC}}]{after}) \
+                {{ nodes {{ text whole }} pageInfo {{ endCursor }} }} }}")).await;
+            seen.push(page["shopItem"]["nodes"][0]["text"].as_str().unwrap().to_owned());
+            after = format!(", after: {}", page["shopItem"]["pageInfo"]["endCursor"]);
+        }
+        assert_eq!(seen.join(" "), "4 a b 3 5 6");
+        // Events are decided alike.
+        let query = "subscription { shopItem(where: {whole: {gt: 10}}) { op node { text whole } } }";
+        let mut live = Subscription::open_under(&app.url, &token, Some("drops"), query).await;
+        for (uid, whole) in [("7", "12.5"), ("8", "12.0"), ("2", "11.5")] {
+            app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
+                &format!(r#"{{"whole": {whole}, "big": 1, "text": "{uid}"}}"#)).unwrap()).await;
+            app.settled().await;
+        }
+        assert_eq!(live.next().await, json!({"op": "UPSERT", "node": {"text": "8", "whole": 12}}));
+        assert_eq!(live.next().await, json!({"op": "LEFT_SCOPE", "node": null}));
     }
 
     async fn what_is_open_keeps_to_contracts_as_they_come(backend) {

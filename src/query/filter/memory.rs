@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::{Class, class, like};
-use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
+use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, Plain};
 use crate::record::Json;
 use crate::shape::Scalar;
 
@@ -127,6 +127,10 @@ fn value<'a>(field: &FieldRef, at: At<'a>) -> Value<'a> {
     match found {
         None | Some(Json::Null) => Value::Null,
         Some(_) if field.list => Value::Opaque,
+        Some(found) if let ColumnRef::Narrowed(_, narrowing) = field.column => {
+            let held = if narrowing.is_float() { Scalar::Float } else { Scalar::BigInt };
+            narrowing.number(Plain::of(Some(found), held)).map_or(Value::Null, Value::Int)
+        }
         Some(found) => scalar(field.scalar, found),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::items;
 use crate::error::{Error, Result};
 use crate::query::{
-    ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, Order, PageCursor, Source, write,
+    ColumnRef, Comparison, FieldRef, Filter, Literal, Narrowing, Operand, Order, PageCursor, Source, write,
 };
 use crate::shape::Scalar;
 use crate::store::db::{Dialect, Value};
@@ -22,6 +22,7 @@ pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
     match column {
         ColumnRef::Presence(id) if dialect == Dialect::Postgres => format!("p{id}"),
         ColumnRef::Field(id) | ColumnRef::Presence(id) => format!("f{id}"),
+        ColumnRef::Narrowed(id, narrowing) => narrowed(dialect, *id, *narrowing),
         // Told by `items`; alone it is no column.
         ColumnRef::Item(..) => "null".into(),
         ColumnRef::Key => "key".into(),
@@ -33,6 +34,21 @@ pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
         ColumnRef::IngestedAt => "ingested_at".into(),
         ColumnRef::OccurredAt => "occurred_at".into(),
         ColumnRef::Purposes => "purposes".into(),
+    }
+}
+
+/// What of a column fits a narrower type, else null; as `Narrowing::number` says.
+fn narrowed(dialect: Dialect, id: u32, narrowing: Narrowing) -> String {
+    let (least, most) = narrowing.bounds();
+    let fits = format!("f{id} between {least} and {most}");
+    match (narrowing.is_float(), dialect) {
+        (false, _) => format!("(case when {fits} then f{id} end)"),
+        (true, Dialect::Postgres) => {
+            format!("(case when {fits} and f{id} = trunc(f{id}) then cast(f{id} as bigint) end)")
+        }
+        (true, Dialect::Sqlite) => {
+            format!("(case when {fits} and f{id} = cast(f{id} as integer) then cast(f{id} as integer) end)")
+        }
     }
 }
 

@@ -91,7 +91,7 @@ async fn singles(server: &Server, count: u64) -> (f64, Vec<f64>) {
     (count as f64 / from.elapsed().as_secs_f64(), all)
 }
 
-async fn batches(server: &Server, rows: u64) -> f64 {
+pub async fn batches(server: &Server, rows: u64) -> f64 {
     let next = Arc::new(AtomicU64::new(0));
     let from = Instant::now();
     let tasks: Vec<_> = (0..4)
@@ -128,7 +128,7 @@ async fn batches(server: &Server, rows: u64) -> f64 {
     rows as f64 / from.elapsed().as_secs_f64()
 }
 
-async fn settled(server: &Server, rows: u64) -> u64 {
+pub async fn settled(server: &Server, rows: u64) -> u64 {
     let from = Instant::now();
     loop {
         let answer = server.graphql("{ bulkOrder(first: 1) { totalCount } }").await;
@@ -179,19 +179,29 @@ async fn post(server: &Server, query: &str) -> usize {
     bytes.len()
 }
 
-struct Cost {
-    server_us: f64,
-    database_us: f64,
-    p50: f64,
+pub struct Cost {
+    pub server_us: f64,
+    pub database_us: f64,
+    pub p50: f64,
     bytes: usize,
 }
 
 impl Cost {
-    fn cpu(&self) -> f64 {
+    pub fn cpu(&self) -> f64 {
         self.server_us + self.database_us
     }
 
-    async fn measure<F: Future<Output = usize>>(
+    pub fn mean(all: &[Cost]) -> Cost {
+        let mean = |of: fn(&Cost) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        Cost {
+            server_us: mean(|cost| cost.server_us),
+            database_us: mean(|cost| cost.database_us),
+            p50: mean(|cost| cost.p50),
+            bytes: all[0].bytes,
+        }
+    }
+
+    pub async fn measure<F: Future<Output = usize>>(
         services: &Services,
         cpu: impl Fn() -> f64,
         count: usize,

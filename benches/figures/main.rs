@@ -1,9 +1,9 @@
 //! The figures: time to the first typed row, start, memory, sourcing rates and CPU per request, each beside a bare
 //! baseline in the same run. Ratios are what counts; absolute times belong to the machine. Nothing is asserted.
 //!
-//! `cargo bench --bench figures -- [embedded] [postgres] [scaled] [--quick] [--collections N]…`
+//! `cargo bench --bench figures -- [embedded] [postgres] [scaled] [--quick] [--collections N]… [--policies]`
 //!
-//! With `--collections` it is about many collections instead.
+//! With `--collections` it is about many collections instead, with `--policies` about policies and contracts.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@
 mod bare;
 mod load;
 mod orders;
+mod policies;
 mod process;
 mod schemas;
 #[path = "../../tests/it/support/servers.rs"]
@@ -40,6 +41,10 @@ fn main() {
     for mode in modes {
         for count in &numbers {
             runtime().block_on(schemas::figures(mode, *count, quick));
+        }
+        if args.iter().any(|arg| arg == "--policies") {
+            runtime().block_on(policies::figures(mode, quick));
+            continue;
         }
         if !numbers.is_empty() {
             continue;

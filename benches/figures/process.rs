@@ -105,6 +105,7 @@ pub struct Server {
     pub token: String,
     pub started_ms: f64,
     pub client: reqwest::Client,
+    data: PathBuf,
 }
 
 impl Server {
@@ -131,14 +132,21 @@ impl Server {
         };
         let started_ms = from.elapsed().as_secs_f64() * 1e3;
         std::thread::spawn(move || lines.for_each(drop));
-        let token = binary(services.data.path())
-            .args(["token", "--subject", "figures", "--role", "admin", "--data"])
-            .arg(services.data.path())
-            .output()
-            .unwrap();
-        let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
         let client = reqwest::Client::builder().pool_max_idle_per_host(256).build().unwrap();
-        Server { child, url, token, started_ms, client }
+        let data = services.data.path().to_owned();
+        let mut server = Server { child, url, token: String::new(), started_ms, client, data };
+        server.token = server.token_of("admin", &[]);
+        server
+    }
+
+    /// A token of one role, with claims as `name=value`.
+    pub fn token_of(&self, role: &str, claims: &[&str]) -> String {
+        let mut command = binary(&self.data);
+        command.args(["token", "--subject", "figures", "--role", role, "--data"]).arg(&self.data);
+        for claim in claims {
+            command.args(["--claim", claim]);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap().trim().to_owned()
     }
 
     pub fn rss_mb(&self) -> f64 {

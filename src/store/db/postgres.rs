@@ -53,6 +53,9 @@ impl Postgres {
                     ("statement_timeout", timeout.as_str()),
                     ("idle_in_transaction_session_timeout", idle.as_str()),
                     ("client_min_messages", "warning"),
+                    // Where scans of tables are ruled out the smallest one counts as dear enough to be compiled, which
+                    // takes 80 ms while others wait for its locks.
+                    ("jit", "off"),
                 ])
                 .statement_cache_capacity(statements_max)
         });

@@ -272,10 +272,13 @@ misfits = {{ whole = "{misfit}", big = "{misfit}" }}
 "#, shape["collection"]["shape"]["version"]);
         applied(&app, &pin("nulls", "null")).await;
         applied(&app, &pin("drops", "drop_row")).await;
-        let answer = apply(&app, &pin("texts", "null").replace("big =", "text =").replace("\"null\" }", "\"drop_row\" }")).await;
+        let texts = pin("texts", "null").replace("big =", "text =").replace("\"null\" }", "\"drop_row\" }");
+        let answer = apply(&app, &texts).await;
         assert!(answer["errors"][0]["message"].as_str().unwrap().contains("is no number"), "{answer}");
         // From here on they are floats; of what is beyond 32 bits, a fraction or too great nothing fits.
-        for (uid, whole, big) in [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")] {
+        for (uid, whole, big) in
+            [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")]
+        {
             app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
                 &format!(r#"{{"whole": {whole}, "big": {big}, "text": "{uid}"}}"#)).unwrap()).await;
         }
@@ -305,7 +308,8 @@ misfits = {{ whole = "{misfit}", big = "{misfit}" }}
             assert_eq!(texts("nulls", arguments).await, nulls, "{arguments}");
             assert_eq!(texts("drops", arguments).await, drops, "{arguments}");
         }
-        let figures = "{ shopItemAggregate { count sum { whole big } min { whole } max { big } countDistinct { whole } } }";
+        let figures = "{ shopItemAggregate { count sum { whole big } min { whole } max { big } \
+            countDistinct { whole } } }";
         assert_eq!(ask("nulls", figures).await["shopItemAggregate"][0], json!({
             "count": 6, "sum": {"whole": "18", "big": "9000000021"}, "min": {"whole": -3}, "max": {"big": "9000000000"},
             "countDistinct": {"whole": 3},

@@ -381,8 +381,7 @@ impl Cover<'_> {
         ];
         let swapped = if self.tx.dialect() == Dialect::Postgres {
             // In one round trip: records of many collections may each uncover something.
-            let sql = format!("with f as ({FORGET}), n as ({VERSION}) {SWAP}");
-            self.tx.execute(&sql, &params).await?
+            self.tx.execute(&format!("with f as ({FORGET}), n as ({VERSION}) {SWAP}"), &params).await?
         } else {
             let [id, previous, next, text, published, cause, at] = params;
             self.tx.execute(FORGET, &[id.clone(), previous.clone()]).await?;

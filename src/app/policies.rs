@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
 use crate::policy::{Engine, Files, Misfit};
-use crate::publishing::Publishing;
+use crate::publishing::{Publishing, Seen};
 use crate::query::Collection;
 use crate::store::{Store, events::DenyingRule, wake::Topic};
 use crate::telemetry::Metrics;
@@ -130,12 +130,16 @@ pub(super) async fn watch(
     // What is not in order is told at the start.
     let mut told = check(&engine, &store, Told::default()).await;
     let mut contracts = None;
+    let mut drifted = Seen::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
         contracts = renew(&publishing, &store, contracts).await;
+        if let Err(error) = publishing.tell_drifts(&mut drifted).await {
+            tracing::debug!(%error, "how collections have gone from contracts cannot be told; trying again");
+        }
         let catalog = store.catalog.load().version;
         if catalog != checked {
             checked = catalog;

@@ -18,12 +18,16 @@ use crate::record::Actor;
 use crate::shape::{Field, Published};
 use crate::store::catalog::Catalog;
 use crate::store::contracts::Kept;
+use crate::store::events::Drifted;
 
 /// What was kept, read again; what cannot be read is not in force.
 struct Known {
     contract: Contract,
     kept: Kept,
 }
+
+/// Versions of collections by their names, by the name and version of a contract.
+pub type Seen = BTreeMap<String, BTreeMap<String, u32>>;
 
 impl Publishing {
     /// Reads the contracts and puts those in force that are not over. Called before anything is served, and whenever
@@ -121,6 +125,40 @@ impl Publishing {
             all.push(one);
         }
         Ok(all.into())
+    }
+
+    /// Tells stewards how collections have gone from contracts, once of each way. `seen` has the versions of the
+    /// collections of each contract that have been looked at.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the database is away: what is not told yet is with the next call.
+    pub async fn tell_drifts(&self, seen: &mut Seen) -> Result<()> {
+        let (today, catalog) = (self.today(), self.0.store.catalog.load());
+        let agreed = self.0.policy.contracts();
+        let version = |name: &String| {
+            catalog.collections.get(name.as_str()).map(|known| (name.clone(), known.shape.version))
+        };
+        let versions = |contract: &Contract| contract.collections.keys().filter_map(version).collect();
+        let now: Seen = agreed.iter().map(|one| (one.contract.label(), versions(&one.contract))).collect();
+        if now == *seen {
+            return Ok(());
+        }
+        let mut told = Vec::new();
+        for Known { contract, kept } in self.known().await? {
+            let label = contract.label();
+            if contract.is_over(&today) || now.get(&label) == seen.get(&label) {
+                continue;
+            }
+            for Drift { collection, path, text, broken } in self.drifts(&contract, &kept, &catalog).await? {
+                if let Some(known) = catalog.collections.get(collection.as_str()) {
+                    let drifted = Drifted { contract: label.clone(), path, text, broken };
+                    told.push((known.id, known.shape.version.into(), drifted));
+                }
+            }
+        }
+        self.0.store.tell_drifts(&told).await?;
+        *seen = now;
+        Ok(())
     }
 
     /// The actor under its contract: [`policy::Engine::bind`](crate::policy::Engine::bind).

@@ -15,7 +15,7 @@ use crate::policy::{Action, Scope};
 use crate::query::{Collection, EventCursor, envelope, write};
 use crate::record::Actor;
 use crate::shape::diff;
-use crate::store::events::{DenyingRule, Event, KeyTold, Parked};
+use crate::store::events::{DenyingRule, Drifted, Event, KeyTold, Parked};
 use crate::store::wake::Topic;
 
 /// How long a lost wake-up can delay an event, and how long a database that is away is left alone.
@@ -182,6 +182,9 @@ impl Listener {
         if let Some(rule) = &event.rule {
             return Ok(self.tell_rule(event, rule, collection, scope.as_deref()));
         }
+        if let Some(drifted) = &event.drifted {
+            return Ok(self.tell_drifted(event, drifted, collection, scope.as_deref()));
+        }
         let Some(scope) = scope else { return Ok(None) };
         let changes = match self.asked.changes {
             true => self.changes(event, &scope).await?,
@@ -199,8 +202,42 @@ impl Listener {
         })))
     }
 
-    /// A rule that denies, to whoever may administer, and to stewards of the collection: it may be what took the rows
-    /// from them. Its reason names fields, also by likeness, so that only who sees all of them has it.
+    /// Whether it is told of a collection beyond its own versions, to whoever may administer and to its stewards, and
+    /// whether with what names fields: that has only who sees all of them.
+    fn is_told(&self, collection: &Collection, scope: Option<&Scope>) -> (bool, bool) {
+        let administers = self.publishing.0.policy.allow(&self.actor, Action::Administer).is_ok();
+        let sees = |scope: &Scope| collection.shape.fields().all(|field| scope.comparable(field.id));
+        (administers || scope.is_some(), administers || scope.is_some_and(sees))
+    }
+
+    /// How a collection has gone from a contract.
+    fn tell_drifted(
+        &self,
+        event: &Event,
+        drifted: &Drifted,
+        collection: &Collection,
+        scope: Option<&Scope>,
+    ) -> Option<Value> {
+        let Drifted { contract, path, text, broken } = drifted;
+        let (told, fields) = self.is_told(collection, scope);
+        let name = &collection.field_name;
+        let drift = || json!({ "collection": name, "path": path, "text": text, "broken": broken });
+        told.then(|| {
+            json!({
+                "cursor": self.cursor(event.pos),
+                "at": write::instant(event.at),
+                "kind": event.kind.as_str(),
+                "collection": name,
+                "version": event.version,
+                "contract": contract,
+                "drift": fields.then(drift),
+                "changes": [],
+            })
+        })
+    }
+
+    /// A rule that denies; to stewards too, as it may be what took the rows from them. Its reason names fields, also by
+    /// likeness.
     fn tell_rule(
         &self,
         event: &Event,
@@ -208,10 +245,9 @@ impl Listener {
         collection: &Collection,
         scope: Option<&Scope>,
     ) -> Option<Value> {
-        let administers = self.publishing.0.policy.allow(&self.actor, Action::Administer).is_ok();
-        let sees = |scope: &Scope| collection.shape.fields().all(|field| scope.comparable(field.id));
-        let reason = (administers || scope.is_some_and(sees)).then_some(&rule.reason);
-        (administers || scope.is_some()).then(|| {
+        let (told, fields) = self.is_told(collection, scope);
+        let reason = fields.then_some(&rule.reason);
+        told.then(|| {
             json!({
                 "cursor": self.cursor(event.pos),
                 "at": write::instant(event.at),

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 pub use crate::query::Root;
 pub use api_keys::NewKey;
+pub use contracts::Seen;
 pub use decide::Classify;
 pub use events::Events;
 pub use manage::Asked;

@@ -8,7 +8,7 @@ mod notices;
 
 pub use api_keys::KeyTold;
 pub(super) use api_keys::tell_key;
-pub use notices::{DenyingRule, Parked, tell_parked};
+pub use notices::{DenyingRule, Drifted, Parked, tell_parked};
 
 use super::Store;
 use super::catalog::published;
@@ -33,10 +33,12 @@ pub enum EventKind {
     ApiKeyCreated,
     /// Somebody revoked an API key.
     ApiKeyRevoked,
+    /// A collection has gone from what a contract promises of it.
+    ContractDrifts,
 }
 
 impl EventKind {
-    const ALL: [EventKind; 7] = [
+    const ALL: [EventKind; 8] = [
         EventKind::CollectionPublished,
         EventKind::ShapeChanged,
         EventKind::Decided,
@@ -44,6 +46,7 @@ impl EventKind {
         EventKind::RecordsParked,
         EventKind::ApiKeyCreated,
         EventKind::ApiKeyRevoked,
+        EventKind::ContractDrifts,
     ];
 
     /// As the API and the database name it.
@@ -56,6 +59,7 @@ impl EventKind {
             EventKind::RecordsParked => "RECORDS_PARKED",
             EventKind::ApiKeyCreated => "API_KEY_CREATED",
             EventKind::ApiKeyRevoked => "API_KEY_REVOKED",
+            EventKind::ContractDrifts => "CONTRACT_DRIFTS",
         }
     }
 }
@@ -107,6 +111,8 @@ pub struct Event {
     pub parked: Option<Parked>,
     /// The API key, if it is about one.
     pub api_key: Option<KeyTold>,
+    /// How a collection has gone from a contract, if it is about that.
+    pub drifted: Option<Drifted>,
 }
 
 /// Gives each its place. The counter stays locked until the commit: it comes last in its transaction.
@@ -204,5 +210,6 @@ fn event(row: &Row) -> Result<Event> {
         api_key: matches!(kind, EventKind::ApiKeyCreated | EventKind::ApiKeyRevoked)
             .then(|| notices::read(detail))
             .transpose()?,
+        drifted: (kind == EventKind::ContractDrifts).then(|| notices::read(detail)).transpose()?,
     })
 }

@@ -373,6 +373,39 @@ misfits = {{ whole = "{misfit}", big = "{misfit}" }}
         assert_eq!(came["node"], json!({"amount": 21, "customer": {"name": "B…"}}));
     }
 
+    async fn how_a_collection_goes_from_a_contract_is_told_once(backend) {
+        let app = shop(backend).await;
+        let second = if backend == Backend::Embedded { None } else { Some(app.beside().await) };
+        let shape = app.data("{ collection(name: \"shopOrder\") { shape { version } } }").await;
+        let pinned = format!("rename = {{ total = \"amount\" }}\nshape_version = {}\n",
+            shape["collection"]["shape"]["version"]);
+        applied(&app, &ACME.replace("rename = { total = \"amount\" }\n", &pinned)).await;
+        let query = "subscription { events(kinds: [CONTRACT_DRIFTS]) \
+            { kind collection contract drift { path text broken } } }";
+        let mut admin = app.subscribe(&app.admin(), query).await;
+        let steward = app.token("steward", json!({}));
+        let mut steward = second.as_ref().unwrap_or(&app).subscribe(&steward, query).await;
+        // What is widened is served as it was, and told before anybody has to care.
+        app.source("shop/order/web/5", &json!({"total": 5.5, "region": "north"})).await;
+        let told = admin.next().await;
+        assert_eq!((&told["collection"], &told["contract"]), (&json!("shopOrder"), &json!("acme@1")));
+        assert_eq!((&told["drift"]["path"], &told["drift"]["broken"]), (&json!("/total"), &json!(false)), "{told}");
+        assert_eq!(steward.next().await, told);
+        // Other versions of the collection tell nothing anew.
+        app.source("shop/order/web/6", &json!({"total": 6, "zqheldLate": 1})).await;
+        app.settled().await;
+        let decide = "mutation($input: DecideFieldInput!) { decideField(input: $input) { changed } }";
+        let input = json!({"input": {"collection": "shopOrder", "path": "/customer/name", "hidden": true}});
+        let answer = app.ask(&app.admin(), decide, input).await;
+        assert!(answer.get("errors").is_none(), "{answer}");
+        for told in [admin.next().await, steward.next().await] {
+            assert_eq!(told["contract"], "acme@1");
+            let drift = &told["drift"];
+            // A steward does not see the field any more.
+            assert!(drift.is_null() || drift["path"] == "/customer/name" && drift["broken"] == true, "{told}");
+        }
+    }
+
     async fn what_a_contract_blocks_no_steward_decides(backend) {
         let app = shop(backend).await;
         let decide = async |input: Value| {

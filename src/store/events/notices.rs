@@ -1,4 +1,5 @@
-//! Events about what needs a person: rules that do not fit their collection any more, and records that are parked.
+//! Events about what needs a person: rules that do not fit their collection any more, contracts that a collection has
+//! gone from, and records that are parked.
 //! What is about the same thing is told once: whoever tells looks again while it holds the counter of positions, so
 //! that this is so for all nodes. Must not tell anything of a document.
 
@@ -34,6 +35,19 @@ pub struct DenyingRule {
     pub rule: String,
 }
 
+/// One way in which a collection has gone from what a contract promises of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drifted {
+    /// The contract's name and version, `acme@1`.
+    pub contract: String,
+    /// The JSON pointer of the field; empty for the whole collection.
+    pub path: String,
+    /// What has happened.
+    pub text: String,
+    /// Whether the consumer does not get what was promised any more.
+    pub broken: bool,
+}
+
 /// Records of one source that wait at one plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
@@ -63,9 +77,9 @@ fn about(parts: &[&str]) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).to_string()
 }
 
-fn notice(detail: &impl Serialize, about: &str) -> Result<Option<Notice>> {
+fn notice(detail: &impl Serialize, about: &str) -> Result<Notice> {
     let detail = serde_json::to_string(detail).map_err(Error::internal)?;
-    Ok(Some(Notice { detail, about: about.to_owned() }))
+    Ok(Notice { detail, about: about.to_owned() })
 }
 
 /// Keeps all others from telling until the commit.
@@ -78,6 +92,25 @@ async fn is_told(tx: &mut Tx, about: &str, after: i64) -> Result<bool> {
     Ok(!tx.query(sql, &[about.into(), after.into()]).await?.is_empty())
 }
 
+/// What is to be told once of a version of a collection.
+struct Once {
+    kind: EventKind,
+    collection_id: i64,
+    version: i64,
+    notice: Notice,
+}
+
+impl Once {
+    fn new(
+        kind: EventKind,
+        (collection_id, version): (i64, i64),
+        detail: &impl Serialize,
+        parts: &[&str],
+    ) -> Result<Self> {
+        Ok(Once { kind, collection_id, version, notice: notice(detail, &about(parts))? })
+    }
+}
+
 impl Store {
     /// Tells of rules that do not fit the version of a collection that they stand beside, unless that has been told:
     /// how many are told now.
@@ -85,29 +118,44 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` and `TIMEOUT`: nothing was told, try again.
     pub async fn tell_rules(&self, rules: &[(i64, i64, DenyingRule)]) -> Result<usize> {
-        if rules.is_empty() {
+        let once = |(collection_id, version, rule): &(i64, i64, DenyingRule)| {
+            let numbers = [collection_id.to_string(), version.to_string()];
+            let [collection, shape] = &numbers;
+            let about = ["rule", collection, shape, &rule.file, &rule.rule, &rule.reason];
+            Once::new(EventKind::RuleDenies, (*collection_id, *version), rule, &about)
+        };
+        self.tell_once(rules.iter().map(once).collect::<Result<_>>()?).await
+    }
+
+    /// Tells how collections, with the version that they have now, have gone from contracts, unless that has been told:
+    /// how many are told now.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` and `TIMEOUT`: nothing was told, try again.
+    pub async fn tell_drifts(&self, drifts: &[(i64, i64, Drifted)]) -> Result<usize> {
+        let once = |(collection_id, version, drifted): &(i64, i64, Drifted)| {
+            let collection = collection_id.to_string();
+            let about = ["drift", &collection, &drifted.contract, &drifted.path, &drifted.text];
+            Once::new(EventKind::ContractDrifts, (*collection_id, *version), drifted, &about)
+        };
+        self.tell_once(drifts.iter().map(once).collect::<Result<_>>()?).await
+    }
+
+    async fn tell_once(&self, all: Vec<Once>) -> Result<usize> {
+        if all.is_empty() {
             return Ok(0);
         }
         let now = self.clock.now_us();
         let mut tx = self.db.begin().await?;
         hold(&mut tx).await?;
         let mut happened: Vec<Happened> = Vec::new();
-        for (collection_id, version, rule) in rules {
-            let numbers = [collection_id.to_string(), version.to_string()];
-            let [collection, shape] = &numbers;
-            let about = about(&["rule", collection, shape, &rule.file, &rule.rule, &rule.reason]);
-            let same = |one: &Happened| one.notice.as_ref().is_some_and(|notice| notice.about == about);
-            if happened.iter().any(same) || is_told(&mut tx, &about, 0).await? {
+        for Once { kind, collection_id, version, notice } in all {
+            let same = |one: &Happened| one.notice.as_ref().is_some_and(|known| known.about == notice.about);
+            if happened.iter().any(same) || is_told(&mut tx, &notice.about, 0).await? {
                 continue;
             }
-            happened.push(Happened {
-                at: now,
-                kind: EventKind::RuleDenies,
-                collection_id: *collection_id,
-                version: *version,
-                subject: None,
-                notice: notice(rule, &about)?,
-            });
+            let notice = Some(notice);
+            happened.push(Happened { at: now, kind, collection_id, version, subject: None, notice });
         }
         append(&mut tx, &happened).await?;
         if !happened.is_empty() {
@@ -163,7 +211,7 @@ pub async fn tell_parked(
             collection_id: 0,
             version: 0,
             subject: None,
-            notice: notice(&counted(tx, group).await?, &about)?,
+            notice: Some(notice(&counted(tx, group).await?, &about)?),
         });
     }
     append(tx, &happened).await?;

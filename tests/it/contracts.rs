@@ -69,6 +69,57 @@ async fn rest(app: &TestApp, token: &str, path: &str, contract: Option<&str>) ->
     (answer.status(), answer.text().await.unwrap())
 }
 
+async fn item(app: &TestApp, uid: &str, (whole, big, text): (&str, &str, &str)) {
+    let document = format!(r#"{{"whole": {whole}, "big": {big}, "text": "{text}"}}"#);
+    app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(&document).unwrap()).await;
+}
+
+/// Items whose numbers were whole when two contracts were agreed, `nulls` and `drops`, and are floats now: of what is
+/// beyond 32 bits, has a fraction or is too great nothing fits.
+async fn items(backend: Backend) -> TestApp {
+    let app = TestApp::start(backend).await;
+    for (uid, row) in [("1", ("10", "20", "a")), ("2", ("11", "9000000000", "b"))] {
+        item(&app, uid, row).await;
+        app.settled().await;
+    }
+    let shape = app.data("{ collection(name: \"shopItem\") { shape { version } } }").await;
+    let pin = |name: &str, misfit: &str| {
+        format!(
+            r#"
+name = "{name}"
+version = 1
+consumers = [{{ claim = "client", value = "acme" }}]
+[collections.shopItem]
+fields = ["whole", "big", "text"]
+shape_version = {}
+misfits = {{ whole = "{misfit}", big = "{misfit}" }}
+"#,
+            shape["collection"]["shape"]["version"]
+        )
+    };
+    applied(&app, &pin("nulls", "null")).await;
+    applied(&app, &pin("drops", "drop_row")).await;
+    let texts = pin("texts", "null").replace("big =", "text =").replace("\"null\" }", "\"drop_row\" }");
+    let answer = apply(&app, &texts).await;
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("is no number"), "{answer}");
+    for (uid, whole, big) in
+        [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")]
+    {
+        item(&app, uid, (whole, big, uid)).await;
+    }
+    app.settled().await;
+    app
+}
+
+/// `data` of an answer without errors under one of the consumer's contracts.
+async fn under(app: &TestApp, contract: &str, query: &str) -> Value {
+    let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(consumer(app));
+    let request = request.header("wellspring-contract", contract).json(&json!({"query": query}));
+    let mut answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert!(answer.get("errors").is_none(), "{contract}: {query}: {answer}");
+    answer["data"].take()
+}
+
 on_every_backend! {
     async fn a_consumer_gets_its_slice_and_nothing_else(backend) {
         let app = shop(backend).await;
@@ -254,45 +305,9 @@ misfits = {{ total = "{misfit}" }}
     }
 
     async fn numbers_are_compared_as_the_pinned_version_has_them(backend) {
-        let app = TestApp::start(backend).await;
-        for (uid, whole, big, text) in [("1", "10", "20", "a"), ("2", "11", "9000000000", "b")] {
-            app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
-                &format!(r#"{{"whole": {whole}, "big": {big}, "text": "{text}"}}"#)).unwrap()).await;
-            app.settled().await;
-        }
-        let shape = app.data("{ collection(name: \"shopItem\") { shape { version } } }").await;
-        let pin = |name: &str, misfit: &str| format!(r#"
-name = "{name}"
-version = 1
-consumers = [{{ claim = "client", value = "acme" }}]
-[collections.shopItem]
-fields = ["whole", "big", "text"]
-shape_version = {}
-misfits = {{ whole = "{misfit}", big = "{misfit}" }}
-"#, shape["collection"]["shape"]["version"]);
-        applied(&app, &pin("nulls", "null")).await;
-        applied(&app, &pin("drops", "drop_row")).await;
-        let texts = pin("texts", "null").replace("big =", "text =").replace("\"null\" }", "\"drop_row\" }");
-        let answer = apply(&app, &texts).await;
-        assert!(answer["errors"][0]["message"].as_str().unwrap().contains("is no number"), "{answer}");
-        // From here on they are floats; of what is beyond 32 bits, a fraction or too great nothing fits.
-        for (uid, whole, big) in
-            [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")]
-        {
-            app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
-                &format!(r#"{{"whole": {whole}, "big": {big}, "text": "{uid}"}}"#)).unwrap()).await;
-        }
-        app.settled().await;
-        let token = consumer(&app);
-        let ask = async |contract: &str, query: &str| -> Value {
-            let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(&token)
-                .header("wellspring-contract", contract).json(&json!({"query": query}));
-            let answer: Value = request.send().await.unwrap().json().await.unwrap();
-            assert!(answer.get("errors").is_none(), "{contract}: {query}: {answer}");
-            answer["data"].clone()
-        };
+        let app = items(backend).await;
         let texts = async |contract: &str, arguments: &str| -> String {
-            let data = ask(contract, &format!("{{ shopItem({arguments}) {{ nodes {{ text }} }} }}")).await;
+            let data = under(&app, contract, &format!("{{ shopItem({arguments}) {{ nodes {{ text }} }} }}")).await;
             let nodes = data["shopItem"]["nodes"].as_array().unwrap().clone();
             nodes.iter().map(|node| node["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
         };
@@ -310,33 +325,36 @@ misfits = {{ whole = "{misfit}", big = "{misfit}" }}
         }
         let figures = "{ shopItemAggregate { count sum { whole big } min { whole } max { big } \
             countDistinct { whole } } }";
-        assert_eq!(ask("nulls", figures).await["shopItemAggregate"][0], json!({
-            "count": 6, "sum": {"whole": "18", "big": "9000000021"}, "min": {"whole": -3}, "max": {"big": "9000000000"},
-            "countDistinct": {"whole": 3},
+        assert_eq!(under(&app, "nulls", figures).await["shopItemAggregate"][0], json!({
+            "count": 6, "sum": {"whole": "18", "big": "9000000021"}, "min": {"whole": -3},
+            "max": {"big": "9000000000"}, "countDistinct": {"whole": 3},
         }));
-        assert_eq!(ask("drops", figures).await["shopItemAggregate"][0], json!({
-            "count": 3, "sum": {"whole": "21", "big": "9000000026"}, "min": {"whole": 10}, "max": {"big": "9000000000"},
-            "countDistinct": {"whole": 2},
+        assert_eq!(under(&app, "drops", figures).await["shopItemAggregate"][0], json!({
+            "count": 3, "sum": {"whole": "21", "big": "9000000026"}, "min": {"whole": 10},
+            "max": {"big": "9000000000"}, "countDistinct": {"whole": 2},
         }));
-        let groups = ask("nulls", "{ shopItemAggregate(groupBy: [whole]) { group { whole } count } }").await;
+        let groups = "{ shopItemAggregate(groupBy: [whole]) { group { whole } count } }";
+        let groups = under(&app, "nulls", groups).await;
         assert_eq!(groups["shopItemAggregate"].as_array().unwrap().last().unwrap(),
             &json!({"group": {"whole": null}, "count": 3}));
+    }
+
+    async fn pages_and_events_go_by_the_numbers_of_the_pinned_version(backend) {
+        let app = items(backend).await;
         // Pages go on where they ended, also among what does not fit.
         let mut seen = Vec::new();
         let mut after = String::new();
         for _ in 0..6 {
-            let page = ask("nulls", &format!("{{ shopItem(first: 1, orderBy: [{{whole: ASC}}]{after}) \
+            let page = under(&app, "nulls", &format!("{{ shopItem(first: 1, orderBy: [{{whole: ASC}}]{after}) \
                 {{ nodes {{ text whole }} pageInfo {{ endCursor }} }} }}")).await;
             seen.push(page["shopItem"]["nodes"][0]["text"].as_str().unwrap().to_owned());
             after = format!(", after: {}", page["shopItem"]["pageInfo"]["endCursor"]);
         }
         assert_eq!(seen.join(" "), "4 a b 3 5 6");
-        // Events are decided alike.
         let query = "subscription { shopItem(where: {whole: {gt: 10}}) { op node { text whole } } }";
-        let mut live = Subscription::open_under(&app.url, &token, Some("drops"), query).await;
+        let mut live = Subscription::open_under(&app.url, &consumer(&app), Some("drops"), query).await;
         for (uid, whole) in [("7", "12.5"), ("8", "12.0"), ("2", "11.5")] {
-            app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(
-                &format!(r#"{{"whole": {whole}, "big": 1, "text": "{uid}"}}"#)).unwrap()).await;
+            item(&app, uid, (whole, "1", uid)).await;
             app.settled().await;
         }
         assert_eq!(live.next().await, json!({"op": "UPSERT", "node": {"text": "8", "whole": 12}}));

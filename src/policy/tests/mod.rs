@@ -5,6 +5,7 @@
 mod accepted;
 mod attacks;
 mod base;
+mod bound;
 mod closed;
 mod fields;
 mod items;

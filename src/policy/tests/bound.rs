@@ -1,0 +1,64 @@
+//! What an actor may under a contract: to read what both allow, and nothing else.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{actor, engine, orders};
+use crate::contract::{Agreed, Contract, Contracts};
+use crate::policy::{Access, Action, Engine};
+use crate::record::Source;
+
+const ALL: &str = r#"
+allow(_: User, _, _);
+allow_field(_: User, "read", _: Row, _: Field);
+"#;
+
+fn agree(engine: &Engine, terms: Value) {
+    let contract: Contract = serde_json::from_value(json!({
+        "name": "acme", "version": 1, "consumers": [{"claim": "subject", "value": "ann"}],
+        "collections": {"orderClothing": terms},
+    }))
+    .unwrap();
+    engine.agree(Contracts::new(vec![Agreed { contract, pinned: Default::default() }]));
+}
+
+#[test]
+fn under_a_contract_nobody_acts_or_manages() {
+    let engine = engine(ALL);
+    agree(&engine, json!({"fields": ["region"]}));
+    let ann = actor("ann", &[], json!({}));
+    let (source, orders) = (Source::new("shop", "order", "web").unwrap(), orders());
+    for action in [Action::Source, Action::Retract, Action::Steward, Action::Administer] {
+        assert!(engine.allow(&ann, action).is_ok() && engine.allow_source(&ann, action, &source).is_ok());
+    }
+    let bound = engine.bind(ann.clone(), Some("acme")).unwrap();
+    for action in [Action::Source, Action::Retract, Action::Steward, Action::Administer] {
+        assert!(
+            engine.allow(&bound, action).is_err() && engine.allow_source(&bound, action, &source).is_err()
+        );
+    }
+    assert!(
+        engine.scope(&ann, &orders).unwrap().is_some() && engine.scope(&bound, &orders).unwrap().is_none()
+    );
+}
+
+#[test]
+fn views_are_those_of_the_contracts_in_force() {
+    let engine = engine(ALL);
+    let orders = Arc::new(orders());
+    let shown = |engine: &Engine, id: u32| {
+        let bound = engine.bind(actor("ann", &[], json!({})), Some("acme")).unwrap();
+        let (_, scope) = engine.view(&bound, &orders).unwrap().unwrap();
+        // What can hold texts of any field is in no contract.
+        assert_eq!((scope.rescued(), scope.rest()), (&Access::Hidden, &Access::Hidden));
+        scope.access(id) == &Access::Visible
+    };
+    agree(&engine, json!({"fields": ["region"]}));
+    assert!(shown(&engine, 1) && !shown(&engine, 2));
+    agree(&engine, json!({"fields": ["amount"]}));
+    assert!(!shown(&engine, 1) && shown(&engine, 2));
+    let free = actor("bob", &[], json!({}));
+    let (_, scope) = engine.view(&free, &orders).unwrap().unwrap();
+    assert_eq!((scope.rescued(), scope.rest()), (&Access::Visible, &Access::Visible));
+}

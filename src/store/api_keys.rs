@@ -356,3 +356,50 @@ fn read(row: &Row) -> Result<ApiKey> {
         last_used_at: row.opt_i64(11)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::record::Signer;
+    use crate::telemetry::Clock;
+
+    #[tokio::test]
+    async fn use_is_written_once_a_minute() {
+        const BEGAN_US: i64 = 1_800_000_000_000_000;
+        let dir = tempfile::tempdir().unwrap();
+        let config = config::Store { data: dir.path().into(), ..Default::default() };
+        let now = Arc::new(AtomicI64::new(BEGAN_US));
+        let clock = Clock::from_fn({
+            let now = now.clone();
+            move || now.load(Ordering::Relaxed)
+        });
+        let store = Store::open(&config, Signer::new(b"key"), clock).await.unwrap();
+        let key = ApiKey {
+            id: Uuid::nil(),
+            name: "n".into(),
+            subject: "s".into(),
+            roles: Vec::new(),
+            claims: Map::new(),
+            contract: None,
+            created_at: 0,
+            created_by: "root".into(),
+            expires_at: None,
+            revoked_at: None,
+            revoked_by: None,
+            last_used_at: None,
+        };
+        store.create_api_key(key, [1; 32], &config::Auth::default()).await.unwrap();
+        let mut written = Vec::new();
+        for after_s in [0, 1, 59, 60, 61, 119, 121] {
+            now.store(BEGAN_US + after_s * 1_000_000, Ordering::Relaxed);
+            assert!(store.api_key(&[1; 32]).await.unwrap().is_some());
+            assert!(store.api_key(&[2; 32]).await.unwrap().is_none());
+            store.write_uses().await.unwrap();
+            let used = store.all_api_keys(1, None).await.unwrap().first().and_then(|key| key.last_used_at);
+            written.push((used.unwrap() - BEGAN_US) / 1_000_000);
+        }
+        assert_eq!(written, [0, 0, 0, 60, 60, 60, 121]);
+    }
+}

@@ -125,7 +125,7 @@ impl fmt::Debug for Keys {
 }
 
 fn actor(claims: Map<String, Value>) -> Result<Actor> {
-    let subject = subject(claims.get("sub").and_then(Value::as_str).unwrap_or_default())?;
+    let subject = subject("sub", claims.get("sub").and_then(Value::as_str).unwrap_or_default())?;
     let roles = match claims.get("roles") {
         None => Vec::new(),
         Some(Value::Array(roles)) if roles.iter().all(Value::is_string) => {
@@ -190,8 +190,8 @@ mod tests {
             (json!({"sub": "a", "exp": 1_900_000_000}), "longer"),
             (json!({"sub": "a", "exp": 1_800_000_100, "nbf": 1_800_000_031}), "not valid yet"),
             (json!({"sub": "a", "exp": 1_800_000_100, "nbf": "now"}), "not valid yet"),
-            (json!({"sub": "", "exp": 1_800_000_100}), "subject"),
-            (json!({"exp": 1_800_000_100}), "subject"),
+            (json!({"sub": "", "exp": 1_800_000_100}), "`sub`"),
+            (json!({"exp": 1_800_000_100}), "`sub`"),
             (json!({"sub": "a", "roles": "admin", "exp": 1_800_000_100}), "`roles`"),
         ];
         for (claims, expected) in cases {

@@ -17,7 +17,7 @@ pub(super) fn actor(rules: &Issuer, verified: Map<String, Value>) -> Result<Acto
     let verified = Value::Object(verified);
     let own = at(&verified, &rules.subject_from).and_then(Value::as_str).filter(|own| !own.is_empty());
     let own = own.ok_or_else(|| lacks(&rules.subject_from))?;
-    let subject = subject(&format!("{}{own}", rules.subject_prefix))?;
+    let subject = subject(&rules.subject_from, &format!("{}{own}", rules.subject_prefix))?;
     let roles = roles(rules, &verified)?;
     let mut claims = Map::new();
     if let Some(from) = &rules.claims_from {
@@ -40,13 +40,15 @@ pub(super) fn actor(rules: &Issuer, verified: Map<String, Value>) -> Result<Acto
     Ok(Actor { subject, roles, claims, contract: None, key: None })
 }
 
-/// A subject of 1 to 512 bytes without control characters.
+/// A subject of 1 to 512 bytes without control characters, which the token has there.
 ///
 /// # Errors
 /// `UNAUTHENTICATED` when it is not.
-pub(super) fn subject(text: &str) -> Result<String> {
+pub(super) fn subject(from: &str, text: &str) -> Result<String> {
     if text.is_empty() || text.len() > 512 || text.chars().any(char::is_control) {
-        return Err(refused("the token's subject must have 1 to 512 bytes and no control characters"));
+        return Err(refused(format!(
+            "the token's `{from}` must have 1 to 512 bytes and no control characters"
+        )));
     }
     Ok(text.to_owned())
 }

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Subscription, TestApp, on_every_backend};
+use crate::support::{Backend, TestApp, on_every_backend};
 
 /// Begins the names and values of what is in no contract.
 const MARK: &str = "zqheld";
@@ -26,7 +26,7 @@ where = { region = { eq = "north" } }
 "customer.name" = { keep_first = 1 }
 "#;
 
-async fn shop(backend: Backend) -> TestApp {
+pub async fn shop(backend: Backend) -> TestApp {
     let app = TestApp::start(backend).await;
     for (uid, region, total) in
         [("1", "north", 10), ("2", "south", 20), ("3", "north", 30), ("4", "north", 40)]
@@ -43,81 +43,30 @@ async fn shop(backend: Backend) -> TestApp {
     app
 }
 
-async fn apply(app: &TestApp, text: &str) -> Value {
+pub async fn apply(app: &TestApp, text: &str) -> Value {
     let query = "mutation($input: ApplyContractInput!) { applyContract(input: $input) \
         { name version applied breaking changes { path text breaking } } }";
     app.ask(&app.admin(), query, json!({"input": {"text": text}})).await
 }
 
-async fn applied(app: &TestApp, text: &str) -> Value {
+pub async fn applied(app: &TestApp, text: &str) -> Value {
     let mut answer = apply(app, text).await;
     assert!(answer.get("errors").is_none(), "{answer}");
     answer["data"]["applyContract"].take()
 }
 
-fn consumer(app: &TestApp) -> String {
+pub fn consumer(app: &TestApp) -> String {
     app.token("consumer", json!({"sub": "carl", "client": "acme"}))
 }
 
 /// A read by REST, under a contract if one is named.
-async fn rest(app: &TestApp, token: &str, path: &str, contract: Option<&str>) -> (StatusCode, String) {
+pub async fn rest(app: &TestApp, token: &str, path: &str, contract: Option<&str>) -> (StatusCode, String) {
     let mut request = app.client.get(format!("{}{path}", app.url)).bearer_auth(token);
     if let Some(contract) = contract {
         request = request.header("wellspring-contract", contract);
     }
     let answer = request.send().await.unwrap();
     (answer.status(), answer.text().await.unwrap())
-}
-
-async fn item(app: &TestApp, uid: &str, (whole, big, text): (&str, &str, &str)) {
-    let document = format!(r#"{{"whole": {whole}, "big": {big}, "text": "{text}"}}"#);
-    app.source(&format!("shop/item/web/{uid}"), &serde_json::from_str(&document).unwrap()).await;
-}
-
-/// Items whose numbers were whole when two contracts were agreed, `nulls` and `drops`, and are floats now: of what is
-/// beyond 32 bits, has a fraction or is too great nothing fits.
-async fn items(backend: Backend) -> TestApp {
-    let app = TestApp::start(backend).await;
-    for (uid, row) in [("1", ("10", "20", "a")), ("2", ("11", "9000000000", "b"))] {
-        item(&app, uid, row).await;
-        app.settled().await;
-    }
-    let shape = app.data("{ collection(name: \"shopItem\") { shape { version } } }").await;
-    let pin = |name: &str, misfit: &str| {
-        format!(
-            r#"
-name = "{name}"
-version = 1
-consumers = [{{ claim = "client", value = "acme" }}]
-[collections.shopItem]
-fields = ["whole", "big", "text"]
-shape_version = {}
-misfits = {{ whole = "{misfit}", big = "{misfit}" }}
-"#,
-            shape["collection"]["shape"]["version"]
-        )
-    };
-    applied(&app, &pin("nulls", "null")).await;
-    applied(&app, &pin("drops", "drop_row")).await;
-    let texts = pin("texts", "null").replace("big =", "text =").replace("\"null\" }", "\"drop_row\" }");
-    let answer = apply(&app, &texts).await;
-    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("is no number"), "{answer}");
-    for (uid, whole, big) in
-        [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")]
-    {
-        item(&app, uid, (whole, big, uid)).await;
-    }
-    app.settled().await;
-    app
-}
-
-/// `data` of an answer without errors under one of the consumer's contracts.
-async fn under(app: &TestApp, contract: &str, query: &str) -> Value {
-    let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(consumer(app));
-    let request = request.header("wellspring-contract", contract).json(&json!({"query": query}));
-    let mut answer: Value = request.send().await.unwrap().json().await.unwrap();
-    assert!(answer.get("errors").is_none(), "{contract}: {query}: {answer}");
-    answer["data"].take()
 }
 
 on_every_backend! {
@@ -249,6 +198,52 @@ on_every_backend! {
         assert_eq!(own["contracts"], json!([]));
     }
 
+    async fn a_relation_is_in_a_contract_only_by_its_name(backend) {
+        let app = shop(backend).await;
+        for (uid, order) in [("p1", "1"), ("p2", "2")] {
+            app.source(&format!("shop/payment/web/{uid}"), &json!({"orderId": order, "paid": 7})).await;
+        }
+        app.settled().await;
+        let accept = "mutation($input: AcceptRelationInput!) { acceptRelation(input: $input) { name inverseName } }";
+        let input = json!({"from": {"collection": "shopPayment", "path": "/orderId"},
+            "to": {"collection": "shopOrder", "path": "_record.sourceUid"},
+            "name": "order", "inverseName": "payments"});
+        let classify = "mutation { classifyFields(input: {collection: \"shopPayment\", \
+            paths: [\"/orderId\", \"/paid\"]}) { unclassified } }";
+        for (query, variables) in [(accept, json!({"input": input})), (classify, json!({}))] {
+            let answer = app.ask(&app.admin(), query, variables).await;
+            assert!(answer.get("errors").is_none(), "{answer}");
+        }
+        let contract = |name: &str, more: &str| format!(r#"
+name = "{name}"
+version = 1
+consumers = [{{ claim = "client", value = "acme" }}]
+[collections.shopOrder]
+fields = ["total", "_record.sourceUid"{more}]
+where = {{ region = {{ eq = "north" }} }}
+[collections.shopPayment]
+fields = ["paid", "orderId", "order"]
+"#);
+        applied(&app, &contract("with", ", \"payments\"")).await;
+        applied(&app, &contract("without", "")).await;
+        let token = consumer(&app);
+        let ask = async |contract: &str, query: &str| -> Value {
+            let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(&token);
+            let request = request.header("wellspring-contract", contract).json(&json!({"query": query}));
+            request.send().await.unwrap().json().await.unwrap()
+        };
+        let query = "{ shopOrder(orderBy: {total: ASC}, first: 1) { nodes { payments { nodes { paid } } } } }";
+        let answer = ask("with", query).await;
+        assert_eq!(answer["data"]["shopOrder"]["nodes"], json!([{"payments": {"nodes": [{"paid": 7}]}}]), "{answer}");
+        let answer = ask("without", query).await;
+        assert!(answer["errors"].is_array() && answer["data"].is_null(), "{answer}");
+        // What it leads to is what the contract gives of the other collection: the second order is of the south.
+        let query = "{ shopPayment(orderBy: {orderId: ASC}) { nodes { order { total } } } }";
+        let answer = ask("with", query).await;
+        let expected = json!([{"order": {"total": 10}}, {"order": null}]);
+        assert_eq!(answer["data"]["shopPayment"]["nodes"], expected, "{answer}");
+    }
+
     async fn a_contract_bounds_ways_formats_and_rates(backend) {
         let app = shop(backend).await;
         let head = "formats = [\"csv\"]\ntransports = [\"rest\"]\nsunset = \"2999-01-31\"\n[limits]\n";
@@ -267,98 +262,6 @@ on_every_backend! {
         assert_eq!(statuses, [200, 200, 429]);
         assert_eq!(answers[0].headers()["sunset"], "Thu, 31 Jan 2999 00:00:00 GMT");
         assert!(answers[2].headers().contains_key("retry-after"));
-    }
-
-    async fn a_pinned_version_keeps_its_types(backend) {
-        let app = shop(backend).await;
-        let pinned = |version: u32, misfit: &str| format!(r#"
-name = "pin"
-version = {version}
-consumers = [{{ claim = "client", value = "acme" }}]
-[collections.shopOrder]
-fields = ["total", "placed"]
-shape_version = 1
-misfits = {{ total = "{misfit}" }}
-"#);
-        let shape = app.data("{ collection(name: \"shopOrder\") { shape { version } } }").await;
-        let first = shape["collection"]["shape"]["version"].to_string();
-        let text = |version, misfit| {
-            pinned(version, misfit).replace("shape_version = 1", &format!("shape_version = {first}"))
-        };
-        applied(&app, &text(1, "null")).await;
-        applied(&app, &text(2, "error")).await;
-        app.source("shop/order/web/5", &json!({"total": 5.5, "region": "north", "placed": "soon", "late": 1})).await;
-        app.source("shop/order/web/6", &json!({"total": 6, "region": "north", "placed": "2026-11-23"})).await;
-        app.settled().await;
-        let token = consumer(&app);
-        let (_, sdl) = rest(&app, &token, "/graphql/schema", Some("pin@1")).await;
-        assert!(sdl.contains("total: Int") && sdl.contains("placed: Date") && !sdl.contains("late"), "{sdl}");
-        let (_, csv) = rest(&app, &token, "/data/shopOrder.csv", Some("pin@1")).await;
-        let mut lines: Vec<&str> = csv.lines().skip(1).collect();
-        lines.sort_unstable();
-        assert_eq!(lines, [",", "2026-11-22,10", "2026-11-22,20", "2026-11-22,30", "2026-11-22,40", "2026-11-23,6"]);
-        let (status, answer) = rest(&app, &token, "/data/shopOrder.csv", Some("pin@2")).await;
-        assert!(status == StatusCode::UNPROCESSABLE_ENTITY && answer.contains("does not fit"), "{answer}");
-        let told = app.data("{ contracts { version drifts { path text broken } } }").await;
-        let drifts = told["contracts"][0]["drifts"].to_string();
-        assert!(drifts.contains("/total") && drifts.contains("widened from Int to Float"), "{drifts}");
-    }
-
-    async fn numbers_are_compared_as_the_pinned_version_has_them(backend) {
-        let app = items(backend).await;
-        let texts = async |contract: &str, arguments: &str| -> String {
-            let data = under(&app, contract, &format!("{{ shopItem({arguments}) {{ nodes {{ text }} }} }}")).await;
-            let nodes = data["shopItem"]["nodes"].as_array().unwrap().clone();
-            nodes.iter().map(|node| node["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
-        };
-        for (arguments, nulls, drops) in [
-            ("orderBy: [{whole: ASC}]", "4 a b 3 5 6", "a b 6"),
-            ("orderBy: [{whole: DESC_NULLS_FIRST}]", "3 5 6 b a 4", "6 b a"),
-            ("where: {whole: {gt: 10}}", "b", "b"),
-            ("where: {whole: {isNull: true}}", "3 5 6", "6"),
-            ("where: {not: {whole: {lt: 11}}}", "b 3 5 6", "b 6"),
-            ("where: {big: {in: [\"9000000000\", \"-5\"]}}", "b 5", "b"),
-            ("orderBy: [{big: ASC}]", "5 6 a b 3 4", "6 a b"),
-        ] {
-            assert_eq!(texts("nulls", arguments).await, nulls, "{arguments}");
-            assert_eq!(texts("drops", arguments).await, drops, "{arguments}");
-        }
-        let figures = "{ shopItemAggregate { count sum { whole big } min { whole } max { big } \
-            countDistinct { whole } } }";
-        assert_eq!(under(&app, "nulls", figures).await["shopItemAggregate"][0], json!({
-            "count": 6, "sum": {"whole": "18", "big": "9000000021"}, "min": {"whole": -3},
-            "max": {"big": "9000000000"}, "countDistinct": {"whole": 3},
-        }));
-        assert_eq!(under(&app, "drops", figures).await["shopItemAggregate"][0], json!({
-            "count": 3, "sum": {"whole": "21", "big": "9000000026"}, "min": {"whole": 10},
-            "max": {"big": "9000000000"}, "countDistinct": {"whole": 2},
-        }));
-        let groups = "{ shopItemAggregate(groupBy: [whole]) { group { whole } count } }";
-        let groups = under(&app, "nulls", groups).await;
-        assert_eq!(groups["shopItemAggregate"].as_array().unwrap().last().unwrap(),
-            &json!({"group": {"whole": null}, "count": 3}));
-    }
-
-    async fn pages_and_events_go_by_the_numbers_of_the_pinned_version(backend) {
-        let app = items(backend).await;
-        // Pages go on where they ended, also among what does not fit.
-        let mut seen = Vec::new();
-        let mut after = String::new();
-        for _ in 0..6 {
-            let page = under(&app, "nulls", &format!("{{ shopItem(first: 1, orderBy: [{{whole: ASC}}]{after}) \
-                {{ nodes {{ text whole }} pageInfo {{ endCursor }} }} }}")).await;
-            seen.push(page["shopItem"]["nodes"][0]["text"].as_str().unwrap().to_owned());
-            after = format!(", after: {}", page["shopItem"]["pageInfo"]["endCursor"]);
-        }
-        assert_eq!(seen.join(" "), "4 a b 3 5 6");
-        let query = "subscription { shopItem(where: {whole: {gt: 10}}) { op node { text whole } } }";
-        let mut live = Subscription::open_under(&app.url, &consumer(&app), Some("drops"), query).await;
-        for (uid, whole) in [("7", "12.5"), ("8", "12.0"), ("2", "11.5")] {
-            item(&app, uid, (whole, "1", uid)).await;
-            app.settled().await;
-        }
-        assert_eq!(live.next().await, json!({"op": "UPSERT", "node": {"text": "8", "whole": 12}}));
-        assert_eq!(live.next().await, json!({"op": "LEFT_SCOPE", "node": null}));
     }
 
     async fn what_is_open_keeps_to_contracts_as_they_come(backend) {

@@ -36,6 +36,7 @@ mod modes;
 mod notices;
 mod odd;
 mod parked;
+mod pinned;
 mod policy;
 mod policy_cases;
 mod quarantine;

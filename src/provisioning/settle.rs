@@ -210,9 +210,11 @@ impl Inner {
         Ok(Written { appended, applied })
     }
 
-    /// Commits and tells who waits. After the commit nothing may fail the batch: it is done.
-    pub(super) async fn commit(&self, tx: Tx, plan: &Plan, written: &Written) -> Result<()> {
+    /// Announces what was written, commits, and tells who waits. After the commit nothing may fail the batch: it is
+    /// done.
+    pub(super) async fn commit(&self, mut tx: Tx, plan: &Plan, written: &Written) -> Result<()> {
         let store = &self.parts.store;
+        written.applied.announce(&mut tx).await?;
         tx.commit().await?;
         store.crash_point("after-effect");
         if let Some(appended) = &written.appended {

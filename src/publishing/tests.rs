@@ -12,6 +12,7 @@ mod differential;
 mod figures;
 mod lineage;
 mod live;
+mod locks;
 mod nodes;
 mod related;
 mod room;
@@ -65,6 +66,7 @@ impl World {
     pub(super) async fn apply(&self, effects: &[RowEffect]) {
         let mut tx = self.store.db.begin().await.unwrap();
         let applied = self.store.apply(&mut tx, effects).await.unwrap();
+        applied.announce(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         self.store.committed(&applied).await.unwrap();
     }

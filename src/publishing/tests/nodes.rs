@@ -15,6 +15,7 @@ use crate::telemetry::Clock;
 async fn apply(store: &Store, effect: RowEffect) {
     let mut tx = store.db.begin().await.unwrap();
     let applied = store.apply(&mut tx, &[effect]).await.unwrap();
+    applied.announce(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     store.committed(&applied).await.unwrap();
 }
@@ -100,7 +101,7 @@ async fn a_catalog_takes_what_has_changed_and_shares_the_rest() {
 }
 
 /// Waits until a question to the database has an answer.
-async fn until(store: &Store, question: &str) {
+pub(super) async fn until(store: &Store, question: &str) {
     while store.db.query(question, &[]).await.unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

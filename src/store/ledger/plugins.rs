@@ -144,8 +144,9 @@ impl Store {
     /// Takes every partition from its worker; what is being settled under the old fences ends before, or not at all.
     pub(in crate::store) async fn barrier(&self, tx: &mut Tx) -> Result<()> {
         if self.db.dialect() == Dialect::Postgres {
-            // The whole table: row by row it could wait for somebody who waits for it.
-            tx.execute("lock table partition in share row exclusive mode", &[]).await?;
+            // The whole table, and from those, too, who hold rows and are about to write them: else it would wait for
+            // somebody who waits for it.
+            tx.execute("lock table partition in exclusive mode", &[]).await?;
         }
         let sql = "update partition set worker_owner = null, worker_fence = worker_fence + 1";
         tx.execute(sql, &[]).await.map(drop)

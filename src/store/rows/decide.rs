@@ -94,12 +94,10 @@ impl Store {
                 (one.kind, one.subject) = (EventKind::Decided, Some(subject.to_owned()));
             }
         }
-        applied.announce(&mut tx).await?;
         if grown {
             rebuild::start(self, &mut tx, &revised).await?;
         }
-        tx.commit().await?;
-        self.committed(&applied).await?;
+        self.publish_decided(tx, &applied).await?;
         Ok((revised, decision))
     }
 

@@ -95,8 +95,12 @@ struct Learned {
 }
 
 impl Applied {
-    /// Gives what happened its place, and has other nodes look when the transaction is committed. Comes last.
-    async fn announce(&self, tx: &mut Tx) -> Result<()> {
+    /// Gives what happened its place, and has other nodes look when the transaction is committed. Comes last, behind
+    /// the partitions: whoever has the place of an event waits for nobody.
+    ///
+    /// # Errors
+    /// Those of the transaction.
+    pub async fn announce(&self, tx: &mut Tx) -> Result<()> {
         events::append(tx, &self.happened).await?;
         let catalog = self.published.then_some(Topic::Catalog);
         let changes = (!self.changed.is_empty()).then_some(Topic::Changes);
@@ -111,7 +115,7 @@ impl crate::store::Store {
     /// positions.
     ///
     /// The effects of one call must stand in the order of their partition. Positions stay locked until the
-    /// caller's commit: call it late.
+    /// caller's commit: call it late, and [`Applied::announce`] last of all.
     ///
     /// # Errors
     /// `UNAVAILABLE` when another transaction stands in the way for too long: roll back and try again.
@@ -147,7 +151,6 @@ impl crate::store::Store {
         }
         prepare::write_changes(tx, works, self.clock.now_us(), self.catalog.limits().changes_kept_max)
             .await?;
-        applied.announce(tx).await?;
         Ok(applied)
     }
 

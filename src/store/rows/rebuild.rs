@@ -47,7 +47,7 @@ const COLUMNS: &str = "collection_id, generation, state, done, total, round, row
 
 /// Begins to go over all rows of a collection, in the transaction that publishes the shape that they are to have; when
 /// that goes on already, it begins anew. Takes every partition from its worker, so that whatever is written later is
-/// written by this shape: call it last, before the commit.
+/// written by this shape: call it last, before what happened is announced.
 ///
 /// # Errors
 /// `UNAVAILABLE` when another transaction stands in the way for too long.
@@ -161,12 +161,10 @@ impl Store {
         if !applied.published {
             return tx.commit().await;
         }
-        applied.announce(&mut tx).await?;
         self.barrier(&mut tx).await?;
         begin(self, &mut tx, &swapped, "cleaning").await?;
         announce(&mut tx, Topic::Stream).await?;
-        tx.commit().await?;
-        self.committed(&applied).await
+        self.publish_decided(tx, &applied).await
     }
 }
 

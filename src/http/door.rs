@@ -60,8 +60,13 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
     let began_us = shared.clock.now_us();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "none".to_owned());
+    let actor = match is_open(&route) {
+        // How the node is must be told whatever it depends on to know somebody.
+        true => Ok(Actor::anonymous()),
+        false => identify(&shared, request.headers()).await,
+    };
     let visit = Visit {
-        actor: identify(&shared, request.headers()).await.map_err(Arc::new),
+        actor: actor.map_err(Arc::new),
         contract: contract::wanted(request.headers()).map_err(Arc::new),
         request_id: request_id(request.headers(), began_us),
         traceparent: traceparent(request.headers()),
@@ -93,8 +98,13 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
+/// Whether the route says how the node is, to everybody.
+fn is_open(route: &str) -> bool {
+    ["/healthz", "/readyz", "/metrics"].contains(&route)
+}
+
 async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, next: Next) -> Response {
-    if ["/healthz", "/readyz", "/metrics"].contains(&route) {
+    if is_open(route) {
         return next.run(request).await;
     }
     // A socket tells its client by a close code, and may bring another token.

@@ -76,6 +76,8 @@ struct Inner {
     current: ArcSwap<Good>,
     /// When these were last known to be the good ones.
     asked_us: AtomicI64,
+    /// When they were last asked for in vain.
+    failed_us: AtomicI64,
     asking: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     uses: Mutex<BTreeMap<Uuid, Use>>,
@@ -86,6 +88,7 @@ impl Default for Inner {
         Inner {
             current: ArcSwap::default(),
             asked_us: AtomicI64::new(i64::MIN),
+            failed_us: AtomicI64::new(i64::MIN),
             asking: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             uses: Mutex::default(),
@@ -162,12 +165,11 @@ impl Store {
     }
 
     fn believes(&self, now_us: i64) -> bool {
-        let asked_us = self.api_keys.0.asked_us.load(Ordering::Acquire);
-        now_us.checked_sub(asked_us).is_some_and(|age| (0..=BELIEVED_US).contains(&age))
+        is_recent(&self.api_keys.0.asked_us, now_us)
     }
 
-    /// Asks which keys are good, one at a time; who waited for another takes what that has found, unless it must be
-    /// `anew`.
+    /// Asks which keys are good, one at a time; who waited for another takes what that has found, be it nothing, unless
+    /// it must be `anew`.
     async fn renew_api_keys(&self, anew: bool) -> Result<()> {
         let cache = &self.api_keys.0;
         let _alone = cache.asking.lock().await;
@@ -175,6 +177,19 @@ impl Store {
         if !anew && self.believes(now_us) {
             return Ok(());
         }
+        if !anew && is_recent(&cache.failed_us, now_us) {
+            // Many who wait one after the other for a database that is away would wait for ever.
+            return Err(Error::new(Code::Unavailable, "API keys could not be asked for a moment ago"));
+        }
+        let renewed = self.read_api_keys(now_us).await;
+        if renewed.is_err() {
+            cache.failed_us.store(self.clock.now_us(), Ordering::Release);
+        }
+        renewed
+    }
+
+    async fn read_api_keys(&self, now_us: i64) -> Result<()> {
+        let cache = &self.api_keys.0;
         let rows = self.db.query(POSITION, &[]).await?;
         let position = rows.first().map_or(Ok(0), |row| row.i64(0))?;
         if cache.current.load().position != Some(position) {
@@ -338,6 +353,11 @@ pub(super) async fn watch(store: Store, stop: CancellationToken) {
             tracing::debug!(%error, "API keys cannot be looked after; trying again");
         }
     }
+}
+
+fn is_recent(at_us: &AtomicI64, now_us: i64) -> bool {
+    let age = now_us.checked_sub(at_us.load(Ordering::Acquire));
+    age.is_some_and(|age| (0..=BELIEVED_US).contains(&age))
 }
 
 fn read(row: &Row) -> Result<ApiKey> {

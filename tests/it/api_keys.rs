@@ -261,6 +261,8 @@ on_backends! {
             .await;
         };
         until(503).await;
+        let health = app.client.get(format!("{}/healthz", app.url)).header("x-api-key", &key);
+        assert_eq!(status(health).await, 200);
         // Tokens have nothing to do with it.
         assert_eq!(app.data("{ shopOrder { totalCount } }").await["shopOrder"]["totalCount"], 1);
         sqlx::raw_sql("alter table away rename to api_key_pos").execute(&mut database).await.unwrap();

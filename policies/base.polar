@@ -21,6 +21,7 @@
 #             The record's envelope has fields, too (`_record.sourceUid`, `_record.author`), classified with the first
 #             field of their collection; a uid, name or author that looks like personal data is tagged so, and the key
 #             is shown at most as the uid is
+#   request   how somebody asks, see the last section
 #   source    where records come from: `source.category`, `source.subcategory`, `source.source_name`
 
 # --- Roles -----------------------------------------------------------------------------------------------------------
@@ -68,3 +69,13 @@ may_send(user: User, _: Source) if user.categories = nil;
 # A steward looks after shapes, dead letters and raw records; an admin does everything.
 allow(user: User, "steward", _: Source) if has_role(user, "steward");
 allow(user: User, "administer", _: Source) if has_role(user, "admin");
+
+# --- Requests: allow_request(user, request) --------------------------------------------------------------------------
+
+# Without such a rule everybody may ask in every way. With one, each request by GraphQL or `GET /data/…` needs one that
+# holds for it, or is FORBIDDEN before anything is read: `request.transport` ("http", "sse", "websocket", "rest"),
+# `request.format` ("json", "ndjson", "csv"), `request.operation` ("query", "mutation", "subscription"), `request.page`
+# (the most rows of a page that it asks for, 0 without pages), `request.depth` (fields inside each other) and
+# `request.contract` (its name, if it is asked under one). Rates are limits of contracts.
+#   allow_request(user: User, _: Request) if has_role(user, "steward");
+#   allow_request(user: User, request: Request) if reader(user) and request.transport != "rest" and request.page <= 100;

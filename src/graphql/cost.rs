@@ -31,3 +31,12 @@ pub(super) fn rows(node: &Node, variables: &Variables, limits: &config::Graphql)
         None => 1,
     }
 }
+
+/// The most rows of a page that any of these asks for; 0 without pages.
+pub(super) fn page(nodes: &[Node], variables: &Variables, limits: &config::Graphql) -> u64 {
+    let of = |node: &Node| {
+        let own = if node.paged { rows(node, variables, limits) } else { 0 };
+        own.max(page(&node.children, variables, limits))
+    };
+    nodes.iter().map(of).max().unwrap_or(0)
+}

@@ -43,6 +43,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use crate::config;
 use crate::contract;
 use crate::error::Code;
+use crate::policy;
 use crate::provisioning::Provisioning;
 use crate::publishing::{Ended, Path, Publishing};
 use crate::query::{Budget, Root};
@@ -246,9 +247,35 @@ impl Engine {
             && publishing.refresh(known).await
         {
             let prepared = inner.preparer.prepare(context, request, transport, visible).await;
-            return self.noted(context, request, prepared);
+            return self.admitted(context, self.noted(context, request, prepared)?);
         }
-        self.noted(context, request, prepared)
+        self.admitted(context, self.noted(context, request, prepared)?)
+    }
+
+    /// Asks the policies whether this may be asked in this way.
+    fn admitted(&self, context: &Context, prepared: Prepared) -> Result<Prepared, Vec<Fault>> {
+        let services = &self.inner.services;
+        let page = cost::page(&prepared.nodes, &prepared.variables, &services.config.graphql);
+        let asked = policy::Request {
+            transport: context.transport.as_str(),
+            format: context.format.as_str(),
+            operation: match prepared.kind {
+                OperationType::Query => "query",
+                OperationType::Mutation => "mutation",
+                OperationType::Subscription => "subscription",
+            },
+            page: i64::try_from(page).unwrap_or(i64::MAX),
+            depth: i64::try_from(prepared.depth).unwrap_or(i64::MAX),
+            contract: context.actor.contract.as_ref().map(|bound| bound.name.clone()),
+        };
+        let Err(error) = services.publishing.allow_request(&context.actor, &asked) else {
+            return Ok(prepared);
+        };
+        for (collection, _) in &prepared.collections {
+            let (actor, request, path) = (&context.actor, &context.request_id, context.path(Root::List));
+            services.publishing.note(actor, request, collection.id, path, Ended::Denied);
+        }
+        Err(vec![Fault::of(context, error)])
     }
 
     /// Notes the collections that a document which cannot be answered names, and its actor must not see.

@@ -96,6 +96,8 @@ pub(super) struct Prepared {
     pub(super) variables: Variables,
     /// The collections that it names.
     pub(super) collections: Vec<Visible>,
+    /// How many fields stand inside each other in its document.
+    pub(super) depth: usize,
 }
 
 /// How the answer travels.
@@ -233,7 +235,7 @@ impl Preparer {
         };
         self.affordable(&nodes, &variables, context.cost_max(self.limits()))
             .map_err(|error| vec![Fault::at(context, error)])?;
-        Ok(Prepared { kind: operation.ty, slice, nodes, variables, collections })
+        Ok(Prepared { kind: operation.ty, slice, nodes, variables, collections, depth: document.depth })
     }
 
     fn document(&self, context: &Context, text: &str) -> std::result::Result<Arc<Document>, Vec<Fault>> {

@@ -11,6 +11,7 @@ use crate::policy::fields;
 use crate::policy::known::{Constant, Frame, Known, bind, constant, endless, flat, ground, join};
 use crate::policy::load::BUILT_IN;
 use crate::policy::program::{Goal, Inner, Kind, Param, Pattern, Program, Rule, Term};
+use crate::policy::request;
 use crate::policy::shapes::{Shapes, nearest};
 use crate::policy::text::Span;
 use crate::query::Comparison;
@@ -55,6 +56,7 @@ pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<Wrong> {
     }
     walk.call("allow_field", vec![Known::User, text("read"), row(), Known::Field], Span::default(), 0);
     walk.call("mask_field", vec![Known::User, row(), Known::Field, Known::Free], Span::default(), 0);
+    walk.call("allow_request", vec![Known::User, Known::Request], Span::default(), 0);
     walk.entries();
     walk.unused();
     walk.wrong.into_iter().collect()
@@ -117,8 +119,11 @@ impl<'a> Walk<'a> {
             }
             let (entry, expected) = match name.as_str() {
                 "mask_field" => ("mask_field", 4),
-                _ => match nearest(name, ["allow", "allow_field", "mask_field"].into_iter()) {
-                    Some(entry) => (entry, if entry == "allow" { 3 } else { 4 }),
+                _ => match nearest(name, ["allow", "allow_field", "mask_field", "allow_request"].into_iter())
+                {
+                    Some("allow") => ("allow", 3),
+                    Some("allow_request") => ("allow_request", 2),
+                    Some(entry) => (entry, 4),
                     None => continue,
                 },
             };
@@ -311,13 +316,20 @@ impl<'a> Walk<'a> {
     fn of_class(&mut self, value: &Known, class: &Arc<str>, pattern: &Pattern) -> Option<Known> {
         let collection = !BUILT_IN.contains(&class.as_ref());
         match value {
-            Known::User | Known::Field if collection || matches!(class.as_ref(), "Source" | "Row") => {
-                let right = if *value == Known::User { "User" } else { "Field" };
+            Known::User | Known::Field | Known::Request
+                if collection || matches!(class.as_ref(), "Source" | "Row") =>
+            {
+                let right = match value {
+                    Known::User => "User",
+                    Known::Field => "Field",
+                    _ => "Request",
+                };
                 self.refuse(pattern.span, format!("this is never a `{class}`; the class here is `{right}`"));
                 None
             }
             Known::User => matches!(class.as_ref(), "User" | "Actor").then(|| value.clone()),
             Known::Field => (class.as_ref() == "Field").then(|| value.clone()),
+            Known::Request => (class.as_ref() == "Request").then(|| value.clone()),
             Known::Source => matches!(class.as_ref(), "Source" | "Resource").then(|| value.clone()),
             Known::Row(None) if collection => Some(Known::Row(Some(class.clone()))),
             Known::Row(Some(own)) if collection => (own == class).then(|| value.clone()),
@@ -342,14 +354,16 @@ impl<'a> Walk<'a> {
         let members: &[&str] = match object {
             Known::Source => &["category", "subcategory", "source_name"],
             Known::Field => &["name", "path", "tags", "parents", "classified", "published"],
+            Known::Request => &request::MEMBERS,
             _ => &[],
         };
         match object {
-            Known::Source | Known::Field if !members.contains(&name.as_ref()) => {
+            Known::Source | Known::Field | Known::Request if !members.contains(&name.as_ref()) => {
                 self.refuse(span, format!("there is no `{name}` here; there are {}", members.join(", ")));
                 Known::Ground
             }
             Known::Source => Known::Text,
+            Known::Request if !matches!(name.as_ref(), "page" | "depth") => Known::Text,
             Known::Field if matches!(name.as_ref(), "name" | "path") => Known::Text,
             Known::Field if matches!(name.as_ref(), "tags" | "parents") => Known::List(vec![Known::Text]),
             Known::Row(class) | Known::Part(class, _) => {

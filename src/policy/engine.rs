@@ -432,7 +432,7 @@ fn complain(program: &Program, wrong: &[Wrong]) -> Result<()> {
 fn dormant(program: &Program, shapes: &Shapes) -> Vec<String> {
     let absent = program.collections.iter().filter(|(class, _)| !shapes.has(class));
     let warning = |(class, span): (&String, &Span)| {
-        let known = shapes.classes().chain(["User", "Source", "Row", "Field"]);
+        let known = shapes.classes().chain(["User", "Source", "Row", "Field", "Request"]);
         let hint =
             nearest(class, known).map_or_else(String::new, |name| format!("; the nearest is `{name}`"));
         let reason = format!("there is no collection of class `{class}` yet, so this rule sleeps{hint}");

@@ -45,6 +45,7 @@ impl<'a> Walk<'a> {
                 | Known::User
                 | Known::Source
                 | Known::Field
+                | Known::Request
                 | Known::Row(_)
                 | Known::Dict(_),
             ) => {
@@ -111,6 +112,9 @@ impl<'a> Walk<'a> {
                 Known::User => "the user is never equal to this; compare `user.subject`, or `in user.roles`",
                 Known::Source => "a source is never equal to this; compare `source.category` and the like",
                 Known::Field => "a field is never equal to this; compare `field.name`, or `in field.tags`",
+                Known::Request => {
+                    "a request is never equal to this; compare `request.transport` and the like"
+                }
                 Known::Row(_) => "the row is never equal to this; compare its fields",
                 _ => return,
             },

@@ -200,6 +200,7 @@ impl<'a> Machine<'a> {
                 class == "Source" || class == "Resource" && program.resources.contains("Source")
             }
             Value::Field(_) => class == "Field",
+            Value::Request(_) => class == "Request",
             Value::Row => {
                 let own = self.world.collection.map_or("", |collection| &collection.type_name);
                 let declared = || program.resources.contains(own) || program.resources.contains("Row");
@@ -249,6 +250,7 @@ impl<'a> Machine<'a> {
                 }
                 _ => None,
             },
+            Value::Request(request) => request.member(name),
             Value::Row if name == RECORD => Some(Value::Envelope),
             Value::Row => self.world.collection.and_then(|c| part(&c.shape.fields, name, &[], None)),
             Value::Object(column, fields) => part(fields, name, &column.field.path, column.number()),
@@ -310,8 +312,8 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         (Value::User, Value::User) | (Value::Row, Value::Row) => Verdict::Known(true),
         (Value::Field(a), Value::Field(b)) => Verdict::Known(a == b),
         (Value::Source(a), Value::Source(b)) => Verdict::Known(a == b),
-        (Value::User | Value::Row | Value::Field(_) | Value::Source(_), _)
-        | (_, Value::User | Value::Row | Value::Field(_) | Value::Source(_)) => {
+        (Value::User | Value::Row | Value::Field(_) | Value::Source(_) | Value::Request(_), _)
+        | (_, Value::User | Value::Row | Value::Field(_) | Value::Source(_) | Value::Request(_)) => {
             Verdict::Clash(format!("{} is never equal to {}; compare its members", a.kind(), b.kind()))
         }
         (Value::Missing, _) | (_, Value::Missing) => Verdict::Known(false),

@@ -19,6 +19,7 @@ pub(super) enum Known {
     User,
     Source,
     Field,
+    Request,
     /// The row; of one collection when a rule says so.
     Row(Option<Arc<str>>),
     /// A part of the row.

@@ -26,8 +26,9 @@ use crate::policy::program::{
 use crate::policy::text::{self, Diagnostic, File, Span};
 
 /// Classes that are always there. `Actor` and `Resource` are polar-core's unions.
-pub(super) const BUILT_IN: [&str; 12] = [
+pub(super) const BUILT_IN: [&str; 13] = [
     "User",
+    "Request",
     "Source",
     "Row",
     "Field",

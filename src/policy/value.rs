@@ -6,6 +6,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, rc::Rc};
 
+use crate::policy::request::Request;
 use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, envelope};
 use crate::record::{Json, Source};
 use crate::shape::{Field, Kind, Scalar};
@@ -55,6 +56,7 @@ pub(super) enum Value<'a> {
     /// `None`: the system as a whole.
     Source(Option<&'a Source>),
     Field(&'a FieldFacts),
+    Request(&'a Request),
     Row,
     /// `_record` of the row.
     Envelope,
@@ -101,6 +103,7 @@ impl<'a> Value<'a> {
             Value::User => "the user",
             Value::Source(_) => "a source",
             Value::Field(_) => "a field's description",
+            Value::Request(_) => "a request",
             Value::Row => "the row",
             Value::Envelope | Value::Object(..) => "an object of the row",
             Value::Column(_) => "a field of the row",

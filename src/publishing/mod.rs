@@ -155,6 +155,14 @@ impl Publishing {
         Ok(visible)
     }
 
+    /// Whether an actor may ask in this way: [`policy::Engine::allow_request`].
+    ///
+    /// # Errors
+    /// `FORBIDDEN`
+    pub fn allow_request(&self, actor: &Actor, request: &policy::Request) -> Result<()> {
+        self.0.policy.allow_request(actor, request)
+    }
+
     /// What this node knows of collections: raised by each published version.
     pub fn version(&self) -> i64 {
         self.0.store.catalog.load().version

@@ -47,6 +47,7 @@ mod record;
 mod relations;
 mod reload;
 mod rename;
+mod requests;
 mod shapes;
 mod snapshots;
 mod stale;

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, TestApp, on_every_backend};
+use crate::support::{Backend, Subscription, TestApp, on_every_backend};
 
 /// Begins the names and values of what is in no contract.
 const MARK: &str = "zqheld";
@@ -196,6 +196,34 @@ on_every_backend! {
         ]));
         let own = app.data_as(&app.token("consumer", json!({})), "{ contracts { version } }").await;
         assert_eq!(own["contracts"], json!([]));
+    }
+
+    async fn each_way_is_a_contracts_or_refused(backend) {
+        let app = shop(backend).await;
+        let token = consumer(&app);
+        let query = "{ shopOrder { totalCount } }";
+        for (version, way) in (1..).zip(["http", "rest", "sse", "websocket"]) {
+            let head = format!("version = {version}\ntransports = [\"{way}\"]\n");
+            applied(&app, &ACME.replace("version = 1\n", &head)).await;
+            let mut served = Vec::new();
+            let (status, _) = rest(&app, &token, "/data/shopOrder.csv", None).await;
+            served.extend((status == StatusCode::OK).then_some("rest"));
+            for (accept, name) in [("application/json", "http"), ("text/event-stream", "sse")] {
+                let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(&token);
+                let request = request.header("accept", accept).json(&json!({"query": query}));
+                let text = request.send().await.unwrap().text().await.unwrap();
+                assert!(text.contains("FORBIDDEN") != text.contains("\"totalCount\":3"), "{way} by {name}: {text}");
+                served.extend((!text.contains("FORBIDDEN")).then_some(name));
+            }
+            if way == "websocket" {
+                let answer = app.subscribe(&token, query).await.receive().await;
+                assert_eq!(answer["payload"]["data"]["shopOrder"]["totalCount"], 3, "{answer}");
+                served.push(way);
+            } else {
+                assert_eq!(Subscription::begun(&app.url, &token, None).await.closed().await, 4403);
+            }
+            assert_eq!(served, [way]);
+        }
     }
 
     async fn a_relation_is_in_a_contract_only_by_its_name(backend) {

@@ -21,6 +21,14 @@ impl Subscription {
     }
 
     pub async fn open_under(url: &str, token: &str, contract: Option<&str>, query: &str) -> Self {
+        let mut subscription = Self::begun(url, token, contract).await;
+        assert_eq!(subscription.receive().await["type"], "connection_ack");
+        subscription.send(json!({"id": "1", "type": "subscribe", "payload": {"query": query}})).await;
+        subscription
+    }
+
+    /// A socket that has said who it is, and has no answer yet.
+    pub async fn begun(url: &str, token: &str, contract: Option<&str>) -> Self {
         let mut request = format!("{}/graphql", url.replacen("http", "ws", 1)).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
@@ -30,8 +38,6 @@ impl Subscription {
             payload["contract"] = json!(contract);
         }
         subscription.send(json!({"type": "connection_init", "payload": payload})).await;
-        assert_eq!(subscription.receive().await["type"], "connection_ack");
-        subscription.send(json!({"id": "1", "type": "subscribe", "payload": {"query": query}})).await;
         subscription
     }
 

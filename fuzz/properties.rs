@@ -18,8 +18,9 @@ use crate::shape::{
 /// No more documents or keys are looked at: more of them show nothing new, only slower.
 const LINES_MAX: usize = 12;
 
-/// Documents one a line, after a byte that chooses the limits. What is no JSON is left out.
-pub fn inference(data: &[u8]) {
+/// Documents one a line, after a byte that chooses the limits. What is no JSON is left out. What is published in the
+/// end.
+pub fn inference(data: &[u8]) -> Published {
     let (first, text) = data.split_first().unwrap_or((&0, &[]));
     let limits = limits(*first);
     let lines = text.split(|byte| *byte == b'\n').take(LINES_MAX);
@@ -40,6 +41,7 @@ pub fn inference(data: &[u8]) {
     structures.iter().rev().chain(&structures).for_each(|structure| turned.merge(structure));
     assert_eq!(turned, shape, "the order of documents matters");
     assert_eq!(Shape::from_text(&shape.to_text()).unwrap(), shape);
+    published
 }
 
 /// Keys one a line: each pair names a collection, and of the first two each key is a field, at the top and in others,

@@ -33,7 +33,7 @@ mod unions;
 mod values;
 mod variants;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use candidates::{Candidate, SCORE_MIN};
 pub use classify::Wish;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod examples;
-mod fuzzed;
+pub(crate) mod fuzzed;
 mod json_schema;
 mod known;
 mod modes;

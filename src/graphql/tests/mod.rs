@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod described;
+mod fuzzed;
 mod input;
 mod scopes;
 mod selection;

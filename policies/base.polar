@@ -39,6 +39,9 @@ allow(user: User, "read", _: Row) if reader(user);
 
 # One collection, some rows. See policies/examples for more:
 #   allow(user: User, "read", row: OrderClothing) if row.region = user.region;
+# Or by rows that accepted relations lead to, whether the user may see those or not:
+#   allow(user: User, "read", row: OrderClothing) if row.customer.region = user.region;
+#   allow(user: User, "read", row: CrmCustomer) if order in row.orders and order.status = "open";
 
 # --- Fields: allow_field(user, "read", row, field) -------------------------------------------------------------------
 

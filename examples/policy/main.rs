@@ -57,8 +57,10 @@ fn main() {
         let engine = load();
         let actors: Vec<Actor> = (0..ROUNDS).map(|n| actor(n, groups)).collect();
         let mut next = actors.iter();
-        let compiling = times(|| drop(black_box(engine.scope(next.next().unwrap(), &collection).unwrap())));
-        let scope = engine.scope(&actor(0, groups), &collection).unwrap().unwrap();
+        let none = Default::default();
+        let compiling =
+            times(|| drop(black_box(engine.scope(next.next().unwrap(), &none, &collection).unwrap())));
+        let scope = engine.scope(&actor(0, groups), &none, &collection).unwrap().unwrap();
         let asking = times(|| {
             for _ in 0..100 {
                 black_box(scope.rows().eval(black_box(&row)));

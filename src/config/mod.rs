@@ -383,6 +383,8 @@ section! {
         /// The most steps that compiling what one actor may read of one collection, all its fields included, may take,
         /// or deciding one action; with more, nothing is shown or allowed.
         steps_max: usize = 5_000_000,
+        /// How many relations in a row a rule may follow from the row that it is about.
+        relations_max: usize = 3,
         /// The most memory that the compiled scopes which are kept may take, in bytes, roughly.
         scopes_bytes_max: usize = 64 * 1024 * 1024,
         /// About how much memory what actors see under contracts may take; what was not asked for longest goes first.

@@ -270,8 +270,10 @@ impl Case<'_> {
             let hint = hint.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             format!("`given` has no `{kind}`{hint}")
         })?;
-        let scope =
-            self.engine.scope(actor, &given.collection).map_err(|error| error.message().to_owned())?;
+        let scope = self
+            .engine
+            .scope(actor, &Default::default(), &given.collection)
+            .map_err(|error| error.message().to_owned())?;
         if let Some(rows) = case.get("rows") {
             let mut expected = texts(rows, "`rows`")?;
             expected.sort();

@@ -7,12 +7,13 @@ use std::{
     sync::Arc,
 };
 
+use crate::policy::beyond::NO_FOLLOWING;
 use crate::policy::fields;
 use crate::policy::known::{Constant, Frame, Known, bind, constant, endless, flat, ground, join};
 use crate::policy::load::BUILT_IN;
 use crate::policy::program::{Goal, Inner, Kind, Param, Pattern, Program, Rule, Term};
 use crate::policy::request;
-use crate::policy::shapes::{Shapes, nearest};
+use crate::policy::shapes::{Shapes, Unknown, nearest};
 use crate::policy::text::Span;
 use crate::query::Comparison;
 
@@ -38,14 +39,25 @@ pub(super) struct Wrong {
     pub(super) class: Option<Arc<str>>,
 }
 
-/// Walks the program; answers what is wrong, in the order of the text.
-pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<Wrong> {
+/// What the walk has found, in the order of the text.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) wrong: Vec<Wrong>,
+    /// Rules that follow a relation which is not accepted yet.
+    pub(super) asleep: Vec<Wrong>,
+}
+
+/// Walks the program.
+pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Checked {
     let mut walk = Walk {
         program,
         shapes,
         wrong: BTreeSet::new(),
         seen: BTreeMap::new(),
         used: BTreeSet::new(),
+        absent: BTreeMap::new(),
+        followed: BTreeSet::new(),
+        fields: false,
         goals: 0,
     };
     let row = || Known::Row(None);
@@ -54,16 +66,19 @@ pub(super) fn check(program: &Program, shapes: Option<&Shapes>) -> Vec<Wrong> {
     for action in ACTIONS.iter().skip(1) {
         walk.call("allow", vec![Known::User, text(action), Known::Source], Span::default(), 0);
     }
+    walk.fields = true;
     walk.call("allow_field", vec![Known::User, text("read"), row(), Known::Field], Span::default(), 0);
     walk.call("mask_field", vec![Known::User, row(), Known::Field, Known::Free], Span::default(), 0);
     walk.call("allow_request", vec![Known::User, Known::Request], Span::default(), 0);
     walk.entries();
     walk.unused();
-    walk.wrong.into_iter().collect()
+    walk.finished()
 }
 
-/// A rule's name and what its arguments are.
-type Call = (String, Vec<Known>);
+/// A rule's name, what its arguments are, and whether it decides about fields.
+type Call = (String, Vec<Known>, bool);
+/// A path of a class.
+type Path = (Arc<str>, Vec<Arc<str>>);
 /// What a call leaves its arguments as; `None` when it can never hold.
 type Left = Option<Vec<Known>>;
 
@@ -74,6 +89,12 @@ pub(super) struct Walk<'a> {
     /// What calls leave their arguments as; `None` while they are walked.
     seen: BTreeMap<Call, Option<Left>>,
     used: BTreeSet<(String, usize)>,
+    /// Names that lead nowhere, each with where it stands and why.
+    absent: BTreeMap<Path, BTreeSet<(Span, String)>>,
+    /// Paths of which something more is asked than their value: a relation that is not accepted yet may be there.
+    followed: BTreeSet<Path>,
+    /// It is about rules that decide about fields, with one row at hand.
+    fields: bool,
     goals: usize,
 }
 
@@ -85,6 +106,34 @@ impl<'a> Walk<'a> {
     /// The same of what does not fit the collection of a class.
     pub(super) fn misfit(&mut self, span: Span, reason: impl Into<String>, class: Option<&Arc<str>>) {
         self.wrong.insert(Wrong { span, reason: reason.into(), class: class.cloned() });
+    }
+
+    /// What leads nowhere is wrong, unless more is asked of it and nothing that there is has a name like it.
+    fn finished(mut self) -> Checked {
+        let mut asleep = BTreeSet::new();
+        for ((class, path), places) in std::mem::take(&mut self.absent) {
+            let followed = self.followed.contains(&(class.clone(), path.clone()));
+            let sleeps =
+                self.shapes.filter(|_| followed).and_then(|shapes| shapes.no_relation(&class, &path));
+            for (span, reason) in places {
+                match &sleeps {
+                    Some(Ok(reason)) => {
+                        let (reason, class) = (reason.clone(), Some(class.clone()));
+                        asleep.insert(Wrong { span, reason, class });
+                    }
+                    Some(Err(reason)) => self.misfit(span, reason.clone(), Some(&class)),
+                    None => self.misfit(span, reason, Some(&class)),
+                }
+            }
+        }
+        Checked { wrong: self.wrong.into_iter().collect(), asleep: asleep.into_iter().collect() }
+    }
+
+    /// More is asked of what the path leads to than its value.
+    pub(super) fn followed(&mut self, class: Option<&Arc<str>>, path: &[Arc<str>]) {
+        if let (Some(class), false) = (class, path.is_empty()) {
+            self.followed.insert((class.clone(), path.to_vec()));
+        }
     }
 
     /// The heads of the entry rules: actions and masks that there are.
@@ -145,7 +194,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         self.used.insert((name.to_owned(), args.len()));
-        let key = (name.to_owned(), args.clone());
+        let key = (name.to_owned(), args.clone(), self.fields);
         match self.seen.get(&key) {
             Some(Some(after)) => return after.clone(),
             // It calls itself; what it leaves is found by its other ways.
@@ -368,13 +417,27 @@ impl<'a> Walk<'a> {
             Known::Field if matches!(name.as_ref(), "tags" | "parents") => Known::List(vec![Known::Text]),
             Known::Row(class) | Known::Part(class, _) => {
                 let mut path = if let Known::Part(_, path) = object { path.clone() } else { Vec::new() };
+                self.followed(class.as_ref(), &path);
                 path.push(name.clone());
-                if let Some(reason) = self.shapes.and_then(|shapes| shapes.unknown(class.as_deref(), &path)) {
-                    self.misfit(span, reason, class.as_ref());
-                }
+                self.named(class.as_ref(), &path, span);
                 Known::Part(class.clone(), path)
             }
             known => known.member(name),
+        }
+    }
+
+    /// Looks at a name of the row, or of what the names before it lead to.
+    fn named(&mut self, class: Option<&Arc<str>>, path: &[Arc<str>], span: Span) {
+        let (Some(shapes), Some(class)) = (self.shapes, class) else { return };
+        match shapes.unknown(class, path) {
+            Some(Unknown::Wrong(reason)) => self.misfit(span, reason, Some(class)),
+            Some(Unknown::Absent(reason)) => {
+                self.absent.entry((class.clone(), path.to_vec())).or_default().insert((span, reason));
+            }
+            None if self.fields && shapes.is_relation(class, path) => {
+                self.misfit(span, NO_FOLLOWING, Some(class));
+            }
+            None => {}
         }
     }
 

@@ -10,23 +10,20 @@ use arc_swap::ArcSwap;
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::config;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::policy::bound::{Held, View};
-use crate::policy::check::{self, Wrong};
+use crate::policy::check::{self, Checked, Wrong};
+use crate::policy::complaints::{Findings, Misfit, compile, complain, dormant, misfits, placed};
 use crate::policy::fields::{self, Built};
 use crate::policy::files::{base_files, fingerprint, is_absent, read_files};
-use crate::policy::load;
-use crate::policy::machine::{Fault, Machine, World};
+use crate::policy::machine::{Around, Fault, Machine, World};
 use crate::policy::program::Program;
-use crate::policy::scope::Scope;
-use crate::policy::shapes::{Shapes, nearest};
+use crate::policy::scope::{Collections, Scope};
+use crate::policy::shapes::Shapes;
 use crate::policy::text::{Diagnostic, File, Span};
 use crate::policy::value::{Claims, Value};
 use crate::query::{Collection, Filter};
 use crate::record::{Actor, Source};
-
-/// The most complaints shown at once.
-const SHOWN_MAX: usize = 8;
 
 /// How many scopes the cache makes room for at first.
 const SCOPES_GUESS: usize = 1_024;
@@ -72,33 +69,6 @@ pub struct Engine {
     pub(super) bound: Held,
 }
 
-/// What [`Engine::check`] has found, each with file, line, column and caret.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// Rules about a field that their collection lacks, or that compare one with a constant of another type: never
-    /// true, whoever asks.
-    pub misfits: Vec<Misfit>,
-    /// Rules about collections that do not exist yet, with the nearest that does.
-    pub sleeping: Vec<String>,
-}
-
-/// A rule that does not fit its collection, and so denies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
-    /// The class of the collection.
-    pub class: Option<Arc<str>>,
-    /// Where and why.
-    pub at: Diagnostic,
-    /// The rule's text, by which it is known wherever it stands.
-    pub rule: String,
-}
-
-impl std::fmt::Display for Misfit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(&self.at, f)
-    }
-}
-
 pub(super) struct Loaded {
     version: u64,
     /// Whether this is the embedded base, which a directory takes over from as soon as it is there.
@@ -122,6 +92,8 @@ pub(super) struct ScopeKey {
     collection: i64,
     generation: i64,
     shape: u32,
+    /// Of the collections that relations lead to, as far as rules may follow them: number, build and version.
+    around: Box<[(i64, i64, u32)]>,
     claims: Arc<str>,
 }
 
@@ -130,6 +102,8 @@ pub struct Viewer<'a> {
     engine: &'a Engine,
     loaded: Arc<Loaded>,
     actor: &'a Actor,
+    /// Where relations lead.
+    collections: &'a Collections,
     user: Claims,
     claims: Arc<str>,
     /// It has a contract, and asks without: since before that, or past it. It is shown nothing.
@@ -161,8 +135,31 @@ impl Viewer<'_> {
             collection: collection.id,
             generation: collection.generation,
             shape: collection.shape.version,
+            around: self.around(collection),
             claims: self.claims.clone(),
         }
+    }
+}
+
+impl Viewer<'_> {
+    /// What a scope depends on beside its own collection.
+    fn around(&self, collection: &Collection) -> Box<[(i64, i64, u32)]> {
+        let mut around: Vec<(i64, i64, u32)> = Vec::new();
+        let mut level = vec![collection];
+        for _ in 0..self.engine.config.relations_max {
+            let mut next = Vec::new();
+            let relations = level.iter().flat_map(|one| one.shape.relations());
+            for relation in relations.filter(|one| self.loaded.program.members.contains(&one.name)) {
+                let Some(to) = self.collections.get(relation.other.as_str()) else { continue };
+                let state = (to.id, to.generation, to.shape.version);
+                if !around.contains(&state) {
+                    around.push(state);
+                    next.push(to.as_ref());
+                }
+            }
+            level = next;
+        }
+        around.into()
     }
 }
 
@@ -172,8 +169,10 @@ struct Bytes;
 
 impl Weighter<ScopeKey, Option<Arc<Scope>>> for Bytes {
     fn weight(&self, key: &ScopeKey, scope: &Option<Arc<Scope>>) -> u64 {
-        let bytes =
-            size_of::<ScopeKey>() + key.claims.len() + scope.as_ref().map_or(0, |scope| scope.bytes());
+        let bytes = size_of::<ScopeKey>()
+            + size_of_val(&*key.around)
+            + key.claims.len()
+            + scope.as_ref().map_or(0, |scope| scope.bytes());
         bytes as u64
     }
 }
@@ -246,7 +245,7 @@ impl Engine {
     pub fn put_in_force(&self, Files(files): Files) -> Result<()> {
         let held = self.loaded.load();
         let program = compile(files, &self.config)?;
-        let shapes = Shapes::new(&self.known.load());
+        let shapes = Shapes::new(&self.known.load(), self.config.relations_max);
         // What did not fit before denies and is known; what is new must fit.
         let before: BTreeSet<_> = misfits(&held.program, &shapes)
             .into_iter()
@@ -266,15 +265,16 @@ impl Engine {
     pub fn check(&self, collections: &[Arc<Collection>]) -> Findings {
         self.known.store(Arc::new(collections.to_vec()));
         let loaded = self.loaded.load();
-        let shapes = Shapes::new(collections);
+        let shapes = Shapes::new(collections, self.config.relations_max);
+        let Checked { wrong, asleep } = check::check(&loaded.program, Some(&shapes));
         let misfit = |wrong: Wrong| Misfit {
             at: placed(&loaded.program, &wrong),
             rule: loaded.program.rule_text(wrong.span).to_owned(),
             class: wrong.class,
         };
         Findings {
-            misfits: misfits(&loaded.program, &shapes).into_iter().map(misfit).collect(),
-            sleeping: dormant(&loaded.program, &shapes),
+            misfits: wrong.into_iter().map(misfit).collect(),
+            sleeping: dormant(&loaded.program, &shapes, &asleep),
         }
     }
 
@@ -295,40 +295,51 @@ impl Engine {
     ///
     /// # Errors
     /// None today; callers must treat one as `None`.
-    pub fn view(&self, actor: &Actor, collection: &Arc<Collection>) -> Result<Option<View>> {
-        self.viewer(actor)?.view(collection)
+    pub fn view(
+        &self,
+        actor: &Actor,
+        collections: &Collections,
+        collection: &Arc<Collection>,
+    ) -> Result<Option<View>> {
+        self.viewer(actor, collections)?.view(collection)
     }
 
     /// What the policies alone let `actor` read of `collection`, for whoever manages it: nothing under a contract.
     ///
     /// # Errors
     /// As [`Engine::view`].
-    pub fn scope(&self, actor: &Actor, collection: &Collection) -> Result<Option<Arc<Scope>>> {
+    pub fn scope(
+        &self,
+        actor: &Actor,
+        collections: &Collections,
+        collection: &Collection,
+    ) -> Result<Option<Arc<Scope>>> {
         if actor.contract.is_some() {
             return Ok(None);
         }
-        self.scope_of(&self.viewer(actor)?, collection)
+        self.scope_of(&self.viewer(actor, collections)?, collection)
     }
 
-    /// Who asks for the scopes of many collections.
+    /// Who asks for the scopes of many collections. `collections` are those that there are, as relations lead to them.
     ///
     /// # Errors
     /// None today.
-    pub fn viewer<'a>(&'a self, actor: &'a Actor) -> Result<Viewer<'a>> {
+    pub fn viewer<'a>(&'a self, actor: &'a Actor, collections: &'a Collections) -> Result<Viewer<'a>> {
         let loaded = self.loaded.load_full();
         let user = known_claims(actor, &loaded.program);
         let claims = serde_json::to_string(&user).map_err(Error::internal)?.into();
         let unbound = actor.contract.is_none() && self.is_bound(actor);
-        Ok(Viewer { engine: self, loaded, actor, user, claims, unbound })
+        Ok(Viewer { engine: self, loaded, actor, collections, user, claims, unbound })
     }
 
     fn scope_of(&self, viewer: &Viewer<'_>, collection: &Collection) -> Result<Option<Arc<Scope>>> {
-        let Viewer { loaded, actor, user, .. } = viewer;
+        let Viewer { loaded, actor, collections, user, .. } = viewer;
         let key = viewer.key(collection);
         if let Some(scope) = self.scopes.get(&key) {
             return Ok(scope);
         }
-        let world = World { program: &loaded.program, user, collection: Some(collection) };
+        let around = Some(Around { collections, relations_max: self.config.relations_max });
+        let world = World { program: &loaded.program, user, collection: Some(collection), around };
         let scope = match fields::build(world, collection, self.config.steps_max) {
             Ok(Built { scope, remarks, .. }) => {
                 log_remarks(&loaded.program, collection, &remarks);
@@ -381,7 +392,7 @@ impl Engine {
         }
         let loaded = self.loaded.load();
         let user = known_claims(actor, &loaded.program);
-        let world = World { program: &loaded.program, user: &user, collection: None };
+        let world = World { program: &loaded.program, user: &user, collection: None, around: None };
         let mut machine = Machine::new(world, self.config.steps_max);
         let args = vec![Value::User, Value::Text(action.as_str()), Value::Source(source)];
         match machine.ask("allow", args) {
@@ -403,50 +414,6 @@ fn advice(actor: &Actor) -> &'static str {
     } else {
         "ask an administrator for the role"
     }
-}
-
-/// What is wrong with a text whatever collections there are is refused.
-fn compile(files: Vec<File>, config: &config::Policy) -> Result<Program> {
-    let program = load::load(files, config).map_err(|diagnostics| refusal(&diagnostics))?;
-    complain(&program, &check::check(&program, None))?;
-    Ok(program)
-}
-
-/// Rules that do not fit the collections that there are.
-fn misfits(program: &Program, shapes: &Shapes) -> Vec<Wrong> {
-    check::check(program, Some(shapes))
-}
-
-fn placed(program: &Program, wrong: &Wrong) -> Diagnostic {
-    Diagnostic::new(&program.files, wrong.span, wrong.reason.as_str())
-}
-
-fn complain(program: &Program, wrong: &[Wrong]) -> Result<()> {
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(refusal(&wrong.iter().map(|wrong| placed(program, wrong)).collect::<Vec<_>>()))
-}
-
-/// Warnings about rules whose collection does not exist yet.
-fn dormant(program: &Program, shapes: &Shapes) -> Vec<String> {
-    let absent = program.collections.iter().filter(|(class, _)| !shapes.has(class));
-    let warning = |(class, span): (&String, &Span)| {
-        let known = shapes.classes().chain(["User", "Source", "Row", "Field", "Request"]);
-        let hint =
-            nearest(class, known).map_or_else(String::new, |name| format!("; the nearest is `{name}`"));
-        let reason = format!("there is no collection of class `{class}` yet, so this rule sleeps{hint}");
-        Diagnostic::new(&program.files, *span, reason).to_string()
-    };
-    absent.map(warning).collect()
-}
-
-fn refusal(diagnostics: &[Diagnostic]) -> Error {
-    let mut shown: Vec<String> = diagnostics.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
-    if diagnostics.len() > SHOWN_MAX {
-        shown.push(format!("and {} more", diagnostics.len() - SHOWN_MAX));
-    }
-    Error::new(Code::Unprocessable, format!("the policies are refused:\n{}", shown.join("\n\n")))
 }
 
 /// The claims that the policy names; the others cannot matter, so actors that differ only in them share a scope.

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use crate::error::Result;
 use crate::policy::engine::{Action, Engine, describe, known_claims};
 use crate::policy::fields::{Built, explained, mask_of};
-use crate::policy::machine::{Fault, Goals, Machine, Task, World};
+use crate::policy::machine::{Around, Fault, Goals, Machine, Task, World};
 use crate::policy::program::{Goal, Kind, Program, Rule};
-use crate::policy::scope::{Access, Scope};
+use crate::policy::scope::{Access, Collections, Scope};
 use crate::policy::text::Diagnostic;
 use crate::policy::value::{FieldFacts, Value};
 use crate::query::{Collection, ENVELOPE, Filter, Mask, RECORD, TOLD};
@@ -68,14 +68,20 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`Engine::view`].
-    pub fn explain(&self, actor: &Actor, collection: &Arc<Collection>) -> Result<Explanation> {
+    pub fn explain(
+        &self,
+        actor: &Actor,
+        collections: &Collections,
+        collection: &Arc<Collection>,
+    ) -> Result<Explanation> {
         let loaded = self.loaded.load();
         let program = &loaded.program;
         let user = known_claims(actor, program);
-        let world = World { program, user: &user, collection: Some(collection) };
+        let around = Some(Around { collections, relations_max: self.config.relations_max });
+        let world = World { program, user: &user, collection: Some(collection), around };
         let asked = Asked { world, steps_max: self.config.steps_max };
         let rules = asked.rulings("allow", &[Value::User, Value::Text("read"), Value::Row]);
-        let view = self.view(actor, collection)?;
+        let view = self.view(actor, collections, collection)?;
         let (built, fault) = match explained(world, collection, self.config.steps_max) {
             Ok(built) => (Some(built), None),
             Err(fault) => (None, Some(describe(program, &fault))),
@@ -84,6 +90,8 @@ impl Engine {
             Some(Built { facts, scope, .. }) => {
                 let view = view.as_ref().map(|(_, scope)| scope.as_ref());
                 let bound = actor.contract.is_some();
+                // Rules about fields follow no relation.
+                let asked = Asked { world: World { around: None, ..world }, ..asked };
                 Seen { asked, facts, alone: scope.as_ref(), view, bound }.fields(collection)
             }
             None => Vec::new(),
@@ -100,7 +108,7 @@ impl Engine {
     ) -> (bool, Vec<Ruling>) {
         let loaded = self.loaded.load();
         let user = known_claims(actor, &loaded.program);
-        let world = World { program: &loaded.program, user: &user, collection: None };
+        let world = World { program: &loaded.program, user: &user, collection: None, around: None };
         let asked = Asked { world, steps_max: self.config.steps_max };
         let args = [Value::User, Value::Text(action.as_str()), Value::Source(source)];
         let may = match source {
@@ -337,6 +345,9 @@ pub fn filter_text(filter: &Filter) -> String {
         ColumnRef::Item(number, _) => {
             std::iter::once(format!("i{number}")).chain(f.path.iter().cloned()).collect::<Vec<_>>().join(".")
         }
+        ColumnRef::Of(number, _) => {
+            std::iter::once(format!("r{number}")).chain(f.path.iter().cloned()).collect::<Vec<_>>().join(".")
+        }
         _ => f.path.join("."),
     };
     let operand = |o: &Operand| match o {
@@ -371,6 +382,10 @@ pub fn filter_text(filter: &Filter) -> String {
         Filter::HasKey(f, key) => format!("{} has key '{key}'", name(f)),
         Filter::SomeItem(f, number, when) => {
             format!("some i{number} of {}: {}", name(f), filter_text(when))
+        }
+        Filter::Related(link, number, when) => {
+            let (word, from, to) = (if link.many { "some" } else { "one" }, name(&link.from), name(&link.to));
+            format!("{word} r{number} of {} by {from} = {to}: {}", link.collection, filter_text(when))
         }
     }
 }

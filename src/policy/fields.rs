@@ -42,6 +42,8 @@ pub(super) fn explained(world: World<'_>, collection: &Collection, steps_max: us
 
 fn walked(mut walk: Walk<'_>, collection: &Collection, steps_max: usize) -> Result<Built, Fault> {
     let world = walk.world;
+    // What is shown of a field is decided with each row at hand, so only rules about rows follow relations.
+    walk.world.around = None;
     let mut machine = Machine::new(world, steps_max);
     let rows = machine.ask("allow", vec![Value::User, Value::Text("read"), Value::Row])?;
     walk.account(machine);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
+use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Link, Literal, Operand};
 
 /// How many conditions and constants stand in it.
 pub(super) fn size(filter: &Filter) -> usize {
@@ -10,7 +10,7 @@ pub(super) fn size(filter: &Filter) -> usize {
         Filter::And(parts) | Filter::Or(parts) => parts.iter().map(size).sum::<usize>() + 1,
         Filter::Not(inner) => size(inner) + 1,
         Filter::In(_, literals) => literals.len() + 1,
-        Filter::SomeItem(_, _, when) => size(when) + 1,
+        Filter::SomeItem(_, _, when) | Filter::Related(_, _, when) => size(when) + 1,
         _ => 1,
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn and(parts: impl IntoIterator<Item = Filter>) -> Filter {
 pub(super) fn or(parts: impl IntoIterator<Item = Filter>) -> Filter {
     let mut out = Vec::new();
     let mut sets: BTreeMap<String, (usize, FieldRef, Vec<Literal>)> = BTreeMap::new();
-    let mut lists: BTreeMap<String, (FieldRef, u32, Vec<Filter>)> = BTreeMap::new();
+    let mut lists: BTreeMap<String, (About, u32, Vec<Filter>)> = BTreeMap::new();
     for part in parts.into_iter().flat_map(|part| match part {
         Filter::Or(inner) => inner,
         part => vec![part],
@@ -47,7 +47,12 @@ pub(super) fn or(parts: impl IntoIterator<Item = Filter>) -> Filter {
             Filter::In(field, literals) => (field, literals),
             Filter::SomeItem(list, number, when) => {
                 let key = format!("{number} {:?}", list.column);
-                lists.entry(key).or_insert_with(|| (list, number, Vec::new())).2.push(*when);
+                lists.entry(key).or_insert_with(|| (About::Item(list), number, Vec::new())).2.push(*when);
+                continue;
+            }
+            Filter::Related(link, number, when) => {
+                let key = format!("{number} {link:?}");
+                lists.entry(key).or_insert_with(|| (About::Row(link), number, Vec::new())).2.push(*when);
                 continue;
             }
             part => {
@@ -61,92 +66,87 @@ pub(super) fn or(parts: impl IntoIterator<Item = Filter>) -> Filter {
     let mut sets: Vec<_> = sets.into_values().collect();
     sets.sort_by_key(|(at, ..)| *at);
     let folded = sets.into_iter().map(|(_, field, literals)| one_of(field, literals));
-    let listed = lists.into_values().map(|(list, number, when)| some_item(list, number, or(when)));
+    let listed = lists.into_values().map(|(about, number, when)| about.some(number, or(when)));
     single(folded.chain(out).chain(listed).collect(), false, Filter::Or)
 }
 
-/// The first number of items that no condition is closed over yet; closed ones are numbered from 1, by how many are
-/// within, so that equal conditions have equal numbers.
+/// The first number of items and related rows that no condition is closed over yet; closed ones are numbered from 1, by
+/// how many are within, so that equal conditions have equal numbers.
 pub(super) const OPEN: u32 = 1 << 16;
 
-/// Whether it begins what is said of an item.
-pub(super) fn opens(filter: &Filter) -> bool {
-    matches!(filter, Filter::SomeItem(_, number, _) if *number >= OPEN)
+/// What a condition says that there is.
+enum About {
+    /// An item of a list.
+    Item(FieldRef),
+    /// A related row.
+    Row(Box<Link>),
 }
 
-/// All of the conditions of one solution: what is said of an item that came up in it is said of one and the same.
+impl About {
+    fn some(self, number: u32, when: Filter) -> Filter {
+        match (self, when) {
+            (_, Filter::Const(false)) => Filter::Const(false),
+            (About::Item(list), when) => Filter::SomeItem(list, number, Box::new(when)),
+            (About::Row(link), when) => Filter::Related(link, number, Box::new(when)),
+        }
+    }
+}
+
+/// Whether it begins what is said of an item or a related row.
+pub(super) fn opens(filter: &Filter) -> bool {
+    matches!(filter, Filter::SomeItem(_, number, _) | Filter::Related(_, number, _) if *number >= OPEN)
+}
+
+/// All of the conditions of one solution: what is said of an item or a related row that came up in it is said of one
+/// and the same.
 pub(super) fn closed(mut parts: Vec<Filter>) -> Filter {
     while let Some(at) = parts.iter().rposition(opens) {
-        let Filter::SomeItem(list, open, _) = parts.remove(at) else { continue };
+        let (about, open) = match parts.remove(at) {
+            Filter::SomeItem(list, open, _) => (About::Item(list), open),
+            Filter::Related(link, open, _) => (About::Row(link), open),
+            _ => return Filter::Const(false),
+        };
         // An item of a list in this one came later, and is closed already.
-        let mut about = Vec::new();
+        let mut inner = Vec::new();
         for mut part in std::mem::take(&mut parts) {
             let own = mentions(&mut part, open);
-            if own { &mut about } else { &mut parts }.push(part);
+            if own { &mut inner } else { &mut parts }.push(part);
         }
-        let mut when = and(about);
-        let number = 1 + highest(&when);
-        fields(&mut when, &mut |field| {
-            if let ColumnRef::Item(own, _) = &mut field.column
-                && *own == open
+        let mut when = and(inner);
+        let own = 1 + highest(&when);
+        when.fields(&mut |field| {
+            if let Some(number) = number(&mut field.column)
+                && *number == open
             {
-                *own = number;
+                *number = own;
             }
         });
-        let some = some_item(list, number, when);
-        parts.insert(at.min(parts.len()), some);
+        parts.insert(at.min(parts.len()), about.some(own, when));
     }
     and(parts)
 }
 
-fn some_item(list: FieldRef, number: u32, when: Filter) -> Filter {
-    match when {
-        Filter::Const(false) => Filter::Const(false),
-        when => Filter::SomeItem(list, number, Box::new(when)),
+/// The number of the item or the related row that a column is of.
+fn number(column: &mut ColumnRef) -> Option<&mut u32> {
+    match column {
+        ColumnRef::Item(number, _) | ColumnRef::Of(number, _) => Some(number),
+        _ => None,
     }
 }
 
 fn mentions(filter: &mut Filter, open: u32) -> bool {
     let mut found = false;
-    fields(filter, &mut |field| {
-        found |= matches!(field.column, ColumnRef::Item(number, _) if number == open)
-    });
+    filter.fields(&mut |field| found |= number(&mut field.column).is_some_and(|number| *number == open));
     found
 }
 
-/// The highest number of an item that is closed over.
+/// The highest number of an item or a related row that is closed over.
 fn highest(filter: &Filter) -> u32 {
     match filter {
-        Filter::SomeItem(_, number, _) => *number,
+        Filter::SomeItem(_, number, _) | Filter::Related(_, number, _) => *number,
         Filter::And(parts) | Filter::Or(parts) => parts.iter().map(highest).max().unwrap_or(0),
         Filter::Not(inner) => highest(inner),
         _ => 0,
-    }
-}
-
-/// Calls `each` with every field that it looks at.
-fn fields(filter: &mut Filter, each: &mut dyn FnMut(&mut FieldRef)) {
-    match filter {
-        Filter::Const(_) => {}
-        Filter::And(parts) | Filter::Or(parts) => parts.iter_mut().for_each(|part| fields(part, each)),
-        Filter::Not(inner) => fields(inner, each),
-        Filter::Compare(left, _, right) => {
-            for operand in [left, right] {
-                if let Operand::Field(field) = operand {
-                    each(field);
-                }
-            }
-        }
-        Filter::In(field, _)
-        | Filter::IsNull(field)
-        | Filter::Like(field, _)
-        | Filter::StartsWith(field, _)
-        | Filter::Contains(field, _)
-        | Filter::HasKey(field, _) => each(field),
-        Filter::SomeItem(list, _, when) => {
-            each(list);
-            fields(when, each);
-        }
     }
 }
 

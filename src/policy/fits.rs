@@ -60,6 +60,9 @@ impl<'a> Walk<'a> {
 
     /// Whether the field may be a list, of plain values if such a one is asked for.
     fn listed(&mut self, class: &Option<Arc<str>>, path: &[Arc<str>], plain: bool, span: Span) -> bool {
+        if !plain {
+            self.followed(class.as_ref(), path);
+        }
         let reason = self.shapes.and_then(|shapes| shapes.no_list(class.as_deref(), path, plain));
         let fits = reason.is_none();
         reason.into_iter().for_each(|reason| self.misfit(span, reason, class.as_ref()));

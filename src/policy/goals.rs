@@ -7,8 +7,8 @@ use crate::policy::filter;
 use crate::policy::machine::{Fault, Machine};
 use crate::policy::program::{Arithmetic, Compare, Goal, Inner, Kind};
 use crate::policy::text::Span;
-use crate::policy::value::{self, Column, Number, Value, Verdict};
-use crate::query::{Comparison, Filter, Literal, Operand, RECORD};
+use crate::policy::value::{self, Column, Number, Root, Value, Verdict};
+use crate::query::{Collection, Comparison, Filter, Literal, Operand, RECORD};
 use crate::shape::{self, Field};
 
 impl<'a> Machine<'a> {
@@ -178,6 +178,12 @@ impl<'a> Machine<'a> {
         {
             return Ok(false);
         }
+        if let Value::Relation(relation) = &value
+            && pattern.fields.is_empty()
+            && self.related(relation, span).is_none()
+        {
+            return Ok(false);
+        }
         if let Some(class) = &pattern.class
             && !self.is_a(&value, class, pattern.span)
         {
@@ -212,7 +218,10 @@ impl<'a> Machine<'a> {
             Value::Text(_) | Value::Names(_) => class == "String",
             Value::List(_) => class == "List",
             Value::Dict(_) | Value::Claims(_) => class == "Dictionary",
-            Value::Column(_) | Value::Object(..) | Value::Envelope => {
+            Value::Relation(_) | Value::Related(_) => {
+                self.clash(span, "a relation leads to rows of one collection; do not test which")
+            }
+            Value::Column(_) | Value::Object(..) | Value::Envelope(_) => {
                 self.clash(span, "a field of the row has the type its collection publishes; do not test it")
             }
             Value::Var(_) | Value::Nil | Value::Missing => false,
@@ -220,7 +229,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A member of a value; `None` when there can be none, which is noted.
-    fn member_of(&mut self, value: &Value<'a>, name: &'a str, span: Span) -> Option<Value<'a>> {
+    pub(super) fn member_of(&mut self, value: &Value<'a>, name: &'a str, span: Span) -> Option<Value<'a>> {
         let found = match value {
             Value::User => Some(self.world.user.get(name).map_or(Value::Missing, Value::of_json)),
             Value::Claims(members) => Some(members.get(name).map_or(Value::Missing, Value::of_json)),
@@ -251,14 +260,29 @@ impl<'a> Machine<'a> {
                 _ => None,
             },
             Value::Request(request) => request.member(name),
-            Value::Row if name == RECORD => Some(Value::Envelope),
-            Value::Row => self.world.collection.and_then(|c| part(&c.shape.fields, name, &[], None)),
-            Value::Object(column, fields) => part(fields, name, &column.field.path, column.number()),
-            Value::Envelope => self
-                .world
-                .collection
-                .and_then(|collection| collection.field(&[RECORD, name]))
-                .map(|field| Value::Column(Rc::new(Column::envelope(field)))),
+            Value::Row if name == RECORD => Some(Value::Envelope(None)),
+            Value::Row => {
+                let collection = self.world.collection?;
+                match part(&collection.shape.fields, name, &[], Root::Row) {
+                    None => return self.relation(None, collection, name, span),
+                    found => found,
+                }
+            }
+            Value::Object(column, fields) => part(fields, name, &column.field.path, column.root()),
+            Value::Envelope(None) => self.world.collection.and_then(|of| member(of, name, Root::Row)),
+            Value::Envelope(Some(related)) => member(related.collection, name, Root::Related(related.number)),
+            Value::Relation(relation) => {
+                let related = self.related(relation, span)?;
+                return self.member_of(&Value::Related(related), name, span);
+            }
+            Value::Related(related) if name == RECORD => Some(Value::Envelope(Some(related.clone()))),
+            Value::Related(related) => {
+                let collection = related.collection;
+                match part(&collection.shape.fields, name, &[], Root::Related(related.number)) {
+                    None => return self.relation(Some(related), collection, name, span),
+                    found => found,
+                }
+            }
             _ => None,
         };
         if found.is_none() {
@@ -275,7 +299,7 @@ impl<'a> Machine<'a> {
         span: Span,
     ) -> Result<Option<Value<'a>>, Fault> {
         let symbolic =
-            |value: &Value<'_>| matches!(value, Value::Column(_) | Value::Object(..) | Value::Envelope);
+            |value: &Value<'_>| matches!(value, Value::Column(_) | Value::Object(..) | Value::Envelope(_));
         if symbolic(left) || symbolic(right) {
             let reason =
                 "arithmetic on a field of the row cannot become a filter; move it to the user's side";
@@ -293,13 +317,19 @@ impl<'a> Machine<'a> {
 }
 
 /// The field that has or ever had that name, below these names of the row or of an item.
-fn part<'a>(fields: &'a [Field], name: &str, above: &[String], item: Option<u32>) -> Option<Value<'a>> {
+fn part<'a>(fields: &'a [Field], name: &str, above: &[String], root: Root) -> Option<Value<'a>> {
     let field = fields.iter().find(|field| field.was_called(name))?;
-    let column = Rc::new(Column::of(field, above, item));
+    let column = Rc::new(Column::of(field, above, root));
     Some(match &field.kind {
         shape::Kind::Object(children) => Value::Object(column, children),
         _ => Value::Column(column),
     })
+}
+
+/// A member of `_record`.
+fn member<'a>(collection: &'a Collection, name: &str, root: Root) -> Option<Value<'a>> {
+    let field = collection.field(&[RECORD, name])?;
+    Some(Value::Column(Rc::new(Column::envelope(field, root))))
 }
 
 fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
@@ -307,15 +337,38 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         (Value::Nil, other) | (other, Value::Nil) => match other {
             Value::Column(column) => Verdict::When(Filter::IsNull(column.field.clone())),
             Value::Object(column, _) => Verdict::When(filter::not(there(column))),
+            Value::Relation(relation) if relation.link.many => {
+                Verdict::Clash(format!("`{}` is many rows; ask for one: `x in row.{0}`", relation.name))
+            }
+            Value::Relation(relation) => {
+                let (link, there) = (relation.link.clone(), Box::new(Filter::Const(true)));
+                Verdict::When(filter::not(Filter::Related(Box::new(link), 1, there)))
+            }
             other => Verdict::Known(matches!(other, Value::Nil | Value::Missing)),
         },
         (Value::User, Value::User) | (Value::Row, Value::Row) => Verdict::Known(true),
         (Value::Field(a), Value::Field(b)) => Verdict::Known(a == b),
         (Value::Source(a), Value::Source(b)) => Verdict::Known(a == b),
-        (Value::User | Value::Row | Value::Field(_) | Value::Source(_) | Value::Request(_), _)
-        | (_, Value::User | Value::Row | Value::Field(_) | Value::Source(_) | Value::Request(_)) => {
-            Verdict::Clash(format!("{} is never equal to {}; compare its members", a.kind(), b.kind()))
-        }
+        (
+            Value::User
+            | Value::Row
+            | Value::Field(_)
+            | Value::Source(_)
+            | Value::Request(_)
+            | Value::Relation(_)
+            | Value::Related(_),
+            _,
+        )
+        | (
+            _,
+            Value::User
+            | Value::Row
+            | Value::Field(_)
+            | Value::Source(_)
+            | Value::Request(_)
+            | Value::Relation(_)
+            | Value::Related(_),
+        ) => Verdict::Clash(format!("{} is never equal to {}; compare its members", a.kind(), b.kind())),
         (Value::Missing, _) | (_, Value::Missing) => Verdict::Known(false),
         (Value::Column(a), Value::Column(b)) => value::column_column(a, Comparison::Eq, b),
         (Value::Column(column), Value::Names(names)) | (Value::Names(names), Value::Column(column)) => {
@@ -328,7 +381,7 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         (Value::Column(column), value) | (value, Value::Column(column)) => {
             value::column_value(column, Comparison::Eq, value)
         }
-        (Value::Object(..) | Value::Envelope, _) | (_, Value::Object(..) | Value::Envelope) => {
+        (Value::Object(..) | Value::Envelope(_), _) | (_, Value::Object(..) | Value::Envelope(_)) => {
             Verdict::Clash("an object of the row cannot be compared; compare its fields".to_owned())
         }
         (Value::Bool(a), Value::Bool(b)) => Verdict::Known(a == b),
@@ -379,7 +432,7 @@ fn flipped(op: Comparison) -> Comparison {
 
 /// The condition that a nested object is there.
 fn there(column: &Column<'_>) -> Filter {
-    if column.number().is_some() {
+    if let Root::Item(_) = column.root() {
         return filter::not(Filter::IsNull(column.field.clone()));
     }
     let field = Operand::Field(column.field.clone());

@@ -2,7 +2,7 @@
 //! rows show them, for a uid can be personal data. Must not read anything.
 
 use crate::error::{Error, Result};
-use crate::policy::Engine;
+use crate::policy::{Collections, Engine};
 use crate::query::{Collection, Extras, Mask, Plain, Projector};
 use crate::record::{Actor, Json, Limits, Signer, parse};
 use crate::shape::Scalar;
@@ -16,14 +16,14 @@ impl Engine {
     pub fn shown_key(
         &self,
         actor: &Actor,
-        collection: Option<&Collection>,
+        (collections, collection): (&Collections, Option<&Collection>),
         key: &str,
         signer: &Signer,
     ) -> Result<String> {
         if actor.sees_raw() {
             return Ok(key.to_owned());
         }
-        let scope = collection.map(|collection| self.scope(actor, collection)).transpose()?.flatten();
+        let scope = collection.map(|one| self.scope(actor, collections, one)).transpose()?.flatten();
         let mut shown = Vec::new();
         if let Some(scope) = scope {
             let extras = Extras { rest: false, rescued: false };

@@ -31,7 +31,15 @@ impl<'a> Machine<'a> {
                 let found = self.one_of(&item, items, span)?;
                 Ok(on(self.require(found), next))
             }
-            (Value::Missing, Value::Column(_)) => Ok(Vec::new()),
+            (Value::Missing, Value::Column(_) | Value::Relation(_)) => Ok(Vec::new()),
+            (item, Value::Relation(relation)) if relation.link.many => match self.one_related(relation, span)
+            {
+                Some(own) => {
+                    let same = Task::Unify(item.clone(), Value::Related(own), span);
+                    Ok(vec![Goals::before(same, depth, next)])
+                }
+                None => Ok(Vec::new()),
+            },
             (
                 Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Names(_),
                 Value::Column(list),
@@ -39,15 +47,12 @@ impl<'a> Machine<'a> {
                 let found = self.list_has(list, &item);
                 Ok(on(self.rule_on(found, span), next))
             }
-            (item, Value::Column(list)) => match self.item(list) {
+            (item, Value::Column(list)) => match self.item(list, span) {
                 Some(own) => {
                     let same = Task::Unify(item.clone(), own, span);
                     Ok(vec![Goals::before(same, depth, next)])
                 }
-                None => {
-                    let reason = format!("`{}` is not a list", list.name());
-                    Ok(on(self.clash(span, reason), next))
-                }
+                None => Ok(Vec::new()),
             },
             (_, Value::Missing | Value::Nil) => Ok(Vec::new()),
             (_, other) => {

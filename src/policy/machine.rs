@@ -9,8 +9,9 @@ use std::{cell::Cell, rc::Rc};
 
 use crate::policy::filter;
 use crate::policy::program::{Goal, Kind, Program, Rule, Term};
+use crate::policy::scope::Collections;
 use crate::policy::text::Span;
-use crate::policy::value::{Claims, Column, Value};
+use crate::policy::value::{Claims, Value};
 use crate::query::{Collection, Filter};
 
 /// How deep rules may call each other, `not` and `or` included.
@@ -33,6 +34,15 @@ pub(super) struct World<'a> {
     pub(super) program: &'a Program,
     pub(super) user: &'a Claims,
     pub(super) collection: Option<&'a Collection>,
+    /// Where relations lead; none where rules follow none.
+    pub(super) around: Option<Around<'a>>,
+}
+
+/// The collections around one, and how far rules follow relations to them.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) collections: &'a Collections,
+    pub(super) relations_max: usize,
 }
 
 /// One way in which a query holds.
@@ -51,8 +61,8 @@ pub(super) struct Machine<'a> {
     pub(super) remarks: Vec<(Span, String)>,
     /// In a cell, so that looking at a value can be paid for, too.
     steps_left: Cell<usize>,
-    /// How many items of lists of the row have got a number.
-    items: u32,
+    /// How many items of lists and related rows have got a number.
+    pub(super) numbered: u32,
 }
 
 /// A list of goals that shares its tail with others.
@@ -114,19 +124,8 @@ impl<'a> Machine<'a> {
             clashes: 0,
             remarks: Vec::new(),
             steps_left: Cell::new(steps_max),
-            items: 0,
+            numbered: 0,
         }
-    }
-
-    /// An item of a list of the row, as a condition that there is one; what else is said of it until the solution is
-    /// found is said of the same item. None when it is no list.
-    pub(super) fn item(&mut self, list: &Column<'a>) -> Option<Value<'a>> {
-        let number = filter::OPEN.checked_add(self.items)?;
-        let item = list.item(number)?;
-        self.items += 1;
-        let there = Box::new(Filter::Const(true));
-        self.conditions.push(Filter::SomeItem(list.field.clone(), number, there));
-        Some(item)
     }
 
     /// What is left of the budget.

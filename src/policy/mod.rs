@@ -7,9 +7,11 @@
 //! polar-core's virtual machine and its partial evaluation are not used: the one costs too much per row, the other
 //! loses conditions.
 
+mod beyond;
 mod bound;
 mod cases;
 mod check;
+mod complaints;
 mod engine;
 mod explain;
 mod fields;
@@ -31,10 +33,11 @@ mod value;
 
 pub use bound::View;
 pub use cases::{Outcome, actor, run_cases};
-pub use engine::{Action, Engine, Files, Findings, Misfit};
+pub use complaints::{Findings, Misfit};
+pub use engine::{Action, Engine, Files};
 pub use explain::{Explanation, Ruling, Shown, filter_text, mask_text, parts};
 pub use request::Request;
-pub use scope::{Access, Opened, Scope, Scoped, Sealed};
+pub use scope::{Access, Collections, Doubt, Opened, Said, Scope, Scoped, Sealed};
 pub use shapes::nearest;
 pub use text::Diagnostic;
 

@@ -8,7 +8,11 @@ use std::{
 
 use crate::error::{Error, Result};
 use crate::policy::filter;
-use crate::query::{Change, ColumnsUsed, Filter, Mask, Rules};
+use crate::query::{Change, Collection, ColumnsUsed, Filter, Mask, Rules};
+use crate::record::Json;
+
+/// The collections that there are at one moment, by field name: where relations lead.
+pub type Collections = BTreeMap<Arc<str>, Arc<Collection>>;
 
 /// What one condition or constant takes, with its field's path.
 const CONDITION_BYTES: usize = 160;
@@ -149,22 +153,82 @@ impl<T> Sealed<T> {
     }
 }
 
+/// An image that only the store can decide about: the scope, or what is asked, follows relations.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    image: Arc<Json>,
+    current: Option<(String, i64)>,
+}
+
+impl Doubt {
+    /// The image; for the store, which has written it.
+    pub fn image(&self) -> &Json {
+        &self.image
+    }
+
+    /// Key and revision of the row, of an image that is shown only as long as the row is as it says: related rows are
+    /// as they are now.
+    pub fn current(&self) -> Option<(&str, i64)> {
+        self.current.as_ref().map(|(key, revision)| (key.as_str(), *revision))
+    }
+}
+
+/// What the store says of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Said {
+    /// It is not to be seen, as far as is known.
+    #[default]
+    Unseen,
+    /// It is to be seen.
+    Seen,
+    /// It would be, but the row is another by now: what comes later tells of it.
+    Superseded,
+}
+
 impl<T> Scoped<T> {
+    /// Whether such a row is to be seen; none when that depends on related rows.
+    fn sees(&self, row: &Json, wanted: &Filter) -> Option<bool> {
+        match (self.scope.rows.decide(row), wanted.decide(row)) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The images of a change, before and after, that the store must be asked about before it is opened.
+    pub fn doubts(&self, Sealed(change): &Sealed<Change>, wanted: &Filter) -> [Option<Doubt>; 2] {
+        let doubt = |image: &Option<Arc<Json>>, current: Option<(String, i64)>| {
+            let image = image.as_ref().filter(|row| self.sees(row, wanted).is_none())?;
+            Some(Doubt { image: image.clone(), current })
+        };
+        [doubt(&change.before, None), doubt(&change.after, Some((change.key.clone(), change.revision)))]
+    }
+
     /// Opens a change for a subscriber with the condition `wanted` of its own, which must be part of what was scoped.
+    /// `said` is what the store says of its images before and after, where they are in doubt.
     ///
     /// A row that was not visible before and is not after is nothing; so is the deletion of an invisible one. What a
-    /// row has become after it left the scope is not handed out.
-    pub fn open(&self, sealed: Sealed<Change>, wanted: &Filter) -> Opened {
-        let seen = |row: &crate::record::Json| self.scope.rows.eval(row) && wanted.eval(row);
+    /// row has become after it left the scope is not handed out, nor is what it was before when only related rows, as
+    /// they are now, say that it was visible.
+    pub fn open(&self, sealed: Sealed<Change>, wanted: &Filter, [before, after]: [Said; 2]) -> Opened {
+        let said = |row: &Json, said: Said| match self.sees(row, wanted) {
+            Some(true) => Said::Seen,
+            Some(false) => Said::Unseen,
+            None => said,
+        };
         let mut change = sealed.0;
-        change.before = change.before.filter(|row| seen(row));
         let gone = change.after.is_none();
-        change.after = change.after.filter(|row| seen(row));
-        match (change.before.is_some(), change.after.is_some()) {
-            (_, true) => Opened::Upsert(change),
-            (true, false) if gone => Opened::Delete(change),
-            (true, false) => Opened::LeftScope(change),
-            (false, false) => Opened::Nothing,
+        let was = change.before.as_ref().map_or(Said::Unseen, |row| said(row, before)) == Said::Seen;
+        let is = change.after.as_ref().map_or(Said::Unseen, |row| said(row, after));
+        change.before = change.before.filter(|row| self.sees(row, wanted) == Some(true));
+        if is != Said::Seen {
+            change.after = None;
+        }
+        match (was, is) {
+            (_, Said::Seen) => Opened::Upsert(change),
+            (true, Said::Unseen) if gone => Opened::Delete(change),
+            (true, Said::Unseen) => Opened::LeftScope(change),
+            (false, Said::Unseen) | (_, Said::Superseded) => Opened::Nothing,
         }
     }
 }
@@ -175,9 +239,9 @@ impl<T> Scoped<T> {
 pub enum Opened {
     /// The row is in the scope now; `before` is there only when it was before.
     Upsert(Change),
-    /// The row was in the scope and is gone; `before` is there, `after` is not.
+    /// The row was in the scope and is gone; `before` is there when the row itself says so, `after` is not.
     Delete(Change),
-    /// The row was in the scope and is no more; `before` is there, `after` is not.
+    /// The row was in the scope and is no more; `before` is there when the row itself says so, `after` is not.
     LeftScope(Change),
     /// Not for this subscriber.
     Nothing,

@@ -7,7 +7,7 @@
 use std::{cmp::Ordering, collections::BTreeMap, rc::Rc};
 
 use crate::policy::request::Request;
-use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand, envelope};
+use crate::query::{Collection, ColumnRef, Comparison, FieldRef, Filter, Link, Literal, Operand, envelope};
 use crate::record::{Json, Source};
 use crate::shape::{Field, Kind, Scalar};
 
@@ -38,6 +38,35 @@ pub(super) struct Column<'a> {
     pub(super) items: Option<&'a Kind>,
 }
 
+/// Where a path of names begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    Row,
+    /// An item, by its number.
+    Item(u32),
+    /// A related row, by its number.
+    Related(u32),
+}
+
+/// A relation from the row, or from one that is related to it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Relation<'a> {
+    pub(super) name: &'a str,
+    pub(super) link: Link,
+    /// Where it leads to.
+    pub(super) collection: &'a Collection,
+    /// How many relations lead there from the row.
+    pub(super) depth: usize,
+}
+
+/// A row to which relations lead, by the number of the condition that it is there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Related<'a> {
+    pub(super) number: u32,
+    pub(super) collection: &'a Collection,
+    pub(super) depth: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Value<'a> {
     Var(usize),
@@ -58,8 +87,12 @@ pub(super) enum Value<'a> {
     Field(&'a FieldFacts),
     Request(&'a Request),
     Row,
-    /// `_record` of the row.
-    Envelope,
+    /// `_record` of the row, or of a related one.
+    Envelope(Option<Rc<Related<'a>>>),
+    /// Where a relation leads to, before anything is asked of it.
+    Relation(Rc<Relation<'a>>),
+    /// A related row.
+    Related(Rc<Related<'a>>),
     /// A nested object of the row: its presence column and its fields.
     Object(Rc<Column<'a>>, &'a [Field]),
     Column(Rc<Column<'a>>),
@@ -105,7 +138,9 @@ impl<'a> Value<'a> {
             Value::Field(_) => "a field's description",
             Value::Request(_) => "a request",
             Value::Row => "the row",
-            Value::Envelope | Value::Object(..) => "an object of the row",
+            Value::Envelope(_) | Value::Object(..) => "an object of the row",
+            Value::Relation(relation) if relation.link.many => "related rows",
+            Value::Relation(_) | Value::Related(_) => "a related row",
             Value::Column(_) => "a field of the row",
         }
     }
@@ -164,32 +199,34 @@ fn int_with_float(int: i64, float: f64) -> Ordering {
 static TEXTS: Kind = Kind::Scalar(Scalar::String);
 
 impl<'a> Column<'a> {
-    /// A published field below `above`: the names from the row's root, or those from an item with its number.
-    pub(super) fn of(field: &'a Field, above: &[String], item: Option<u32>) -> Self {
+    /// A published field below `above`: the names from where its path begins.
+    pub(super) fn of(field: &'a Field, above: &[String], root: Root) -> Self {
         let path: Vec<String> =
             above.iter().map(String::as_str).chain([field.stored()]).map(str::to_owned).collect();
-        let own = match item {
-            Some(number) => ColumnRef::Item(number, field.id),
-            None => ColumnRef::Field(field.id),
-        };
-        match (&field.kind, item) {
-            (Kind::Object(_), None) => {
-                let field = FieldRef {
-                    column: ColumnRef::Presence(field.id),
-                    scalar: Scalar::Boolean,
-                    list: false,
-                    path: path.into(),
-                };
+        let column = match (&field.kind, root) {
+            (kind, Root::Item(number)) => Column::held(kind, ColumnRef::Item(number, field.id), path),
+            (Kind::Object(_), _) => {
+                let (column, scalar) = (ColumnRef::Presence(field.id), Scalar::Boolean);
+                let field = FieldRef { column, scalar, list: false, path: path.into() };
                 Column { field, opaque: false, items: None }
             }
-            (kind, _) => Column::held(kind, own, path),
-        }
+            (kind, _) => Column::held(kind, ColumnRef::Field(field.id), path),
+        };
+        column.below(root)
     }
 
     /// A member of `_record`.
-    pub(super) fn envelope(field: FieldRef) -> Self {
+    pub(super) fn envelope(field: FieldRef, root: Root) -> Self {
         let items = field.list.then_some(&TEXTS);
-        Column { field, opaque: false, items }
+        Column { field, opaque: false, items }.below(root)
+    }
+
+    /// The same, of a related row when the path begins there.
+    fn below(self, root: Root) -> Self {
+        match root {
+            Root::Related(number) => Column { field: self.field.of_related(number), ..self },
+            Root::Row | Root::Item(_) => self,
+        }
     }
 
     /// What is of this kind and stands in a column of its own, or in an item.
@@ -209,8 +246,8 @@ impl<'a> Column<'a> {
 
     /// An item of this list under a number of its own; none when this is no list.
     pub(super) fn item(&self, number: u32) -> Option<Value<'a>> {
-        let id = match self.field.column {
-            ColumnRef::Field(id) | ColumnRef::Item(_, id) => id,
+        let id = match self.field.column.own() {
+            ColumnRef::Field(id) | ColumnRef::Item(_, id) => *id,
             _ => envelope("purposes").map_or(0, |member| member.id),
         };
         let kind = self.items?;
@@ -221,9 +258,13 @@ impl<'a> Column<'a> {
         })
     }
 
-    /// The number of the item that it stands in.
-    pub(super) fn number(&self) -> Option<u32> {
-        if let ColumnRef::Item(number, _) = self.field.column { Some(number) } else { None }
+    /// Where its path begins.
+    pub(super) fn root(&self) -> Root {
+        match self.field.column {
+            ColumnRef::Item(number, _) => Root::Item(number),
+            ColumnRef::Of(number, _) => Root::Related(number),
+            _ => Root::Row,
+        }
     }
 
     /// What it is called in messages.
@@ -312,7 +353,7 @@ pub(super) fn column_column(a: &Column<'_>, op: Comparison, b: &Column<'_>) -> V
         let (left, right) = (a.name(), b.name());
         return Verdict::Clash(format!("`{left}` and `{right}` have types that are not compared"));
     }
-    match Filter::fields(a.field.clone(), op, b.field.clone()) {
+    match Filter::compare_fields(a.field.clone(), op, b.field.clone()) {
         Ok(filter) => Verdict::When(filter),
         Err(e) => Verdict::Clash(e.message().to_owned()),
     }

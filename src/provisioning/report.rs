@@ -25,7 +25,7 @@ impl Provisioning {
             Ok(json!({
                 "id": letter.id.to_string(),
                 "plugin": waiting.plugin,
-                "key": policy.shown_key(actor, collection, &letter.key, store.signer())?,
+                "key": policy.shown_key(actor, (&catalog.collections, collection), &letter.key, store.signer())?,
                 "revision": letter.rev,
                 "recordId": letter.record_id,
                 "hook": letter.hook,

@@ -35,7 +35,7 @@ impl Publishing {
         }
         let mut text =
             format!("rows have other values at `{}` than these; accept them, too", super::short(path));
-        let scope = self.0.policy.scope(actor, collection)?;
+        let scope = self.0.policy.scope(actor, &self.0.store.catalog.load().collections, collection)?;
         if scope.is_some_and(|scope| scope.is_whole() && scope.comparable(field.id)) {
             let more = if beyond.len() > TOLD_MAX { " and others" } else { "" };
             beyond.truncate(TOLD_MAX);

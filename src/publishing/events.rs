@@ -178,7 +178,7 @@ impl Listener {
             catalog = store.catalog.refresh().await?;
         }
         let Some(collection) = catalog.by_id(event.collection_id) else { return Ok(None) };
-        let scope = self.publishing.0.policy.scope(&self.actor, collection)?;
+        let scope = self.publishing.0.policy.scope(&self.actor, &catalog.collections, collection)?;
         if let Some(rule) = &event.rule {
             return Ok(self.tell_rule(event, rule, collection, scope.as_deref()));
         }
@@ -273,7 +273,8 @@ impl Listener {
             return Ok(None);
         }
         let policy = &self.publishing.0.policy;
-        let scope = collection.map(|one| policy.scope(&self.actor, one)).transpose()?.flatten();
+        let scope =
+            collection.map(|one| policy.scope(&self.actor, &catalog.collections, one)).transpose()?.flatten();
         let administers = policy.allow(&self.actor, Action::Administer).is_ok();
         if collection.is_some() && scope.is_none() && !administers {
             return Ok(None);

@@ -8,6 +8,7 @@ mod contracts;
 mod decide;
 mod enums;
 mod events;
+mod judge;
 mod manage;
 mod modes;
 mod reads;
@@ -97,14 +98,14 @@ impl Publishing {
     /// The collections that exist for this actor, each with what it may see of it, by field name.
     pub fn visible(&self, actor: &Actor) -> Result<Vec<Visible>> {
         let catalog = self.0.store.catalog.load();
-        self.scopes(actor, catalog.collections.values())
+        self.scopes(actor, &catalog.collections, catalog.collections.values())
     }
 
     /// As [`Publishing::visible`], at most so many of those behind a field name.
     pub fn visible_after(&self, actor: &Actor, after: Option<&str>, first: usize) -> Result<Vec<Visible>> {
         let catalog = self.0.store.catalog.load();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let viewer = self.0.policy.viewer(actor)?;
+        let viewer = self.0.policy.viewer(actor, &catalog.collections)?;
         let mut visible = Vec::new();
         for (_, collection) in catalog.collections.range::<str, _>((from, Bound::Unbounded)) {
             if visible.len() >= first {
@@ -123,7 +124,8 @@ impl Publishing {
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Visible>> {
         let catalog = self.0.store.catalog.load();
-        self.scopes(actor, names.into_iter().filter_map(|name| catalog.collections.get(name)))
+        let named = names.into_iter().filter_map(|name| catalog.collections.get(name));
+        self.scopes(actor, &catalog.collections, named)
     }
 
     /// Of the collections that exist for this actor the one whose field name is most alike; one that is not alike when
@@ -133,7 +135,7 @@ impl Publishing {
         let mut ranked: Vec<(f64, &Arc<Collection>)> =
             catalog.collections.values().map(|one| (likeness(&one.field_name), one)).collect();
         ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let viewer = self.0.policy.viewer(actor)?;
+        let viewer = self.0.policy.viewer(actor, &catalog.collections)?;
         for (_, collection) in ranked {
             if let Some(view) = viewer.view(collection)? {
                 return Ok(Some(view));
@@ -145,11 +147,12 @@ impl Publishing {
     fn scopes<'a>(
         &self,
         actor: &Actor,
-        collections: impl Iterator<Item = &'a Arc<Collection>>,
+        all: &policy::Collections,
+        wanted: impl Iterator<Item = &'a Arc<Collection>>,
     ) -> Result<Vec<Visible>> {
         let mut visible = Vec::new();
-        let viewer = self.0.policy.viewer(actor)?;
-        for collection in collections {
+        let viewer = self.0.policy.viewer(actor, all)?;
+        for collection in wanted {
             visible.extend(viewer.view(collection)?);
         }
         Ok(visible)

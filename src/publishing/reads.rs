@@ -179,7 +179,8 @@ impl Publishing {
     ) {
         let catalog = self.0.store.catalog.load();
         for collection in names.filter_map(|name| catalog.collections.get(name)) {
-            let seen = self.0.policy.view(actor, collection).is_ok_and(|view| view.is_some());
+            let seen =
+                self.0.policy.view(actor, &catalog.collections, collection).is_ok_and(|view| view.is_some());
             if !seen {
                 self.note(actor, request, collection.id, path, Ended::Denied);
             }
@@ -276,7 +277,12 @@ impl Publishing {
         wanted.collections = match collection {
             Some(name) => {
                 let collection = self.collection_named(name).await?;
-                let seen = all || self.0.policy.view(actor, &collection)?.is_some();
+                let seen = all
+                    || self
+                        .0
+                        .policy
+                        .view(actor, &self.0.store.catalog.load().collections, &collection)?
+                        .is_some();
                 Some(seen.then_some(collection.id).into_iter().collect())
             }
             None if all => None,

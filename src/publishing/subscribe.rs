@@ -2,6 +2,7 @@
 //! the subscriber's own scope. Nothing is lost or doubled between the phases, because all of them go by
 //! position.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,16 +11,18 @@ use futures_util::stream::{BoxStream, StreamExt as _, unfold};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Publishing;
+use super::judge;
 use super::related::Tree;
 use super::tail::Ear;
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::policy::{Access, Opened, Scoped};
+use crate::policy::{Access, Opened, Said, Scoped};
 use crate::query::{
     Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, ColumnsUsed, Extras, Node, Projector, Query,
     Root, Selected, write,
 };
 use crate::record::{Actor, Json};
+use crate::store::catalog::Catalog;
 use crate::store::changes::Tailed;
 use crate::store::rows::SnapshotPage;
 use crate::store::wake::Topic;
@@ -52,7 +55,7 @@ pub(super) async fn open(
     let catalog = store.catalog.load();
     let versions = (catalog.version, publishing.0.policy.version());
     let collection = catalog.by_id(planned.id).cloned().ok_or_else(|| gone(planned))?;
-    let tree = scoped(&publishing, &actor, &collection, &field)?;
+    let tree = scoped(&publishing, &actor, (&catalog, &collection), &field)?;
     let query = &tree.query;
     let head = store.position(collection.id).await?;
     let ear = publishing.0.hubs.hear(collection.id, head);
@@ -97,10 +100,10 @@ pub(super) async fn open(
 fn scoped(
     publishing: &Publishing,
     actor: &Actor,
-    collection: &Arc<Collection>,
+    (catalog, collection): (&Catalog, &Arc<Collection>),
     field: &Selected,
 ) -> Result<Tree> {
-    let from = publishing.0.policy.view(actor, collection)?.ok_or_else(|| {
+    let from = publishing.0.policy.view(actor, &catalog.collections, collection)?.ok_or_else(|| {
         Error::not_found(format!("there is no collection `{}` for you (any more)", collection.field_name))
     })?;
     let visible = publishing.reached(actor, &from, field)?;
@@ -225,7 +228,7 @@ impl Subscriber {
         if versions == self.versions {
             return Ok(());
         }
-        let policy_same = versions.1 == self.versions.1;
+        let policy_same = versions.1 == self.versions.1 && !judge::follows(&self.tree.query);
         self.versions = versions;
         let Some(collection) = catalog.by_id(self.collection.id).cloned() else {
             return Err(gone(&self.collection));
@@ -247,10 +250,10 @@ impl Subscriber {
         self.collection = collection;
         // A cursor that was good at the start may be of the build before; it is not needed any more.
         self.field.arguments.retain(|(name, _)| name != "after");
-        let tree = scoped(&self.publishing, &self.actor, &self.collection, &self.field)?;
-        let other_rows = tree.query.scope().rows() != self.tree.query.scope().rows();
-        self.tree = tree;
-        self.rows = fingerprint(&self.tree.query);
+        let tree = scoped(&self.publishing, &self.actor, (&catalog, &self.collection), &self.field)?;
+        let rows = fingerprint(&tree.query);
+        let other_rows = rows != self.rows;
+        (self.tree, self.rows) = (tree, rows);
         if rebuilt || other_rows { self.reset().await } else { Ok(()) }
     }
 
@@ -321,13 +324,9 @@ impl Subscriber {
             // What is known to have happened is not there.
             self.publishing.0.store.resumable(self.collection.id, self.position).await?;
         }
-        let mut written = 0;
-        for change in &changes {
-            if written >= batch_bytes_max {
-                // The rest is read again when this has been handed out.
-                return Ok(());
-            }
-            written += self.take(change)?;
+        if !self.take_all(&changes).await? {
+            // The rest is read again when this has been handed out.
+            return Ok(());
         }
         if self.caught_up && self.position >= until {
             self.caught_up = false;
@@ -348,32 +347,55 @@ impl Subscriber {
                 return changed.map_err(|_| Error::new(Code::Unavailable, stopping));
             }
         };
-        match self.ear.at(self.position + 1) {
-            Some(change) => {
-                // Its row may be of a shape or policy that is newer than the query.
-                self.follow().await?;
-                if let Phase::Live = self.phase {
-                    self.take(&change)?;
-                }
-            }
+        let mut heard: Vec<Arc<Tailed>> = self.ear.at(self.position + 1).into_iter().collect();
+        if heard.is_empty() {
             // The tail has skipped it, or goes faster than this subscriber reads.
-            None => self.phase = Phase::Missed { until: head },
+            self.phase = Phase::Missed { until: head };
+            return Ok(());
+        }
+        // Its row may be of a shape or policy that is newer than the query.
+        self.follow().await?;
+        if judge::follows(&self.tree.query) {
+            let more = (self.position + 2..=head).map_while(|position| self.ear.at(position));
+            heard.extend(more.take(self.publishing.0.subscriptions.tail_batch_max));
+        }
+        if let Phase::Live = self.phase {
+            self.take_all(&heard).await?;
         }
         Ok(())
     }
 
+    /// Takes changes in their order, as long as not too much of them is waiting to be handed out; whether it was all.
+    async fn take_all(&mut self, changes: &[impl Borrow<Tailed>]) -> Result<bool> {
+        let said = match self.publishing.judged(&self.tree.query, changes).await {
+            Err(error) if error.is_stale() && self.publishing.refresh(self.versions.0).await => {
+                return Ok(false);
+            }
+            said => said?,
+        };
+        let mut written = 0;
+        for (change, said) in changes.iter().zip(said) {
+            if written >= self.publishing.0.subscriptions.batch_bytes_max {
+                return Ok(false);
+            }
+            written += self.take(change.borrow(), said)?;
+        }
+        Ok(true)
+    }
+
     /// Opens a change and hands out what is to be seen of it; how many bytes that is.
-    fn take(&mut self, tailed: &Tailed) -> Result<usize> {
+    fn take(&mut self, tailed: &Tailed, said: [Said; 2]) -> Result<usize> {
         self.position = tailed.pos;
         if tailed.generation != self.collection.generation {
             return Ok(0);
         }
-        let (op, change) = match self.tree.query.open(tailed.change.clone(), self.tree.query.get().filter()) {
-            Opened::Upsert(change) => ("UPSERT", change),
-            Opened::Delete(change) => ("DELETE", change),
-            Opened::LeftScope(change) => ("LEFT_SCOPE", change),
-            Opened::Nothing => return Ok(0),
-        };
+        let (op, change) =
+            match self.tree.query.open(tailed.change.clone(), self.tree.query.get().filter(), said) {
+                Opened::Upsert(change) => ("UPSERT", change),
+                Opened::Delete(change) => ("DELETE", change),
+                Opened::LeftScope(change) => ("LEFT_SCOPE", change),
+                Opened::Nothing => return Ok(0),
+            };
         let node = change.after.as_deref().map_or(Image::None, Image::Document);
         let before = change.before.as_deref().map_or(Image::None, Image::Document);
         self.push(op, Some(&change.key), tailed.pos, node, before)

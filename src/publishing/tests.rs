@@ -16,6 +16,7 @@ mod locks;
 mod nodes;
 mod related;
 mod room;
+mod rules;
 mod upgrade;
 
 use serde_json::{Value, json};

@@ -77,7 +77,7 @@ impl Publishing {
             let text = "personal data tells no variants apart: its values would stand in the schema";
             return Err(Error::bad_request(text));
         }
-        let scope = self.0.policy.scope(actor, &collection)?;
+        let scope = self.0.policy.scope(actor, &self.0.store.catalog.load().collections, &collection)?;
         if !scope.is_some_and(|scope| scope.is_whole() && scope.comparable(by.id)) {
             let text = "who accepts a union must see every row, and the discriminator as it is";
             return Err(Error::forbidden(text));

@@ -92,10 +92,10 @@ impl Filter {
     ///
     /// # Errors
     /// `BAD_REQUEST` when they cannot be compared.
-    pub fn fields(left: FieldRef, comparison: Comparison, right: FieldRef) -> Result<Self> {
+    pub fn compare_fields(left: FieldRef, comparison: Comparison, right: FieldRef) -> Result<Self> {
         left.single()?;
         right.single()?;
-        let ids = [&left, &right].map(|field| field.column == ColumnRef::RecordId);
+        let ids = [&left, &right].map(|field| *field.column.own() == ColumnRef::RecordId);
         let ordered = class(left.scalar) != Class::Bool || comparison == Comparison::Eq;
         if class(left.scalar) != class(right.scalar) || ids[0] != ids[1] || !ordered {
             return Err(Error::bad_request(format!(
@@ -166,6 +166,46 @@ impl Filter {
         }
         no_nul(key)?;
         Ok(Filter::HasKey(field, key.to_owned()))
+    }
+
+    /// Whether it asks for related rows, so that only the store can tell whether it holds.
+    pub fn follows(&self) -> bool {
+        match self {
+            Filter::And(parts) | Filter::Or(parts) => parts.iter().any(Filter::follows),
+            Filter::Not(inner) | Filter::SomeItem(_, _, inner) => inner.follows(),
+            Filter::Related(..) => true,
+            _ => false,
+        }
+    }
+
+    /// Calls `each` with every field that it looks at, of the row, of items and of related rows.
+    pub fn fields(&mut self, each: &mut dyn FnMut(&mut FieldRef)) {
+        match self {
+            Filter::Const(_) => {}
+            Filter::And(parts) | Filter::Or(parts) => parts.iter_mut().for_each(|part| part.fields(each)),
+            Filter::Not(inner) => inner.fields(each),
+            Filter::Compare(left, _, right) => {
+                for operand in [left, right] {
+                    if let Operand::Field(field) = operand {
+                        each(field);
+                    }
+                }
+            }
+            Filter::In(field, _)
+            | Filter::IsNull(field)
+            | Filter::Like(field, _)
+            | Filter::StartsWith(field, _)
+            | Filter::Contains(field, _)
+            | Filter::HasKey(field, _) => each(field),
+            Filter::SomeItem(list, _, when) => {
+                each(list);
+                when.fields(each);
+            }
+            Filter::Related(link, _, when) => {
+                each(&mut link.from);
+                when.fields(each);
+            }
+        }
     }
 
     /// The plain opposite, without needless nesting.

@@ -12,6 +12,7 @@ mod columns;
 mod compile;
 mod cursor;
 mod filter;
+mod link;
 mod list;
 mod marks;
 mod mask;
@@ -33,6 +34,7 @@ pub use columns::{Columns, plain};
 pub use compile::{compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
+pub use link::Link;
 pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;
 pub use plan::{Extras, Plan, Source};
@@ -110,6 +112,8 @@ pub enum ColumnRef {
     /// In the text of a list's column: of the item that the [`Filter::SomeItem`] with this number is about, the member
     /// with this id, or the item itself by the list's id. Paths begin at the item.
     Item(u32, u32),
+    /// Of the related row that the [`Filter::Related`] with this number is about, this column. Paths begin at that row.
+    Of(u32, Box<ColumnRef>),
     /// `_record.key`, column `key` (text).
     Key,
     /// `_record.revision`, column `rev` (bigint).
@@ -208,6 +212,9 @@ pub enum Filter {
     /// A list has an item for which this holds. Within, [`ColumnRef::Item`] with this number is of that item; of
     /// conditions within each other none has the number of another.
     SomeItem(FieldRef, u32, Box<Filter>),
+    /// There is a related row for which this holds. Within, [`ColumnRef::Of`] with this number is of that row; numbers
+    /// are as those of items, none of which it shares. What is asked of other rows only the store can tell.
+    Related(Box<Link>, u32, Box<Filter>),
 }
 
 /// How a value is replaced. On a type that cannot hold the result, null.

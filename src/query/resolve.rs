@@ -27,19 +27,19 @@ pub struct Member {
 /// The members of `_record` that have a column of their own; others are [`TOLD`](crate::query::TOLD), and `rescued` is
 /// neither.
 pub static ENVELOPE: [Member; 9] = [
-    member(0, "id", ColumnRef::RecordId, Scalar::Uuid),
-    member(1, "key", ColumnRef::Key, Scalar::String),
-    member(2, "revision", ColumnRef::Revision, Scalar::Int),
-    member(3, "sourceName", ColumnRef::SourceName, Scalar::String),
-    member(4, "sourceUid", ColumnRef::SourceUid, Scalar::String),
-    member(5, "author", ColumnRef::Author, Scalar::String),
-    member(6, "ingestedAt", ColumnRef::IngestedAt, Scalar::DateTime),
-    member(7, "occurredAt", ColumnRef::OccurredAt, Scalar::DateTime),
-    Member { list: true, ..member(8, "purposes", ColumnRef::Purposes, Scalar::String) },
+    member(0, "id", ColumnRef::RecordId, Scalar::Uuid, false),
+    member(1, "key", ColumnRef::Key, Scalar::String, false),
+    member(2, "revision", ColumnRef::Revision, Scalar::Int, false),
+    member(3, "sourceName", ColumnRef::SourceName, Scalar::String, false),
+    member(4, "sourceUid", ColumnRef::SourceUid, Scalar::String, false),
+    member(5, "author", ColumnRef::Author, Scalar::String, false),
+    member(6, "ingestedAt", ColumnRef::IngestedAt, Scalar::DateTime, false),
+    member(7, "occurredAt", ColumnRef::OccurredAt, Scalar::DateTime, false),
+    member(8, "purposes", ColumnRef::Purposes, Scalar::String, true),
 ];
 
-const fn member(place: u32, name: &'static str, column: ColumnRef, scalar: Scalar) -> Member {
-    Member { id: u32::MAX - place, name, column, scalar, list: false }
+const fn member(place: u32, name: &'static str, column: ColumnRef, scalar: Scalar, list: bool) -> Member {
+    Member { id: u32::MAX - place, name, column, scalar, list }
 }
 
 /// The member of `_record` with this name that has a column.

@@ -200,8 +200,9 @@ impl Sourcing {
             false => {
                 let catalog = self.0.store.catalog.load();
                 let collection = catalog.fed_by(&way.source.category, &way.source.subcategory);
-                let (collection, signer) = (collection.map(Arc::as_ref), self.0.store.signer());
-                self.0.policy.shown_key(actor, collection, way.key.as_str(), signer)?
+                let of = (&catalog.collections, collection.map(Arc::as_ref));
+                let signer = self.0.store.signer();
+                self.0.policy.shown_key(actor, of, way.key.as_str(), signer)?
             }
         };
         let steps = way.steps.iter().map(|step| {

@@ -114,7 +114,7 @@ async fn reading(engine: &Arc<Engine>, config: &Config, actor: Actor, options: &
         Error::bad_request(format!("there is no collection `{name}`{hint}"))
     })?;
     let actor = engine.bind(actor, options.contract.as_deref())?;
-    let told = engine.explain(&actor, collection)?;
+    let told = engine.explain(&actor, &catalog.collections, collection)?;
     let row = match &options.key {
         Some(key) => Some(row(&store, collection, key, &told).await?),
         None => None,

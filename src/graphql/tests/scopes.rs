@@ -32,7 +32,9 @@ async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String
         let scope = |collection: &Arc<_>| {
             let collection: &Arc<crate::query::Collection> = collection;
             scoped.borrow_mut().push(collection.field_name.clone());
-            Ok(engine.scope(&actor, collection)?.map(|scope| (collection.clone(), scope)))
+            Ok(engine
+                .scope(&actor, &Default::default(), collection)?
+                .map(|scope| (collection.clone(), scope)))
         };
         wanted.filter_map(|collection| scope(collection).transpose()).collect()
     };

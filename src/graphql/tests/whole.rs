@@ -22,7 +22,8 @@ fn ann() -> Actor {
 fn visible(collections: &[Arc<Collection>]) -> Vec<Visible> {
     let policy = "allow(_: User, \"read\", _: Row);\nallow_field(_, _, _, _);";
     let engine = Engine::from_texts(&config::Policy::default(), &[("p.polar", policy)]).unwrap();
-    let scope = |one: &Arc<Collection>| Some((one.clone(), engine.scope(&ann(), one).unwrap()?));
+    let scope =
+        |one: &Arc<Collection>| Some((one.clone(), engine.scope(&ann(), &Default::default(), one).unwrap()?));
     collections.iter().filter_map(scope).collect()
 }
 

@@ -113,14 +113,15 @@ fn what_is_accepted_at_load_is_never_refused_later() {
             Err(_) => continue,
         };
         let wrong = check::check(&program, None);
-        if let Some(first) = wrong.first() {
+        if let Some(first) = wrong.wrong.first() {
             *refused.entry(first.reason.split('`').next().unwrap().to_owned()).or_insert(0) += 1;
             continue;
         }
         accepted += 1;
         let collection = orders();
         for actor in &actors {
-            let world = World { program: &program, user: &actor.claims, collection: Some(&collection) };
+            let world =
+                World { program: &program, user: &actor.claims, collection: Some(&collection), around: None };
             if let Err(Fault::Refused(_, reason)) = fields::build(world, &collection, 20_000) {
                 panic!("{reason}\n{text}");
             }

@@ -134,7 +134,7 @@ fn one_budget_is_for_all_fields_of_a_collection() {
     let seen = |condition: &str, collection: &Collection| {
         let text = format!("allow(_, \"read\", _: Row);\nallow_field(_, _, _, f: Field) if {condition};");
         let engine = Engine::from_texts(&config, &[("p.polar", &text)]).unwrap();
-        engine.scope(&actor("u", &[], json!({})), collection).unwrap().is_some()
+        engine.scope(&actor("u", &[], json!({})), &Default::default(), collection).unwrap().is_some()
     };
     // Fields that no rule tells apart are decided once.
     assert!(seen("f.classified and not \"pii\" in f.tags", &wide));

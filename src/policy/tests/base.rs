@@ -106,7 +106,7 @@ fn access(scope: &Scope, name: &str) -> Access {
 #[test]
 fn a_uid_that_is_personal_data_is_masked_and_so_is_the_key() {
     let engine = base();
-    let seen = |who: &Actor| engine.scope(who, &by_email()).unwrap().unwrap();
+    let seen = |who: &Actor| engine.scope(who, &Default::default(), &by_email()).unwrap().unwrap();
     let consumer = seen(&actor("c", &["consumer"], json!({})));
     for (name, expected) in [
         ("sourceUid", Access::Masked(Mask::Hash)),
@@ -175,7 +175,9 @@ fn kept_back(all: bool) -> Collection {
 #[test]
 fn what_nobody_has_classified_is_for_stewards() {
     let (engine, kept) = (base(), kept_back(false));
-    let see = |roles: &[&str]| engine.scope(&actor("x", roles, json!({})), &kept).unwrap().unwrap();
+    let see = |roles: &[&str]| {
+        engine.scope(&actor("x", roles, json!({})), &Default::default(), &kept).unwrap().unwrap()
+    };
     let (consumer, steward) = (see(&["consumer"]), see(&["steward"]));
     let ids = kept.shape.fields().map(|field| field.id);
     let hidden: Vec<u32> = ids.filter(|id| consumer.access(*id) == &Access::Hidden).collect();
@@ -191,7 +193,8 @@ fn what_nobody_has_classified_is_for_stewards() {
 #[test]
 fn a_collection_without_a_classified_field_is_there_for_stewards_only() {
     let (engine, kept) = (base(), kept_back(true));
-    let see = |roles: &[&str]| engine.scope(&actor("x", roles, json!({})), &kept).unwrap();
+    let see =
+        |roles: &[&str]| engine.scope(&actor("x", roles, json!({})), &Default::default(), &kept).unwrap();
     assert!(see(&["consumer"]).is_none() && see(&["consumer", "pii"]).is_none());
     let steward = see(&["steward"]).unwrap();
     let uid = envelope("sourceUid").unwrap().id;

@@ -39,7 +39,8 @@ fn under_a_contract_nobody_acts_or_manages() {
         );
     }
     assert!(
-        engine.scope(&ann, &orders).unwrap().is_some() && engine.scope(&bound, &orders).unwrap().is_none()
+        engine.scope(&ann, &Default::default(), &orders).unwrap().is_some()
+            && engine.scope(&bound, &Default::default(), &orders).unwrap().is_none()
     );
 }
 
@@ -49,7 +50,7 @@ fn views_are_those_of_the_contracts_in_force() {
     let orders = Arc::new(orders());
     let shown = |engine: &Engine, id: u32| {
         let bound = engine.bind(actor("ann", &[], json!({})), Some("acme")).unwrap();
-        let (_, scope) = engine.view(&bound, &orders).unwrap().unwrap();
+        let (_, scope) = engine.view(&bound, &Default::default(), &orders).unwrap().unwrap();
         // What can hold texts of any field is in no contract.
         assert_eq!((scope.rescued(), scope.rest()), (&Access::Hidden, &Access::Hidden));
         scope.access(id) == &Access::Visible
@@ -59,6 +60,6 @@ fn views_are_those_of_the_contracts_in_force() {
     agree(&engine, json!({"fields": ["amount"]}));
     assert!(!shown(&engine, 1) && shown(&engine, 2));
     let free = actor("bob", &[], json!({}));
-    let (_, scope) = engine.view(&free, &orders).unwrap().unwrap();
+    let (_, scope) = engine.view(&free, &Default::default(), &orders).unwrap().unwrap();
     assert_eq!((scope.rescued(), scope.rest()), (&Access::Visible, &Access::Visible));
 }

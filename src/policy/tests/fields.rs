@@ -192,7 +192,7 @@ fn a_change_opens_only_as_far_as_it_is_seen() {
             after: image(after).map(std::sync::Arc::new),
             at: 0,
         };
-        match scoped.open(Sealed::new(change), &wanted) {
+        match scoped.open(Sealed::new(change), &wanted, Default::default()) {
             Opened::Upsert(c) => format!("upsert {} {}", c.before.is_some(), c.after.is_some()),
             Opened::Delete(c) => format!("delete {} {}", c.before.is_some(), c.after.is_some()),
             Opened::LeftScope(c) => format!("left {} {}", c.before.is_some(), c.after.is_some()),

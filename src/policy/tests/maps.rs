@@ -22,7 +22,7 @@ fn of(rules: &str) -> Option<Arc<Scope>> {
     let shape = Arc::new(Published { version: 1, last_field_id: 5, fields, ..Published::default() });
     let collection = crate::query::Collection { shape, ..orders() };
     let text = format!("allow(_, \"read\", _: Row);\n{rules}");
-    engine(&text).scope(&actor("u1", &[], json!({})), &collection).unwrap()
+    engine(&text).scope(&actor("u1", &[], json!({})), &Default::default(), &collection).unwrap()
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod fields;
 mod items;
 mod maps;
 mod refusals;
+mod related;
 mod rows;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -92,7 +93,7 @@ pub(super) fn orders() -> Collection {
 }
 
 pub(super) fn scope(engine: &Engine, actor: &Actor) -> Option<Arc<Scope>> {
-    engine.scope(actor, &orders()).unwrap()
+    engine.scope(actor, &Default::default(), &orders()).unwrap()
 }
 
 /// The row filter of one rule body for a user `u1` with some claims, in a short notation.

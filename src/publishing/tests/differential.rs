@@ -181,7 +181,7 @@ pub(super) async fn images(world: &World) -> Vec<Json> {
     let query = scope.apply(query).unwrap();
     let mut images = Vec::new();
     for tailed in world.store.tail(collection.id, 0, 10_000, usize::MAX).await.unwrap().0 {
-        if let Opened::Upsert(change) = query.open(tailed.change, query.get().filter()) {
+        if let Opened::Upsert(change) = query.open(tailed.change, query.get().filter(), Default::default()) {
             images.push((change.key, Json::clone(change.after.as_deref().unwrap())));
         }
     }

@@ -42,7 +42,9 @@ async fn all(world: &World, name: &str) -> (Visible, Vec<Json>) {
     );
     let query = from.1.apply(query.unwrap()).unwrap();
     for tailed in world.store.tail(from.0.id, 0, 10_000, usize::MAX).await.unwrap().0 {
-        if let crate::policy::Opened::Upsert(change) = query.open(tailed.change, &Filter::Const(true)) {
+        if let crate::policy::Opened::Upsert(change) =
+            query.open(tailed.change, &Filter::Const(true), Default::default())
+        {
             images.insert(change.key, Json::clone(change.after.as_deref().unwrap()));
         }
     }

@@ -25,7 +25,12 @@ struct Within<'a> {
 impl<'a> At<'a> {
     /// The document that the field's path begins at.
     fn root(&self, field: &FieldRef) -> Option<&'a Json> {
-        let ColumnRef::Item(number, _) = field.column else { return Some(self.row) };
+        let number = match field.column {
+            ColumnRef::Item(number, _) => number,
+            // It is not at hand.
+            ColumnRef::Of(..) => return None,
+            _ => return Some(self.row),
+        };
         let mut within = self.item;
         while let Some(at) = within {
             if at.number == number {
@@ -38,17 +43,22 @@ impl<'a> At<'a> {
 }
 
 impl Filter {
-    /// Whether it holds for a row, given as the document of its published names with the member `_record`.
+    /// Whether it is known to hold for a row, given as the document of its published names with the member `_record`.
     pub fn eval(&self, row: &Json) -> bool {
+        self.decide(row) == Some(true)
+    }
+
+    /// The same; none when that depends on related rows, which are not to be seen here.
+    pub fn decide(&self, row: &Json) -> Option<bool> {
         self.holds(At { row, item: None })
     }
 
-    fn holds(&self, at: At<'_>) -> bool {
-        match self {
+    fn holds(&self, at: At<'_>) -> Option<bool> {
+        Some(match self {
             Filter::Const(holds) => *holds,
-            Filter::And(inner) => inner.iter().all(|filter| filter.holds(at)),
-            Filter::Or(inner) => inner.iter().any(|filter| filter.holds(at)),
-            Filter::Not(inner) => !inner.holds(at),
+            Filter::And(inner) => return all(inner.iter().map(|filter| filter.holds(at))),
+            Filter::Or(inner) => return any(inner.iter().map(|filter| filter.holds(at))),
+            Filter::Not(inner) => return inner.holds(at).map(|holds| !holds),
             Filter::Compare(left, comparison, right) => {
                 holds(*comparison, &operand(left, at), &operand(right, at))
             }
@@ -79,14 +89,35 @@ impl Filter {
                 _ => false,
             },
             Filter::SomeItem(list, number, when) => match find(list, at) {
-                Some(Json::Array(items)) => items.iter().any(|item| {
-                    let within = Within { number: *number, item, above: at.item };
-                    when.holds(At { row: at.row, item: Some(&within) })
-                }),
+                Some(Json::Array(items)) => {
+                    return any(items.iter().map(|item| {
+                        let within = Within { number: *number, item, above: at.item };
+                        when.holds(At { row: at.row, item: Some(&within) })
+                    }));
+                }
                 _ => false,
             },
+            Filter::Related(..) => return None,
+        })
+    }
+}
+
+/// Whether one of them holds; not known as long as none does and one is not known.
+fn any(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut found = Some(false);
+    for part in parts {
+        match part {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => found = None,
         }
     }
+    found
+}
+
+/// Whether all of them hold.
+fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    any(parts.map(|part| part.map(|holds| !holds))).map(|fails| !fails)
 }
 
 enum Value<'a> {

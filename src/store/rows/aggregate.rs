@@ -50,7 +50,7 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
-        let mut sql = Sql::new(self.db.dialect());
+        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let groups: Vec<String> =
             aggregate.group_by.iter().map(|field| column(sql.dialect, &field.column)).collect();
         let mut columns = groups.clone();
@@ -98,7 +98,7 @@ impl Store {
             }
             budget.take(out.len() - from)
         };
-        self.read_planned(collection, &select, &sql.params, false, &mut each).await?;
+        self.read_planned(collection, &select, &sql, false, &mut each).await?;
         out.push(b']');
         Ok(count)
     }

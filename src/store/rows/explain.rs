@@ -40,7 +40,7 @@ impl Store {
         let mut held = Vec::with_capacity(conditions.len());
         let chunks = conditions.chunks(CONDITIONS_MAX);
         for chunk in chunks.chain(conditions.is_empty().then_some(conditions)) {
-            let mut sql = Sql::new(self.db.dialect());
+            let mut sql = Sql::new(self.db.dialect(), collection);
             let mut columns = vec!["1".to_owned()];
             for condition in chunk {
                 columns.push(sql.condition(condition, true)?);

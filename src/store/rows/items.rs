@@ -2,7 +2,7 @@
 //! is said here must be what `query::Filter::eval` says. Texts are our own: typed, compact, with the names that are
 //! stored.
 
-use super::sql::{Sql, column};
+use super::sql::Sql;
 use crate::error::Result;
 use crate::query::{ColumnRef, FieldRef, Filter, Literal};
 use crate::shape::Scalar;
@@ -16,7 +16,7 @@ const READABLE: &str = r"'\1\\u0001'";
 impl Sql {
     /// Whether a list has an item for which this holds.
     pub(super) fn some_item(&mut self, list: &FieldRef, number: u32, when: &Filter) -> Result<String> {
-        let items = elements(self.dialect, list);
+        let items = self.elements(list);
         let condition = self.condition(when, false)?;
         Ok(format!("exists (select 1 from {items} {} where {condition})", alias(self.dialect, number)))
     }
@@ -32,12 +32,43 @@ impl Sql {
             }
             Dialect::Postgres => "item.value::text",
         };
-        let items = elements(self.dialect, list);
+        let items = self.elements(list);
         format!(
             "exists (select 1 from {items} item{} where {item} in ({}))",
             named(self.dialect),
             marks.join(",")
         )
+    }
+
+    /// The items of a list, as a table.
+    fn elements(&self, list: &FieldRef) -> String {
+        match (self.dialect, &list.column) {
+            (Dialect::Sqlite, ColumnRef::Item(number, _)) => {
+                let item = format!("i{number}");
+                match path(list) {
+                    None => format!(
+                        "(select value, type from json_each(case when {item}.type = 'array' then {item}.value end))"
+                    ),
+                    Some(path) => format!(
+                        "(select value, type from json_each(case when json_type({item}.value, {path}) = 'array' \
+                         then json_extract({item}.value, {path}) end))"
+                    ),
+                }
+            }
+            // Its other columns have names that columns of rows have.
+            (Dialect::Sqlite, of) => format!("(select value, type from json_each({}))", self.named(of)),
+            (Dialect::Postgres, ColumnRef::Item(number, _)) => {
+                let within = list.path.iter().map(|name| format!("->{}", quoted(name))).collect::<String>();
+                let value = format!("i{number}.value{within}");
+                format!("json_array_elements(case when json_typeof({value}) = 'array' then {value} end)")
+            }
+            (Dialect::Postgres, of) => {
+                let name = self.named(of);
+                let readable = format!("regexp_replace({name}, {NUL}, {READABLE}, 'g')");
+                let text = format!("case when strpos({name}, '\\u0000') = 0 then {name} else {readable} end");
+                format!("json_array_elements(({text})::json)")
+            }
+        }
     }
 }
 
@@ -50,37 +81,6 @@ fn named(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => "",
         Dialect::Postgres => "(value)",
-    }
-}
-
-/// The items of a list, as a table.
-fn elements(dialect: Dialect, list: &FieldRef) -> String {
-    match (dialect, &list.column) {
-        (Dialect::Sqlite, ColumnRef::Item(number, _)) => {
-            let item = format!("i{number}");
-            match path(list) {
-                None => format!(
-                    "(select value, type from json_each(case when {item}.type = 'array' then {item}.value end))"
-                ),
-                Some(path) => format!(
-                    "(select value, type from json_each(case when json_type({item}.value, {path}) = 'array' \
-                     then json_extract({item}.value, {path}) end))"
-                ),
-            }
-        }
-        // Its other columns have names that columns of rows have.
-        (Dialect::Sqlite, of) => format!("(select value, type from json_each({}))", column(dialect, of)),
-        (Dialect::Postgres, ColumnRef::Item(number, _)) => {
-            let within = list.path.iter().map(|name| format!("->{}", quoted(name))).collect::<String>();
-            let value = format!("i{number}.value{within}");
-            format!("json_array_elements(case when json_typeof({value}) = 'array' then {value} end)")
-        }
-        (Dialect::Postgres, of) => {
-            let name = column(dialect, of);
-            let readable = format!("regexp_replace({name}, {NUL}, {READABLE}, 'g')");
-            let text = format!("case when strpos({name}, '\\u0000') = 0 then {name} else {readable} end");
-            format!("json_array_elements(({text})::json)")
-        }
     }
 }
 

@@ -75,7 +75,7 @@ impl Store {
         found: &mut Found,
     ) -> Result<()> {
         let Around { query, key, signer, budget } = around;
-        let (mut sql, mut sources) = (Sql::new(self.db.dialect()), Vec::new());
+        let (mut sql, mut sources) = (Sql::new(self.db.dialect(), query.get().collection()), Vec::new());
         let plan = plan(query, nodes, &mut sources);
         let columns = named(select_list(&mut sql, &sources)?);
         let collection = query.get().collection();
@@ -94,7 +94,7 @@ impl Store {
             found.by_key.insert(text(key.scalar, row)?, out);
             Ok(())
         };
-        self.read_planned(collection, &select, &sql.params, false, &mut each).await
+        self.read_planned(collection, &select, &sql, false, &mut each).await
     }
 
     async fn join_many(
@@ -105,7 +105,7 @@ impl Store {
         found: &mut Found,
     ) -> Result<()> {
         let Around { query, key, signer, budget } = around;
-        let mut sql = Sql::new(self.db.dialect());
+        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let (mut page, sources) = Page::new(query, list, signer, budget);
         page.position = position;
         let select = statement(&mut sql, around, list, &sources, keys)?;
@@ -122,7 +122,7 @@ impl Store {
             }
             page.row(&Cells { row, offset: OFFSET + 2 })
         };
-        self.read_planned(query.get().collection(), &select, &sql.params, false, &mut each).await?;
+        self.read_planned(query.get().collection(), &select, &sql, false, &mut each).await?;
         if let Some(done) = at {
             found.rows += page.count;
             page.write(found.by_key.entry(done).or_default())?;

@@ -107,7 +107,7 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<usize> {
         let (mut page, sources) = Page::new(query, list, signer, budget);
-        let mut sql = Sql::new(self.db.dialect());
+        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let beside = Beside::of(list);
         let select = statement(&mut sql, query, list, &sources, beside)?;
         let told = beside.total || beside.position;
@@ -121,7 +121,7 @@ impl Store {
         let filter = rows_filter(query);
         let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
         let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
-        self.read_planned(query.get().collection(), &select, &sql.params, inline, &mut each).await?;
+        self.read_planned(query.get().collection(), &select, &sql, inline, &mut each).await?;
         page.write(out)?;
         Ok(page.count)
     }

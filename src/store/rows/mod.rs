@@ -12,6 +12,7 @@ mod explain;
 mod image;
 mod items;
 mod join;
+mod linked;
 mod list;
 mod prepare;
 mod publish;
@@ -180,7 +181,12 @@ pub(super) fn table(collection: &Collection) -> String {
 /// The same, for a statement whose columns depend on the shape: the text differs by its version, so that a statement
 /// which was prepared for an older one is not taken again.
 pub(super) fn planned(collection: &Collection) -> String {
-    format!("{} /* shape {} */", table(collection), collection.shape.version)
+    versioned(collection.id, collection.generation, collection.shape.version)
+}
+
+/// The same of a collection's number, build and version.
+fn versioned(id: i64, generation: i64, version: u32) -> String {
+    format!("c_{id}_g{generation} /* shape {version} */")
 }
 
 /// The columns of a shape, by their names in this database: on SQLite one is there before it is known whether it is an

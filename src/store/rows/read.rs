@@ -15,7 +15,7 @@ use crate::query::{
 };
 use crate::record::Signer;
 use crate::store::Store;
-use crate::store::db::{RowRef, Value};
+use crate::store::db::RowRef;
 
 /// Pages of up to this many rows are read on the calling thread, when an index leads to them.
 pub(super) const INLINE_ROWS_MAX: usize = 100;
@@ -85,6 +85,25 @@ pub(super) fn select_list(sql: &mut Sql, sources: &[Source]) -> Result<Vec<Strin
     sources.iter().map(|source| sql.source(source)).collect()
 }
 
+/// The version of the shape that the collection has; none that there is when one of related rows has another than the
+/// statement was planned for.
+fn version(collection: &Collection, sql: &Sql) -> String {
+    let own = format!("select shape_version from collection where id = {}", collection.id);
+    if sql.related.is_empty() {
+        return own;
+    }
+    let known: Vec<String> = sql
+        .related
+        .iter()
+        .map(|(id, version)| format!("(id = {id} and shape_version = {version})"))
+        .collect();
+    format!(
+        "select case when (select count(*) from collection where {}) = {} then ({own}) else -1 end",
+        known.join(" or "),
+        known.len()
+    )
+}
+
 fn check_shape(collection: &Collection, found: Option<i64>) -> Result<()> {
     if found == Some(i64::from(collection.shape.version)) {
         return Ok(());
@@ -123,11 +142,11 @@ impl Store {
         &self,
         collection: &Collection,
         select: &str,
-        params: &[Value],
+        sql: &Sql,
         inline: bool,
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
-        let version = format!("select shape_version from collection where id = {}", collection.id);
+        let version = version(collection, sql);
         let text = format!("select ({version}), {select}");
         let mut empty = true;
         let mut checked = |row: &RowRef<'_>| {
@@ -137,9 +156,9 @@ impl Store {
             each(row)
         };
         if inline {
-            self.db.read(&text, params, &mut checked).await?;
+            self.db.read(&text, &sql.params, &mut checked).await?;
         } else {
-            self.db.read_large(&text, params, &mut checked).await?;
+            self.db.read_large(&text, &sql.params, &mut checked).await?;
         }
         if empty {
             // That there is no such row is an answer, too. Versions only rise: what is none now was none then.
@@ -157,7 +176,7 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
-        let mut sql = Sql::new(self.db.dialect());
+        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let mut sources = Vec::new();
         let plan = plan(query, nodes, &mut sources);
         let mut columns = select_list(&mut sql, &sources)?;
@@ -171,7 +190,7 @@ impl Store {
             found += 1;
             if found == 1 { plan.write(&Cells { row, offset: OFFSET }, signer, budget, out) } else { Ok(()) }
         };
-        self.read_planned(collection, &select, &sql.params, true, &mut each).await?;
+        self.read_planned(collection, &select, &sql, true, &mut each).await?;
         match found {
             0 => out.extend_from_slice(b"null"),
             1 => {}
@@ -201,7 +220,7 @@ impl Store {
         page: SnapshotPage<'_>,
         each: &mut EachRow<'_>,
     ) -> Result<ControlFlow<(), i64>> {
-        let mut sql = Sql::new(self.db.dialect());
+        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let mut sources = Vec::new();
         let plans: Vec<Plan> = selections.iter().map(|nodes| plan(query, nodes, &mut sources)).collect();
         let mut columns = vec!["row_id".to_owned(), "key".to_owned()];
@@ -234,7 +253,7 @@ impl Store {
             }
             each(row.text(OFFSET + 1)?.unwrap_or_default(), &written)
         };
-        match self.read_planned(collection, &select, &sql.params, false, &mut each).await {
+        match self.read_planned(collection, &select, &sql, false, &mut each).await {
             Err(_) if full => return Ok(ControlFlow::Continue(last)),
             read => read?,
         }

@@ -1,12 +1,13 @@
 //! Filters, orders and columns as SQL, for both databases. What is said here must be what
 //! `query::Filter::eval` says: two-valued, text by code point, numbers of mixed kinds as floats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::items;
+use super::{items, linked, table};
 use crate::error::{Error, Result};
 use crate::query::{
-    ColumnRef, Comparison, FieldRef, Filter, Literal, Narrowing, Operand, Order, PageCursor, Source, write,
+    Collection, ColumnRef, Comparison, FieldRef, Filter, Literal, Narrowing, Operand, Order, PageCursor,
+    Source, write,
 };
 use crate::shape::Scalar;
 use crate::store::db::{Dialect, Value};
@@ -15,6 +16,12 @@ use crate::store::db::{Dialect, Value};
 pub(super) struct Sql {
     pub(super) dialect: Dialect,
     pub(super) params: Vec<Value>,
+    /// The table whose rows are asked for.
+    root: String,
+    /// How many related rows the condition that is being written is within.
+    pub(super) within: usize,
+    /// The collections of related rows, with the versions of their shapes that it was planned for.
+    pub(super) related: BTreeSet<(i64, u32)>,
 }
 
 /// The name of a column. On SQLite a column is there before it is known what its field will be.
@@ -25,6 +32,7 @@ pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
         ColumnRef::Narrowed(id, narrowing) => narrowed(dialect, *id, *narrowing),
         // Told by `items`; alone it is no column.
         ColumnRef::Item(..) => "null".into(),
+        ColumnRef::Of(number, own) => format!("{}.{}", linked::alias(*number), self::column(dialect, own)),
         ColumnRef::Key => "key".into(),
         ColumnRef::Revision => "rev".into(),
         ColumnRef::RecordId => "record_id".into(),
@@ -53,8 +61,9 @@ fn narrowed(dialect: Dialect, id: u32, narrowing: Narrowing) -> String {
 }
 
 impl Sql {
-    pub(super) fn new(dialect: Dialect) -> Self {
-        Sql { dialect, params: Vec::new() }
+    pub(super) fn new(dialect: Dialect, collection: &Collection) -> Self {
+        let root = table(collection);
+        Sql { dialect, params: Vec::new(), root, within: 0, related: BTreeSet::new() }
     }
 
     /// The mark of a new parameter.
@@ -85,13 +94,14 @@ impl Sql {
             }
             Filter::Or(inner) => self.alternatives(inner, exact)?,
             Filter::Not(inner) => format!("not {}", self.condition(inner, true)?),
-            Filter::IsNull(field) => match field.column {
+            Filter::IsNull(field) => match field.column.own() {
                 ColumnRef::Presence(_) => format!("(not {})", self.field(field)),
                 _ => format!("({} is null)", self.field(field)),
             },
             Filter::Contains(field, literal) => self.contains(field, &[literal]),
             Filter::HasKey(field, key) => self.has_key(&self.field(field), key),
             Filter::SomeItem(list, number, when) => self.some_item(list, *number, when)?,
+            Filter::Related(link, number, when) => self.related(link, *number, when)?,
             leaf => two_valued(&self.leaf(leaf)?, exact),
         })
     }
@@ -168,7 +178,7 @@ impl Sql {
         })
     }
 
-    fn field(&self, field: &FieldRef) -> String {
+    pub(super) fn field(&self, field: &FieldRef) -> String {
         match field.column {
             ColumnRef::Item(number, _) => items::member(self.dialect, number, field),
             _ => self.column(&field.column),
@@ -177,8 +187,22 @@ impl Sql {
 
     /// A column as conditions and read plans have it: an object that was never there is not there.
     fn column(&self, reference: &ColumnRef) -> String {
+        let name = self.named(reference);
+        if matches!(reference.own(), ColumnRef::Presence(_)) {
+            format!("coalesce({name}, false)")
+        } else {
+            name
+        }
+    }
+
+    /// A column by a name that is no other's where the condition stands: related rows have columns of the same names.
+    pub(super) fn named(&self, reference: &ColumnRef) -> String {
         let name = column(self.dialect, reference);
-        if matches!(reference, ColumnRef::Presence(_)) { format!("coalesce({name}, false)") } else { name }
+        match reference {
+            ColumnRef::Of(..) => name,
+            _ if self.within == 0 => name,
+            _ => format!("{}.{name}", self.root),
+        }
     }
 
     fn operand(&mut self, operand: &Operand, mixed: bool, other: &Operand) -> Result<String> {
@@ -347,7 +371,7 @@ fn value(literal: &Literal) -> Value {
 
 /// A constant as the column holds it: the id of a record is no text in the database.
 fn of_column(column: &ColumnRef, literal: &Literal) -> Result<Value> {
-    match (column, literal) {
+    match (column.own(), literal) {
         (ColumnRef::RecordId, Literal::Text(text)) => {
             let id = text.parse().map_err(|_| Error::bad_request(format!("`{text}` is not a UUID")))?;
             Ok(Value::Uuid(id))

@@ -5,4 +5,5 @@
 mod agreed;
 mod live;
 mod paths;
+mod related;
 mod world;

@@ -131,7 +131,7 @@ impl Tally {
         let Case { text, engine, actor, .. } = case;
         for place in places {
             let collection = place.reader.collection();
-            let scope = engine.scope(actor, &collection).unwrap();
+            let scope = engine.scope(actor, &Default::default(), &collection).unwrap();
             let filter = scope.as_ref().map_or(Filter::Const(false), |scope| scope.rows().clone());
             let wanted: BTreeSet<String> = place
                 .images
@@ -203,7 +203,7 @@ async fn memory_both_databases_and_the_machine_decide_alike() {
             let actor = Actor { subject: "u".into(), roles: Vec::new(), claims, contract: None, key: None };
             let case = Case { text: &text, engine: &engine, actor };
             tally.weigh(&places, &case).await;
-            let scope = engine.scope(&case.actor, &collection).unwrap();
+            let scope = engine.scope(&case.actor, &Default::default(), &collection).unwrap();
             let filter = scope.map_or(Filter::Const(false), |scope| scope.rows().clone());
             for _ in 0..5 {
                 let (_, image) = &images[random.below(images.len())];

@@ -181,7 +181,7 @@ async fn fields_are_shown_as_the_machine_says() {
             contract: None,
             key: None,
         };
-        let scope = engine.scope(&actor, &collection).unwrap();
+        let scope = engine.scope(&actor, &Default::default(), &collection).unwrap();
         for _ in 0..6 {
             let leaf = &leaves[random.below(leaves.len())];
             let (_, image) = &place.images[random.below(place.images.len())];

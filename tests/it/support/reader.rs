@@ -68,10 +68,11 @@ impl Reader {
         let query = compile(&collection, Root::Changes, &asked, &self.config.graphql, &Signer::new(b"s"));
         let query = scope.apply(query.unwrap()).unwrap();
         let tailed = self.store.tail(collection.id, 0, 100_000, usize::MAX).await.unwrap().0.into_iter();
-        let opened = tailed.map(|tailed| match query.open(tailed.change, query.get().filter()) {
-            Opened::Upsert(change) | Opened::Delete(change) => change,
-            other => panic!("who may see everything is told {other:?}"),
-        });
+        let opened =
+            tailed.map(|tailed| match query.open(tailed.change, query.get().filter(), Default::default()) {
+                Opened::Upsert(change) | Opened::Delete(change) => change,
+                other => panic!("who may see everything is told {other:?}"),
+            });
         opened.collect()
     }
 }

@@ -136,15 +136,15 @@ async fn reading(engine: &Arc<Engine>, config: &Config, actor: Actor, options: &
         "shapeVersion": collection.shape.version,
         "allowed": allowed,
         "fault": told.fault,
-        "rows": told.rows.as_ref().map(|rows| condition(&store, rows)).transpose()?,
+        "rows": told.rows.as_ref().map(|rows| condition(&store, collection, rows)).transpose()?,
         "rules": rules,
         "row": row,
         "fields": told.fields.iter().map(field).collect::<Vec<_>>(),
     }))
 }
 
-fn condition(store: &Store, filter: &Filter) -> Result<Value> {
-    let (database, sql, constants) = store.condition_sql(filter)?;
+fn condition(store: &Store, collection: &Collection, filter: &Filter) -> Result<Value> {
+    let (database, sql, constants) = store.condition_sql(collection, filter)?;
     Ok(json!({ "filter": filter_text(filter), "database": database, "sql": sql, "constants": constants }))
 }
 

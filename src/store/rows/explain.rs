@@ -15,9 +15,13 @@ impl Store {
     ///
     /// # Errors
     /// None but `INTERNAL`.
-    pub fn condition_sql(&self, filter: &Filter) -> Result<(&'static str, String, Vec<String>)> {
+    pub fn condition_sql(
+        &self,
+        collection: &Collection,
+        filter: &Filter,
+    ) -> Result<(&'static str, String, Vec<String>)> {
         let dialect = self.db.dialect();
-        let mut sql = Sql::new(dialect);
+        let mut sql = Sql::new(dialect, collection);
         let text = sql.condition(filter, false)?;
         let name = match dialect {
             Dialect::Sqlite => "SQLite",

@@ -158,7 +158,7 @@ on_every_backend! {
         relate(&app).await;
         let near = app.token("near", json!({"region": "eu"}));
         let start = app.data("{ shopOrder { pageInfo { cursor } } }").await;
-        let images = "op key cursor node { no note } before { no note }";
+        let images = "op cursor node { no note } before { no note }";
         let asked = format!("subscription {{ shopOrder(snapshot: true) {{ {images} }} }}");
         let mut live = app.subscribe(&near, &asked).await;
         let first = live.until_op("CAUGHT_UP").await;

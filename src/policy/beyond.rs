@@ -1,5 +1,5 @@
-//! What is said of more than the row's own fields: items of its lists, and rows that relations lead to. Each gets a number
-//! and a condition that it is there; what else a solution says of it is said of the same.
+//! What is said of more than the row's own fields: items of its lists, and rows that relations lead to. Each gets a
+//! number and a condition that it is there; what else a solution says of it is said of the same.
 
 use std::rc::Rc;
 

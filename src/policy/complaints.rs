@@ -1,5 +1,5 @@
-//! What there is to complain about policies, in words and with places: what refuses them, and what they are told of. Must
-//! not decide anything for an actor.
+//! What there is to complain about policies, in words and with places: what refuses them, and what they are told of.
+//! Must not decide anything for an actor.
 
 use std::sync::Arc;
 

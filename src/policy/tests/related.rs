@@ -121,7 +121,7 @@ fn a_relation_to_one_row_is_one_condition_on_it() {
         ("row.buyer.region in user.groups", "one r1 of 2 by owner = uid: r1.region in ['a', 'b']"),
         (
             "t in row.buyer.tags and t in user.groups",
-            "one r2 of 2 by owner = uid: some i1 of tags: i1 in ['a', 'b']",
+            "one r2 of 2 by owner = uid: some i1 of r2.tags: i1 in ['a', 'b']",
         ),
         (
             "row.buyer.address.city.starts_with(\"P\")",

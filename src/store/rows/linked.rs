@@ -1,5 +1,5 @@
-//! Conditions on related rows as SQL, and conditions on images that follow relations: the store is asked, as only it has
-//! the other rows. Rows are told apart by the number of their condition. Must not judge who may follow a relation.
+//! Conditions on related rows as SQL, and conditions on images that follow relations: the store is asked, as only it
+//! has the other rows. Rows are told apart by the number of their condition. Must not judge who may follow a relation.
 
 use super::read::{OFFSET, rows_filter};
 use super::sql::{Sql, column};

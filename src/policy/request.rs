@@ -54,8 +54,10 @@ impl Engine {
             return Ok(());
         }
         let user = known_claims(actor, program);
-        let mut machine =
-            Machine::new(World { program, user: &user, collection: None }, self.config.steps_max);
+        let mut machine = Machine::new(
+            World { program, user: &user, collection: None, around: None },
+            self.config.steps_max,
+        );
         match machine.ask("allow_request", vec![Value::User, Value::Request(request)]) {
             Ok(Filter::Const(true)) => return Ok(()),
             Ok(_) => {}

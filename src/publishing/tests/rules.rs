@@ -52,9 +52,12 @@ struct At<'a> {
     row: Option<&'a Value>,
 }
 
+/// What a leaf says of a row, whose values are given by their names.
+type Judge = dyn Fn(&dyn Fn(&str) -> Option<Value>) -> bool;
+
 /// A condition as text, and what it says of the rows that are bound to its variables.
 enum Said {
-    Leaf(String, Box<dyn Fn(&dyn Fn(&str) -> Option<Value>) -> bool>),
+    Leaf(String, Box<Judge>),
     Not(Box<Said>),
     Both(Box<Said>, Box<Said>),
     Either(Box<Said>, Box<Said>),

@@ -21,14 +21,13 @@ pub(super) fn is_reserved(name: &str) -> bool {
 const MANAGEMENT: &str = include_str!("../../schema.graphql");
 
 /// Root fields that the management part is to have.
-const PLANNED_ROOTS: [&str; 11] = [
+const PLANNED_ROOTS: [&str; 10] = [
     "receipts",
     "plugin",
     "explainRouting",
     "deadLetter",
     "contract",
     "contracts",
-    "decisions",
     "events",
     "node",
     "nodes",

@@ -112,7 +112,7 @@ on_every_backend! {
         assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN");
 
         decide(&app, &["steward"], json!({"path": "/mail", "hidden": true})).await;
-        let log = "{ decisions(collection: \"aB\") { version subject kind paths before after } }";
+        let log = "{ shapeDecisions(collection: \"aB\") { version subject kind paths before after } }";
         let log = app.data(log).await;
         let state = |description: Option<&str>, hidden: bool| {
             json!({"name": "mail", "aliases": [], "description": description, "tags": ["pii.email"],
@@ -125,6 +125,6 @@ on_every_backend! {
                 "before": before, "after": after})
         };
         let expected = json!([entry(version + 1, &described, &hidden), entry(version, &bare, &described)]);
-        assert_eq!(log["decisions"], expected);
+        assert_eq!(log["shapeDecisions"], expected);
     }
 }

@@ -93,7 +93,7 @@ on_every_backend! {
                 .map(|it| match (name, it["name"].as_str().unwrap()) {
                     ("record" | "receipt", "id") => format!("id: {}", receipt["id"]),
                     ("collection", "name") => "name: \"orderClothing\"".into(),
-                    ("decisions" | "shapeDiff", "collection") => "collection: \"orderClothing\"".into(),
+                    ("shapeDecisions" | "shapeDiff", "collection") => "collection: \"orderClothing\"".into(),
                     ("keyCandidates", "collection") => "collection: \"orderList\"".into(),
                     (_, other) => panic!("say here with which `{other}` to ask for `{name}`"),
                 })

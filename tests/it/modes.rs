@@ -268,7 +268,7 @@ on_every_backend! {
         app.settled().await;
         app.data_until_as(&consumer, "{ aB { nodes { young } } }", |_| true).await;
         assert!(!fields(&app).await.join(" ").contains(&at_o));
-        let log = app.data("{ decisions(collection: \"aB\") { subject kind paths before after } }").await;
+        let log = app.data("{ shapeDecisions(collection: \"aB\") { subject kind paths before after } }").await;
         let entry = |kind: &str, paths: &[&str], before: Value, after: Value| {
             json!({"subject": "stella", "kind": kind, "paths": paths, "before": before, "after": after})
         };
@@ -280,7 +280,7 @@ on_every_backend! {
             entry("REJECTED", &[&at_o], json!({"rejected": false}), json!({"rejected": true})),
             entry("MODE", &[""], mode("OPEN"), mode("REVIEW")),
         ]);
-        assert_eq!(log["decisions"], expected);
+        assert_eq!(log["shapeDecisions"], expected);
     }
 
     async fn rules_of_the_configuration_hold_from_the_first_record(backend) {

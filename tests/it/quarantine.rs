@@ -209,12 +209,12 @@ on_every_backend! {
             let answer = decided(&app, role, input.clone()).await;
             assert_eq!(code(answer).as_deref(), Some(refused), "{role}: {input}");
         }
-        let log = "{ decisions(collection: \"aB\") { id version at subject kind paths before after } }";
-        assert_eq!(app.data(log).await["decisions"], json!([]), "what is refused changes nothing");
+        let log = "{ shapeDecisions(collection: \"aB\") { id version at subject kind paths before after } }";
+        assert_eq!(app.data(log).await["shapeDecisions"], json!([]), "what is refused changes nothing");
         let first = classify(&app, json!({"collection": "aB", "paths": ["/n"]})).await;
         assert_eq!(classify(&app, json!({"collection": "aB", "paths": ["/n"]})).await["version"], first["version"]);
         classify(&app, json!({"collection": "aB", "paths": ["/n"], "classified": false})).await;
-        let told = app.data_as(&app.token("steward", json!({})), log).await["decisions"].clone();
+        let told = app.data_as(&app.token("steward", json!({})), log).await["shapeDecisions"].clone();
         let told = told.as_array().unwrap();
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!((&told[0]["kind"], &told[1]["kind"]), (&json!("UNCLASSIFIED"), &json!("CLASSIFIED")));
@@ -225,8 +225,8 @@ on_every_backend! {
         assert_eq!(told[1]["version"], first["version"]);
         assert_eq!((&told[1]["before"], &told[1]["after"]),
             (&json!({"classified": false}), &json!({"classified": true})));
-        let older = format!("{{ decisions(collection: \"aB\", first: 1, after: {}) {{ kind }} }}", told[0]["id"]);
-        assert_eq!(app.data(&older).await["decisions"], json!([{"kind": "CLASSIFIED"}]));
+        let older = format!("{{ shapeDecisions(collection: \"aB\", first: 1, after: {}) {{ kind }} }}", told[0]["id"]);
+        assert_eq!(app.data(&older).await["shapeDecisions"], json!([{"kind": "CLASSIFIED"}]));
         assert_eq!(app.codes(&app.token("consumer", json!({})), log).await, ["FORBIDDEN"]);
     }
 

@@ -24,8 +24,8 @@ async fn shop(backend: Backend, change: impl FnOnce(&mut wellspring::config::Rea
 }
 
 async fn reads(app: &TestApp, token: &str, arguments: &str) -> Vec<Value> {
-    let data = app.data_as(token, &format!("{{ reads{arguments} {{ id {READS} }} }}")).await;
-    data["reads"].as_array().unwrap().clone()
+    let data = app.data_as(token, &format!("{{ decisions{arguments} {{ id {READS} }} }}")).await;
+    data["decisions"].as_array().unwrap().clone()
 }
 
 /// The reads of a subject, the oldest first, once there are so many.
@@ -127,10 +127,10 @@ on_every_backend! {
         }
         assert_eq!(paged, all);
         for token in [&ann, &nobody, &app.token("source", json!({}))] {
-            assert_eq!(app.codes(token, "{ reads { id } }").await, ["FORBIDDEN"]);
+            assert_eq!(app.codes(token, "{ decisions { id } }").await, ["FORBIDDEN"]);
         }
-        assert_eq!(app.codes(&steward, "{ reads(collection: \"nowhere\") { id } }").await, ["NOT_FOUND"]);
-        assert_eq!(app.codes(&steward, "{ reads(after: \"x\") { id } }").await, ["BAD_REQUEST"]);
+        assert_eq!(app.codes(&steward, "{ decisions(collection: \"nowhere\") { id } }").await, ["NOT_FOUND"]);
+        assert_eq!(app.codes(&steward, "{ decisions(after: \"x\") { id } }").await, ["BAD_REQUEST"]);
     }
 
     async fn it_is_bounded_and_written_when_the_node_stops(backend) {

@@ -130,8 +130,8 @@ on_every_backend! {
         let mut resumed = app.subscribe(&app.admin(), &resumed).await;
         assert_eq!(resumed.next().await["op"], "RESET");
         is_sound(&app).await;
-        let log = app.data("{ decisions(collection: \"aB\") { kind paths before after } }").await;
-        let first = log["decisions"].as_array().unwrap().last().unwrap();
+        let log = app.data("{ shapeDecisions(collection: \"aB\") { kind paths before after } }").await;
+        let first = log["shapeDecisions"].as_array().unwrap().last().unwrap();
         assert_eq!((&first["before"]["type"], &first["after"]["type"]), (&json!("String"), &json!("Int")));
         // It keeps to its type whatever comes, and answers to its names.
         app.source("a/b/c/62", &json!({"n": "x", "i": 2.5})).await;

@@ -206,9 +206,9 @@ on_every_backend! {
         let versions = &told["collection"]["versions"];
         assert_eq!(versions[0]["changes"], json!([{"change": "DEPRECATED", "from": null, "to": "use \"c\""}]));
         assert_eq!(versions[1]["changes"], json!([{"change": "RENAMED", "from": "a", "to": "c"}]));
-        let log = app.data("{ decisions(collection: \"aB\") { subject kind paths before after } }").await;
-        assert_eq!(log["decisions"][1]["after"]["name"], "c");
-        assert_eq!(log["decisions"][1]["before"]["name"], "a");
+        let log = app.data("{ shapeDecisions(collection: \"aB\") { subject kind paths before after } }").await;
+        assert_eq!(log["shapeDecisions"][1]["after"]["name"], "c");
+        assert_eq!(log["shapeDecisions"][1]["before"]["name"], "a");
         // What comes later with the old name as its key gets another one.
         app.source("a/b/c/2", &json!({"a": 3, "c": 4, "a-": 5})).await;
         app.settled().await;

@@ -70,9 +70,9 @@ on_every_backend! {
         let bo = app.token("consumer", json!({"sub": "bo"}));
         assert_eq!(app.codes(&bo, allowed[0]).await, ["FORBIDDEN"]);
         eventually("the denial", async || {
-            let data = app.data("{ reads(subject: \"bo\") { allowed collection path } }").await;
+            let data = app.data("{ decisions(subject: \"bo\") { allowed collection path } }").await;
             let expected = json!([{"allowed": false, "collection": "shopOrder", "path": "QUERY"}]);
-            if data["reads"] == expected { Ok(()) } else { Err(data) }
+            if data["decisions"] == expected { Ok(()) } else { Err(data) }
         })
         .await;
         assert_eq!(app.data(query).await["shopOrder"]["totalCount"], Value::from(1));

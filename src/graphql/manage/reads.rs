@@ -7,8 +7,12 @@ use crate::error::{Error, Result};
 use crate::record::Json;
 use crate::store::reads::Wanted;
 
-pub(super) async fn reads(services: &Services, context: &Context, arguments: Arguments<'_>) -> Result<Value> {
-    let wrong = || Error::bad_request("`after` must be the id of a read, a whole number");
+pub(super) async fn decisions(
+    services: &Services,
+    context: &Context,
+    arguments: Arguments<'_>,
+) -> Result<Value> {
+    let wrong = || Error::bad_request("`after` must be the id of a decision, a whole number");
     let wanted = Wanted {
         first: arguments.first(&services.config.graphql)?,
         before: arguments.text("after").map(|text| text.parse().map_err(|_| wrong())).transpose()?,
@@ -20,7 +24,7 @@ pub(super) async fn reads(services: &Services, context: &Context, arguments: Arg
     services.publishing.reads(&context.actor, wanted, collection.as_deref()).await
 }
 
-pub(super) async fn decisions(
+pub(super) async fn shape_decisions(
     services: &Services,
     context: &Context,
     arguments: Arguments<'_>,

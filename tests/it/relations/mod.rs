@@ -65,8 +65,8 @@ async fn planes(app: &TestApp) -> Value {
 
 /// Decisions about both sides, the newest first.
 async fn written_down(app: &TestApp) {
-    let log = "{ flights: decisions(collection: \"airFlights\") { subject kind paths before after }
-        airports: decisions(collection: \"geoAirports\") { kind paths } }";
+    let log = "{ flights: shapeDecisions(collection: \"airFlights\") { subject kind paths before after }
+        airports: shapeDecisions(collection: \"geoAirports\") { kind paths } }";
     let log = app.data(log).await;
     let kinds = |name: &str| -> Vec<Value> {
         log[name].as_array().unwrap().iter().map(|one| one["kind"].clone()).collect()

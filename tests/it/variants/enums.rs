@@ -127,9 +127,9 @@ on_every_backend! {
         let told = app.data_as(&consumer, enumeration).await["__type"]["enumValues"].take();
         assert_eq!(told[0], json!({"name": "IN_PROGRESS2", "description": "`IN_PROGRESS`"}));
         assert_eq!(told[3], json!({"name": "IN_PROGRESS", "description": "`in-progress`"}));
-        let decisions = "{ decisions(collection: \"jobTask\") { subject before after } }";
+        let decisions = "{ shapeDecisions(collection: \"jobTask\") { subject before after } }";
         let steward = app.token("steward", json!({}));
-        let told = app.data_as(&steward, decisions).await["decisions"].take();
+        let told = app.data_as(&steward, decisions).await["shapeDecisions"].take();
         assert_eq!(told[2]["after"]["values"], json!(["PENDING", "done", "in-progress"]), "{told}");
         assert_eq!(told[1]["after"]["values"], json!([]));
     }

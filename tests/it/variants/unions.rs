@@ -210,8 +210,8 @@ on_every_backend! {
             tags: [\"pii.odd\"]}) { changed } }";
         app.data_as(&steward, tag).await;
         assert_eq!(app.codes(&consumer, &query).await, ["BAD_REQUEST"]);
-        let told = "{ decisions(collection: \"hookEvent\") { kind paths before after } }";
-        let decisions = app.data_as(&steward, told).await["decisions"].take();
+        let told = "{ shapeDecisions(collection: \"hookEvent\") { kind paths before after } }";
+        let decisions = app.data_as(&steward, told).await["shapeDecisions"].take();
         let body = decisions.as_array().unwrap().iter().find(|one| one["kind"] == "UNION").unwrap();
         assert_eq!((&body["paths"], &body["before"]), (&json!(["/body"]), &Value::Null));
         assert_eq!(body["after"]["variants"][2], json!({"value": "star", "members": ["/body/stars"]}));

@@ -170,8 +170,17 @@ fn member(name: &Positioned<Name>, ty: &Positioned<ParsedType>) -> String {
 
 /// Documents that select, compare, order by and group by whatever there is are valid and become queries.
 fn answers(model: &Model, schema: &Schema, collection: &Collection) {
+    // All that there is at once is more than anybody may ask.
     let wide = usize::MAX;
-    let limits = config::Graphql { tokens_max: wide, order_by_max: wide, ..config::Graphql::default() };
+    let limits = config::Graphql {
+        tokens_max: wide,
+        fields_max: wide,
+        arguments_max: wide,
+        order_by_max: wide,
+        group_by_max: wide,
+        constants_max: wide,
+        ..config::Graphql::default()
+    };
     let (collection, signer) = (Arc::new(collection.clone()), Signer::new(b"fuzz"));
     for (operation, suffix, root) in [
         ("Query", "", Root::List),

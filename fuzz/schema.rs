@@ -35,7 +35,9 @@ const DEPTH_MAX: usize = 4;
 /// accepted what stands in quotes as the values of each text, and as the variants of the rows.
 pub fn documents(data: &[u8], mut published: Published) {
     let text = String::from_utf8_lossy(data);
-    let texts: BTreeSet<String> = text.split('"').skip(1).step_by(2).take(8).map(str::to_owned).collect();
+    // Those with U+0000 are refused, as no row has them.
+    let texts = text.split('"').skip(1).step_by(2).take(8).filter(|text| !text.contains('\0'));
+    let texts: BTreeSet<String> = texts.map(str::to_owned).collect();
     let wish = Wish { values: Some(texts.iter().cloned().collect()), ..Wish::default() };
     let decidable = published.fields().filter(|field| field.holds_texts() && field.id % 3 != 0);
     let paths: Vec<String> = decidable.map(|field| field.path.clone()).collect();

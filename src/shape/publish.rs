@@ -281,8 +281,12 @@ impl Build<'_> {
         let mut namer = Namer::of(fields);
         for (key, member, choice) in new {
             let path = format!("{}/{}", place.path, pointer_token(key));
-            let taken =
-                |name: &str| place.flat.iter().any(|flat| self.flat.contains(&format!("{flat}{name}")));
+            // What is in an object of that name would begin with two underscores, joined as groups have it.
+            let lone = choice == Choice::Object && place.path.is_empty();
+            let taken = |name: &str| {
+                lone && name == "_"
+                    || place.flat.iter().any(|flat| self.flat.contains(&format!("{flat}{name}")))
+            };
             let name = namer.name(key, taken);
             let mut field = self.field(key, path, name);
             field.kind = match choice {

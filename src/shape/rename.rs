@@ -118,9 +118,9 @@ pub fn is_legal(name: &str, bytes_max: usize) -> Result<(), String> {
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
     if name.len() > bytes_max {
         Err(format!("a name has at most {bytes_max} bytes: `shape.key_bytes_max`"))
-    } else if !readable || name.starts_with("__") {
+    } else if !readable || name.starts_with("__") || name == "_" {
         let text =
-            "a name is letters `a` to `z`, digits and `_`, begins with none of the digits and not with `__`";
+            "a name is letters `a` to `z`, digits and `_`, begins with no digit and no `__`, and is not `_`";
         Err(text.to_owned())
     } else if is_reserved(name) {
         Err(format!("`{name}` has a meaning of its own"))

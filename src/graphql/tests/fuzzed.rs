@@ -10,6 +10,7 @@ mod schema;
 /// Keys that are names of GraphQL, of this service or of each other, or become them.
 fn key() -> impl Strategy<Value = String> {
     let known = vec![
+        "_",
         "a",
         "b",
         "A",

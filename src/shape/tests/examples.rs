@@ -123,6 +123,15 @@ fn webhooks_nest_and_differ() {
 }
 
 #[test]
+fn an_object_is_not_called_by_an_underscore_alone() {
+    let published = at_once(&[r#"{"_": {"_": 1, "b": 2}, "a": {"_": {"c": 3}}}"#]);
+    let names: Vec<&str> = published.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["_2", "a"], "groups would have `___`");
+    let alone = at_once(&[r#"{"_": 1}"#]);
+    assert_eq!(alone.fields[0].name, "_");
+}
+
+#[test]
 fn what_has_no_value_yet_waits() {
     let nothing = r#"{"a":null,"b":[],"c":{},"d":[null,[]],"e":{"f":null}}"#;
     assert_eq!(at_once(&[nothing]), Published::default());

@@ -146,7 +146,7 @@ impl Walk<'_> {
             else {
                 continue;
             };
-            self.fields.insert(field.id, (mask.cloned(), scalar(&kind)));
+            self.fields.insert(field.id, (mask.cloned(), kind.scalar()));
             if let Some(cast) = self.casts.get_mut(&field.id) {
                 cast.misfit = misfit(self.terms, &path);
             }
@@ -251,13 +251,4 @@ impl Walk<'_> {
 fn misfit(terms: &Terms, path: &str) -> OnMisfit {
     let of = |path: &str| terms.misfits.get(path).copied();
     of(path).or_else(|| of("*")).unwrap_or_default()
-}
-
-/// The type of values, as masks go by it; of what is no scalar `Json`.
-fn scalar(kind: &Kind) -> Scalar {
-    match kind {
-        Kind::Scalar(scalar) => *scalar,
-        Kind::List(item) => scalar(item),
-        Kind::Object(_) | Kind::Packed(_) | Kind::Map(_) => Scalar::Json,
-    }
 }

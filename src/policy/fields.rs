@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
                 here.parents.extend(facts.names);
                 if self.level(children, &here)? { Access::Visible } else { Access::Hidden }
             }
-            None => self.access(field.id, &facts, strictest(here.masks, scalar(&field.kind)))?,
+            None => self.access(field.id, &facts, strictest(here.masks, field.kind.scalar()))?,
         };
         let seen = access != Access::Hidden;
         self.fields.insert(field.id, access);
@@ -306,15 +306,6 @@ fn joined(above: &[String], field: &Field) -> Vec<String> {
         return field.names_ever().map(str::to_owned).collect();
     }
     above.iter().flat_map(|above| field.names_ever().map(move |name| format!("{above}.{name}"))).collect()
-}
-
-/// The type of a leaf's values; of what is no scalar `Json`.
-fn scalar(kind: &Kind) -> Scalar {
-    match kind {
-        Kind::Scalar(scalar) => *scalar,
-        Kind::List(items) => scalar(items),
-        Kind::Object(_) | Kind::Packed(_) | Kind::Map(_) => Scalar::Json,
-    }
 }
 
 /// The fields below; `None` for a leaf: a scalar, a list or map of scalars, or an object without fields.

@@ -349,26 +349,9 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Verdict {
         (Value::User, Value::User) | (Value::Row, Value::Row) => Verdict::Known(true),
         (Value::Field(a), Value::Field(b)) => Verdict::Known(a == b),
         (Value::Source(a), Value::Source(b)) => Verdict::Known(a == b),
-        (
-            Value::User
-            | Value::Row
-            | Value::Field(_)
-            | Value::Source(_)
-            | Value::Request(_)
-            | Value::Relation(_)
-            | Value::Related(_),
-            _,
-        )
-        | (
-            _,
-            Value::User
-            | Value::Row
-            | Value::Field(_)
-            | Value::Source(_)
-            | Value::Request(_)
-            | Value::Relation(_)
-            | Value::Related(_),
-        ) => Verdict::Clash(format!("{} is never equal to {}; compare its members", a.kind(), b.kind())),
+        (a, b) if a.is_described() || b.is_described() => {
+            Verdict::Clash(format!("{} is never equal to {}; compare its members", a.kind(), b.kind()))
+        }
         (Value::Missing, _) | (_, Value::Missing) => Verdict::Known(false),
         (Value::Column(a), Value::Column(b)) => value::column_column(a, Comparison::Eq, b),
         (Value::Column(column), Value::Names(names)) | (Value::Names(names), Value::Column(column)) => {

@@ -145,6 +145,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether it has members and is no value itself.
+    pub(super) fn is_described(&self) -> bool {
+        matches!(
+            self,
+            Value::User
+                | Value::Row
+                | Value::Field(_)
+                | Value::Source(_)
+                | Value::Request(_)
+                | Value::Relation(_)
+                | Value::Related(_)
+        )
+    }
+
     /// The members of an object of the policy or of the claims, by name.
     pub(super) fn members(&self) -> Option<BTreeMap<&'a str, Value<'a>>> {
         match self {

@@ -406,6 +406,15 @@ impl Kind {
             Kind::Scalar(_) | Kind::Object(_) | Kind::Packed(_) => 0,
         }
     }
+
+    /// The type of its values, lists passed through; of what is no scalar `Json`.
+    pub fn scalar(&self) -> Scalar {
+        match self {
+            Kind::Scalar(scalar) => *scalar,
+            Kind::List(item) => item.scalar(),
+            Kind::Object(_) | Kind::Packed(_) | Kind::Map(_) => Scalar::Json,
+        }
+    }
 }
 
 impl Scalar {

@@ -2,15 +2,13 @@
 
 use serde_json::json;
 
-use crate::support::{TestApp, on_backends, on_every_backend};
+use crate::support::{TestApp, on_backends, on_every_backend, write_policies};
 
 const POLICY: &str = include_str!("../../policies/demo.polar");
 
 async fn shop(backend: crate::support::Backend) -> TestApp {
     let app = TestApp::start_with(backend, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("demo.polar"), POLICY).unwrap();
+        write_policies(config, &[("demo.polar", POLICY)]);
     })
     .await;
     for (n, region) in ["eu", "us", "eu", "us", "us"].iter().enumerate() {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, on_backends, on_every_backend};
+use crate::support::{TestApp, on_backends, on_every_backend, write_policies};
 
 const AIRPORTS: &str = include_str!("../../samples/airports.csv");
 const FLIGHTS: &str = include_str!("../../samples/flights-airport.csv");
@@ -97,9 +97,7 @@ allow(u: User, "steward", _: Source) if role in ["steward", "admin"] and role in
 on_backends! { [embedded Embedded]
     async fn only_what_is_seen_plainly_in_all_rows_is_looked_at(backend) {
         let app = TestApp::start_with(backend, |config| {
-            let policies = config.store.data.join("policies");
-            std::fs::create_dir_all(&policies).unwrap();
-            std::fs::write(policies.join("own.polar"), POLICY).unwrap();
+            write_policies(config, &[("own.polar", POLICY)]);
         })
         .await;
         samples(&app).await;

@@ -69,6 +69,13 @@ pub async fn rest(app: &TestApp, token: &str, path: &str, contract: Option<&str>
     (answer.status(), answer.text().await.unwrap())
 }
 
+/// The answer to the consumer under one of its contracts.
+pub async fn graphql(app: &TestApp, contract: &str, query: &str) -> Value {
+    let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(consumer(app));
+    let request = request.header("wellspring-contract", contract).json(&json!({"query": query}));
+    request.send().await.unwrap().json().await.unwrap()
+}
+
 on_every_backend! {
     async fn a_consumer_gets_its_slice_and_nothing_else(backend) {
         let app = shop(backend).await;
@@ -254,20 +261,14 @@ fields = ["paid", "orderId", "order"]
 "#);
         applied(&app, &contract("with", ", \"payments\"")).await;
         applied(&app, &contract("without", "")).await;
-        let token = consumer(&app);
-        let ask = async |contract: &str, query: &str| -> Value {
-            let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(&token);
-            let request = request.header("wellspring-contract", contract).json(&json!({"query": query}));
-            request.send().await.unwrap().json().await.unwrap()
-        };
         let query = "{ shopOrder(orderBy: {total: ASC}, first: 1) { nodes { payments { nodes { paid } } } } }";
-        let answer = ask("with", query).await;
+        let answer = graphql(&app, "with", query).await;
         assert_eq!(answer["data"]["shopOrder"]["nodes"], json!([{"payments": {"nodes": [{"paid": 7}]}}]), "{answer}");
-        let answer = ask("without", query).await;
+        let answer = graphql(&app, "without", query).await;
         assert!(answer["errors"].is_array() && answer["data"].is_null(), "{answer}");
         // What it leads to is what the contract gives of the other collection: the second order is of the south.
         let query = "{ shopPayment(orderBy: {orderId: ASC}) { nodes { order { total } } } }";
-        let answer = ask("with", query).await;
+        let answer = graphql(&app, "with", query).await;
         let expected = json!([{"order": {"total": 10}}, {"order": null}]);
         assert_eq!(answer["data"]["shopPayment"]["nodes"], expected, "{answer}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, on_every_backend};
+use crate::support::{TestApp, on_every_backend, write_policies};
 
 const BASE: &str = include_str!("../../policies/base.polar");
 const REGIONS: &str = include_str!("../../policies/examples/regions.polar");
@@ -13,10 +13,7 @@ const ORDERS: &str =
 on_every_backend! {
     async fn regions_show_each_role_its_orders(backend) {
         let app = TestApp::start_with(backend, |config| {
-            let policies = config.store.data.join("policies");
-            std::fs::create_dir_all(&policies).unwrap();
-            std::fs::write(policies.join("base.polar"), BASE).unwrap();
-            std::fs::write(policies.join("regions.polar"), REGIONS).unwrap();
+            write_policies(config, &[("base.polar", BASE), ("regions.polar", REGIONS)]);
         })
         .await;
         for (no, region, status) in

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::{Said, place, run};
-use crate::support::{Backend, TestApp, on_every_backend};
+use crate::support::{Backend, TestApp, on_every_backend, write_policies};
 
 const BASE: &str = include_str!("../../policies/base.polar");
 const REGIONS: &str = include_str!("../../policies/examples/regions.polar");
@@ -20,10 +20,7 @@ where = { status = { eq = "paid" } }
 
 async fn shop(backend: Backend) -> TestApp {
     let app = TestApp::start_with(backend, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("base.polar"), BASE).unwrap();
-        std::fs::write(policies.join("regions.polar"), REGIONS).unwrap();
+        write_policies(config, &[("base.polar", BASE), ("regions.polar", REGIONS)]);
     })
     .await;
     for (no, region, status) in [("A1", "eu", "paid"), ("A2", "us", "new")] {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, TestApp, on_backends, on_every_backend};
+use crate::support::{Backend, TestApp, on_backends, on_every_backend, write_policies};
 
 const REGION_POLICY: &str = r#"
     allow(user: User, "read", _: Row) if "admin" in user.roles;
@@ -32,9 +32,7 @@ fn status_policy(status: &str) -> String {
 /// A node with rules that show consumers the orders of their region.
 async fn shop(backend: Backend) -> TestApp {
     TestApp::start_with(backend, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("region.polar"), REGION_POLICY).unwrap();
+        write_policies(config, &[("region.polar", REGION_POLICY)]);
     })
     .await
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wellspring::config::Config;
 
 use crate::parked::one_hop_too_far;
-use crate::support::{Backend, Subscription, TestApp, on_backends, on_every_backend};
+use crate::support::{Backend, Subscription, TestApp, on_backends, on_every_backend, write_policies};
 
 const ASKED: &str = "cursor kind collection version rule { file line reason } \
                      parked { plugin category subcategory sourceName code count } changes { path }";
@@ -148,9 +148,7 @@ on_every_backend! {
     async fn parked_records_of_what_a_steward_may_not_see_are_not_told(backend) {
         let app = TestApp::start_with(backend, |config| {
             failing(config);
-            let policies = config.store.data.join("policies");
-            fs::create_dir_all(&policies).unwrap();
-            fs::write(policies.join("rules.polar"), RULES).unwrap();
+            write_policies(config, &[("rules.polar", RULES)]);
         })
         .await;
         let start = start_of(&app).await;

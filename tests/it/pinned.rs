@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::contracts::{applied, apply, consumer, rest, shop};
+use crate::contracts::{applied, apply, consumer, graphql, rest, shop};
 use crate::support::{Backend, Subscription, TestApp, on_every_backend};
 
 async fn item(app: &TestApp, uid: &str, (whole, big, text): (&str, &str, &str)) {
@@ -51,17 +51,9 @@ misfits = {{ whole = "{misfit}", big = "{misfit}" }}
     app
 }
 
-/// The answer under one of the consumer's contracts.
-async fn graphql(app: &TestApp, contract: &str, query: &str) -> (StatusCode, Value) {
-    let request = app.client.post(format!("{}/graphql", app.url)).bearer_auth(consumer(app));
-    let request = request.header("wellspring-contract", contract).json(&json!({"query": query}));
-    let answer = request.send().await.unwrap();
-    (answer.status(), answer.json().await.unwrap())
-}
-
 /// `data` of an answer without errors.
 async fn under(app: &TestApp, contract: &str, query: &str) -> Value {
-    let (_, mut answer) = graphql(app, contract, query).await;
+    let mut answer = graphql(app, contract, query).await;
     assert!(answer.get("errors").is_none(), "{contract}: {query}: {answer}");
     answer["data"].take()
 }
@@ -222,11 +214,11 @@ misfits = {{ total = "{misfit}" }}
             "{ shopOrderAggregate { max { total } } }",
             "{ shopOrderAggregate(groupBy: [placed]) { count } }",
         ] {
-            let (status, answer) = graphql(&app, "nulls", query).await;
-            assert!(answer["errors"].is_array() && answer["data"].is_null(), "{status} {query}: {answer}");
+            let answer = graphql(&app, "nulls", query).await;
+            assert!(answer["errors"].is_array() && answer["data"].is_null(), "{query}: {answer}");
         }
         // No database can tell whether a text is such a number, so that nothing is shown where rows depend on it.
-        let (_, answer) = graphql(&app, "drops", "{ shopOrder { totalCount } }").await;
+        let answer = graphql(&app, "drops", "{ shopOrder { totalCount } }").await;
         assert!(answer["errors"].is_array() && answer["data"].is_null(), "{answer}");
         let told = app.data("{ contracts { name drifts { text broken } } }").await;
         let drops = told["contracts"].as_array().unwrap().iter().find(|one| one["name"] == "drops").unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, TestApp};
+use crate::support::{Backend, TestApp, write_policies};
 
 const README: &str = include_str!("../../README.md");
 const AIRPORTS: &str = include_str!("../../samples/airports.csv");
@@ -56,9 +56,7 @@ fn policy() -> String {
 
 async fn with_samples() -> TestApp {
     let app = TestApp::start_with(Backend::Embedded, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("tour.polar"), policy()).unwrap();
+        write_policies(config, &[("tour.polar", &policy())]);
     })
     .await;
     let (_, answer) = app.post("aviation/airport/bts?key=/iata", "text/csv", AIRPORTS, &[]).await;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, TestApp, on_every_backend};
+use crate::support::{Backend, TestApp, on_every_backend, write_policies};
 
 const RULES: &str = r#"
 allow(user: User, _, _: Source) if "source" in user.roles;
@@ -17,9 +17,7 @@ mask_field(_, _: AB, f: Field, "null") if f.name in ["code", "who.token"];
 
 async fn governed(backend: Backend, rules: &'static str) -> TestApp {
     TestApp::start_with(backend, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("rules.polar"), rules).unwrap();
+        write_policies(config, &[("rules.polar", rules)]);
     })
     .await
 }

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::cli::{place, run};
-use crate::support::{TestApp, eventually, on_every_backend};
+use crate::support::{TestApp, eventually, on_every_backend, write_policies};
 
 const BASE: &str = include_str!("../../policies/base.polar");
 const RULES: &str = r#"
@@ -18,10 +18,7 @@ on_every_backend! {
     async fn rules_say_how_one_may_ask(backend) {
         let app = TestApp::start_with(backend, |config| {
             config.reads.flush_ms = 20;
-            let policies = config.store.data.join("policies");
-            std::fs::create_dir_all(&policies).unwrap();
-            std::fs::write(policies.join("base.polar"), BASE).unwrap();
-            std::fs::write(policies.join("requests.polar"), RULES).unwrap();
+            write_policies(config, &[("base.polar", BASE), ("requests.polar", RULES)]);
         })
         .await;
         app.source("shop/order/web/1", &json!({"total": 1, "buyer": {"name": "Ann"}})).await;

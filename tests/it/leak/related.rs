@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Subscription, TestApp, on_every_backend};
+use crate::support::{Backend, Subscription, TestApp, on_every_backend, write_policies};
 
 const POLICY: &str = r#"
 allow(u: User, "read", _: Row) if "admin" in u.roles;
@@ -31,9 +31,7 @@ fn order(no: i64, buyer: Option<&str>, status: &str) -> Value {
 
 async fn shop(backend: Backend) -> TestApp {
     let app = TestApp::start_with(backend, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("own.polar"), POLICY).unwrap();
+        write_policies(config, &[("own.polar", POLICY)]);
         config.store.partitions = 1;
     })
     .await;

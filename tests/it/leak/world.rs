@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::policy::random::Random;
-use crate::support::{Backend, TestApp};
+use crate::support::{Backend, TestApp, write_policies};
 
 const POLICY: &str = r#"
 has_role(user: User, role) if role in user.roles;
@@ -260,9 +260,7 @@ fn decoded(token: &str) -> Option<String> {
 /// A node with the policy, and the rows that are in it.
 pub async fn vault(backend: Backend, random: &mut Random, count: usize) -> (TestApp, Vec<Row>) {
     let app = TestApp::start_with(backend, |config| {
-        let policies = config.store.data.join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("vault.polar"), POLICY).unwrap();
+        write_policies(config, &[("vault.polar", POLICY)]);
     })
     .await;
     let rows: Vec<Row> = (0..count).map(|number| Row::random(random, number, 0)).collect();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{asked, end, fill, origins};
-use crate::support::{TestApp, on_every_backend};
+use crate::support::{TestApp, on_every_backend, write_policies};
 
 const POLICY: &str = r#"
 allow(u: User, "read", _: Row) if "admin" in u.roles;
@@ -32,9 +32,7 @@ on_every_backend! {
     async fn what_an_actor_may_not_see_no_relation_shows(backend) {
         let app = fill(
             TestApp::start_with(backend, |config| {
-                let policies = config.store.data.join("policies");
-                std::fs::create_dir_all(&policies).unwrap();
-                std::fs::write(policies.join("own.polar"), POLICY).unwrap();
+                write_policies(config, &[("own.polar", POLICY)]);
             })
             .await,
         )

@@ -37,6 +37,15 @@ pub struct TestApp {
     directory: Arc<TempDir>,
 }
 
+/// Gives a node policies of its own, as names and texts of files.
+pub fn write_policies(config: &Config, files: &[(&str, &str)]) {
+    let directory = config.store.data.join("policies");
+    std::fs::create_dir_all(&directory).unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+}
+
 impl TestApp {
     pub async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await

@@ -6,7 +6,7 @@ mod live;
 mod reader;
 pub mod servers;
 
-pub use app::{TestApp, eventually, soon};
+pub use app::{TestApp, eventually, soon, write_policies};
 pub use backend::{Backend, create_database, fresh_database};
 pub(crate) use backend::{on_backends, on_every_backend};
 pub use live::Subscription;

@@ -2,6 +2,11 @@
 //! be selected, but stands in no filter, order, group or aggregate. Must not know rows or policies beyond
 //! [`Shown`].
 
+mod conditions;
+
+use conditions::filter;
+pub(super) use conditions::page;
+
 use std::collections::BTreeMap;
 
 use super::called::{Called, called, flattened};
@@ -145,17 +150,6 @@ impl<'a> Build<'a> {
         Some(TypeRef::named(name))
     }
 
-    /// The input type `suffix` of `_record` with what this actor may compare; none when that is nothing.
-    fn record_input(&mut self, suffix: &str) -> Option<TypeRef> {
-        let usable = |name: &str| self.member(name) == Shown::Visible;
-        let Some(Kind::Input(fields)) = self.model.get(suffix).map(|ty| &ty.kind) else { return None };
-        if fields.iter().all(|field| usable(&field.name)) {
-            return Some(TypeRef::named(suffix));
-        }
-        let fields = fields.iter().filter(|field| usable(&field.name)).cloned().collect();
-        self.input(self.names.derived(suffix), "What of the envelope you may use.", fields)
-    }
-
     fn members(&mut self, fields: &[Shaped], above: Shown) -> Vec<Field> {
         let mut members = Vec::with_capacity(fields.len());
         for field in fields {
@@ -231,91 +225,6 @@ impl<'a> Build<'a> {
                 }
             }
         }
-    }
-
-    /// The filter of an object; none when nothing of it can be filtered.
-    fn filter(&mut self, fields: &[Shaped], ty: &str, above: Shown, root: bool) -> Option<TypeRef> {
-        let name = format!("{ty}Filter");
-        let mut inputs = Vec::new();
-        for field in fields {
-            let shown = self.shown(field, above);
-            if shown != Shown::Visible {
-                continue;
-            }
-            let ty = match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) | ShapedKind::Packed(_) => {
-                    Some(TypeRef::named("PresenceFilter"))
-                }
-                ShapedKind::Map(_) => Some(TypeRef::named("MapFilter")),
-                ShapedKind::Scalar(scalar) => {
-                    let own = enums::add_filter(self.model, self.types, field, shown);
-                    Some(TypeRef::named(own.unwrap_or_else(|| format!("{}Filter", scalar_name(*scalar)))))
-                }
-                ShapedKind::List(item) => Some(TypeRef::named(match &**item {
-                    ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
-                        let own = enums::add_filter(self.model, self.types, field, shown);
-                        own.unwrap_or_else(|| format!("{}ListFilter", scalar_name(*scalar)))
-                    }
-                    _ => "PresenceFilter".to_owned(),
-                })),
-                ShapedKind::Object(children) => {
-                    self.types.get(&field.id).and_then(|ty| self.filter(children, ty, shown, false))
-                }
-            };
-            if let Some(ty) = ty {
-                let text = format!("Condition on `{}`.", printable(&field.path));
-                inputs.extend(called(field).map(|name| name.input(ty.clone(), text.clone())));
-            }
-        }
-        if root {
-            let this = || TypeRef::named(name.as_str());
-            let meta = self.record_input("RecordMetaFilter");
-            inputs.extend(meta.map(|ty| Input::new("_record", ty, "Condition on the record's envelope.")));
-            inputs.extend([
-                Input::new("and", this().required().list(), "All of these hold."),
-                Input::new("or", this().required().list(), "At least one of these holds."),
-                Input::new("not", this(), "This does not hold."),
-            ]);
-        }
-        self.input(name, "Conditions; all that are given must hold.", inputs)
-    }
-
-    /// The order of an object; none when nothing of it can be ordered.
-    fn order(&mut self, fields: &[Shaped], ty: &str, above: Shown, root: bool) -> Option<TypeRef> {
-        let mut inputs = Vec::new();
-        for field in fields {
-            let shown = self.shown(field, above);
-            if shown != Shown::Visible {
-                continue;
-            }
-            let ty = match &field.kind {
-                ShapedKind::Scalar(Scalar::Json)
-                | ShapedKind::List(_)
-                | ShapedKind::Packed(_)
-                | ShapedKind::Map(_) => None,
-                ShapedKind::Scalar(_) => Some(TypeRef::named("SortOrder")),
-                ShapedKind::Object(children) => {
-                    self.types.get(&field.id).and_then(|ty| self.order(children, ty, shown, false))
-                }
-            };
-            if let Some(ty) = ty {
-                let text = format!("Order by `{}`.", printable(&field.path));
-                inputs.extend(called(field).map(|name| name.input(ty.clone(), text.clone())));
-            }
-        }
-        if root {
-            let meta = self.record_input("RecordMetaOrder");
-            inputs.extend(meta.map(|ty| Input::new("_record", ty, "Order by the record's envelope.")));
-        }
-        self.input(format!("{ty}Order"), "What rows are ordered by; one field each.", inputs)
-    }
-
-    fn input(&mut self, name: String, description: &str, inputs: Vec<Input>) -> Option<TypeRef> {
-        if inputs.is_empty() {
-            return None;
-        }
-        self.model.insert(Type::new(name.as_str(), description, Kind::Input(inputs)));
-        Some(TypeRef::named(name))
     }
 
     fn object(&mut self, suffix: &str, description: &str, fields: Vec<Field>) {
@@ -418,26 +327,6 @@ impl<'a> Build<'a> {
         }
         self.model.add_field("Subscription", changes);
     }
-}
-
-fn filter(names: Names<'_>) -> Input {
-    let ty = TypeRef::named(names.derived("Filter"));
-    Input::new("where", ty, "Only rows for which this holds.")
-}
-
-/// A field of a connection with its arguments; the types of the collection's filter and order are there already.
-pub(super) fn page(model: &Model, names: Names<'_>, field: Field) -> Field {
-    let (int, text) = (|| TypeRef::named("Int"), || TypeRef::named("String"));
-    let (mut field, order) = (field.argument(filter(names)), names.derived("Order"));
-    if model.get(&order).is_some() {
-        let order = TypeRef::named(order).required().list();
-        field = field.argument(Input::new("orderBy", order, "In this order."));
-    }
-    field
-        .argument(Input::new("first", int(), "This many rows from the start."))
-        .argument(Input::new("after", text(), "From behind this cursor on."))
-        .argument(Input::new("last", int(), "This many rows from the end."))
-        .argument(Input::new("before", text(), "Up to before this cursor."))
 }
 
 /// Name, suffix of its type, what it is, and the type that it gives for a scalar.

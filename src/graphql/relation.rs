@@ -1,7 +1,7 @@
 //! The fields that lead from rows of one collection to rows of another: a row, or a page of rows with arguments of its
 //! own. They are there for whom both ends are shown plainly. Must not know how they are answered.
 
-use super::collection;
+use super::collection::page;
 use super::model::{Field, Model, TypeRef};
 use super::names::Names;
 use crate::publishing::{Visible, leads};
@@ -29,7 +29,7 @@ fn field(model: &Model, relation: &Relation, from: &Collection, to: &Collection)
             names.field
         );
         let ty = TypeRef::named(names.derived("Connection")).required();
-        return collection::page(model, names, Field::new(relation.name.as_str(), ty, text));
+        return page(model, names, Field::new(relation.name.as_str(), ty, text));
     }
     let text = format!(
         "The row of `{}` whose `{there}` is this row's `{here}`, as it is when this row has been read; of several the \

@@ -12,6 +12,7 @@ mod columns;
 mod compile;
 mod cursor;
 mod filter;
+mod group;
 mod link;
 mod list;
 mod marks;
@@ -25,8 +26,8 @@ pub mod write;
 
 pub use arguments::condition;
 pub use ask::{
-    Aggregate, Argument, Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Figure, Function,
-    GroupField, Join, Joined, List, Order, PageInfo, Query, Related,
+    Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Join, Joined, List, Order, PageInfo,
+    Query, Related,
 };
 pub use budget::Budget;
 pub use cast::{Cast, Narrowing, OnMisfit};
@@ -34,6 +35,7 @@ pub use columns::{Columns, plain};
 pub use compile::{compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
+pub use group::{Aggregate, Argument, Figure, Function, GroupField};
 pub use link::Link;
 pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;

@@ -77,8 +77,8 @@ allow(user: User, "administer", _: Source) if has_role(user, "admin");
 
 # Without such a rule everybody may ask in every way. With one, each request by GraphQL or `GET /data/…` needs one that
 # holds for it, or is FORBIDDEN before anything is read: `request.transport` ("http", "sse", "websocket", "rest"),
-# `request.format` ("json", "ndjson", "csv"), `request.operation` ("query", "mutation", "subscription"), `request.page`
-# (the most rows of a page that it asks for, 0 without pages), `request.depth` (fields inside each other) and
-# `request.contract` (its name, if it is asked under one). Rates are limits of contracts.
+# `request.format` ("json", "ndjson", "csv", "xml"), `request.operation` ("query", "mutation", "subscription"),
+# `request.page` (the most rows of a page that it asks for, 0 without pages), `request.depth` (fields inside each other)
+# and `request.contract` (its name, if it is asked under one). Rates are limits of contracts.
 #   allow_request(user: User, _: Request) if has_role(user, "steward");
 #   allow_request(user: User, request: Request) if reader(user) and request.transport != "rest" and request.page <= 100;

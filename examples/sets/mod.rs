@@ -17,14 +17,14 @@ use wellspring::{
 pub fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| extension(path).and_then(format::by_name).is_some());
+    files.retain(|path| extension(path).and_then(format::readable_by_name).is_some());
     files.sort();
     files
 }
 
 /// The documents of a file.
 pub fn documents(path: &Path) -> Vec<Bytes> {
-    let format = extension(path).and_then(format::by_name).unwrap();
+    let format = extension(path).and_then(format::readable_by_name).unwrap();
     let mut splitter = format.splitter(Limits::from(&config::Sourcing::default()));
     let text = std::fs::read(path).unwrap();
     let mut rest = text.as_slice();

@@ -24,7 +24,7 @@ use super::{
     runtime,
 };
 use crate::error::{Code, Error, Result, Retry};
-use crate::format::{self, Format, Item, Limits};
+use crate::format::{self, Item, Limits, Readable};
 use crate::record;
 use crate::telemetry::Clock;
 
@@ -189,11 +189,11 @@ impl<'a> Load<'a> {
         self.read(file, format, bar, path).await
     }
 
-    fn format(&self, path: &Path) -> Result<&'static dyn Format> {
+    fn format(&self, path: &Path) -> Result<&'static dyn Readable> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         let name = self.options.format.as_deref().or(extension).unwrap_or("ndjson");
-        format::by_name(name).ok_or_else(|| {
-            let known: Vec<&str> = format::all().iter().map(|format| format.name()).collect();
+        format::readable_by_name(name).ok_or_else(|| {
+            let known: Vec<&str> = format::readable().iter().map(|format| format.name()).collect();
             Error::bad_request(format!(
                 "`{name}` is not a format; set --format to one of `{}`",
                 known.join("`, `")
@@ -204,7 +204,7 @@ impl<'a> Load<'a> {
     async fn read(
         &mut self,
         mut input: impl AsyncRead + Unpin,
-        format: &dyn Format,
+        format: &dyn Readable,
         bar: ProgressBar,
         path: &Path,
     ) -> Result<()> {

@@ -60,6 +60,8 @@ pub enum Format {
     Ndjson,
     /// CSV by REST.
     Csv,
+    /// XML by REST.
+    Xml,
 }
 
 impl Format {
@@ -69,6 +71,7 @@ impl Format {
             Format::Json => "json",
             Format::Ndjson => "ndjson",
             Format::Csv => "csv",
+            Format::Xml => "xml",
         }
     }
 }

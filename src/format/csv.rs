@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use csv_core::{ReadFieldResult, Reader};
 
 use crate::error::{Code, Error, Result};
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Readable, Splitter, Writer, too_large};
 use crate::record::{self, Json};
 
 /// `text/csv`.
@@ -29,7 +29,9 @@ impl Format for Csv {
     fn writer(&self, columns: &[Vec<String>]) -> Box<dyn Writer + Send> {
         Box::new(Table { columns: columns.to_vec() })
     }
+}
 
+impl Readable for Csv {
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
         Box::new(Rows {
             limits,

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Readable, Splitter, Writer, too_large};
 
 /// `application/json`.
 pub(super) struct Json;
@@ -23,7 +23,9 @@ impl Format for Json {
     fn writer(&self, _: &[Vec<String>]) -> Box<dyn Writer + Send> {
         Box::new(Array { first: true })
     }
+}
 
+impl Readable for Json {
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
         Box::new(Items {
             limits,

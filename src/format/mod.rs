@@ -5,11 +5,13 @@
 //! fails alone and no body is ever held whole. Must not know HTTP, and must not judge a document: whether it is
 //! valid JSON and within the bounds of depth is sourcing's to say. Documents are given out one at a time, when they are
 //! asked for: a few bytes of a table can be many documents. Rows go out one by one likewise. Adding a format is one
-//! file, its `mod` line and one entry in [`all`]; the conformance test below then runs on it.
+//! file, its `mod` line and one entry in [`all`], and in [`readable`] if it is read, too; the conformance test below
+//! then runs on it.
 
 mod csv;
 mod json;
 mod ndjson;
+mod xml;
 
 use bytes::Bytes;
 
@@ -40,20 +42,23 @@ impl From<&config::Sourcing> for Limits {
     }
 }
 
-/// One media type's translation to JSON.
+/// A form in which rows go out.
 pub trait Format: Send + Sync {
     /// Its short name, which is also its file extension.
     fn name(&self) -> &'static str;
 
-    /// The media types it reads, the usual one first; lower-case, without parameters.
+    /// Its media types, the usual one first; lower-case, without parameters.
     fn media_types(&self) -> &'static [&'static str];
-
-    /// A translator for one streamed body that may hold many documents.
-    fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send>;
 
     /// A translator for rows on their way out. `columns` are the leaves of a row, each with its names from the
     /// row's root.
     fn writer(&self, columns: &[Vec<String>]) -> Box<dyn Writer + Send>;
+}
+
+/// A format that bodies are read in, too.
+pub trait Readable: Format {
+    /// A translator for one streamed body that may hold many documents.
+    fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send>;
 
     /// Translates a body that is one document.
     ///
@@ -99,25 +104,50 @@ pub trait Writer {
 
 /// Every format, JSON first: it is the default.
 pub fn all() -> &'static [&'static dyn Format] {
+    &[&json::Json, &ndjson::Ndjson, &csv::Csv, &xml::Xml]
+}
+
+/// Those that bodies are read in.
+pub fn readable() -> &'static [&'static dyn Readable] {
     &[&json::Json, &ndjson::Ndjson, &csv::Csv]
 }
 
-/// The format for a `Content-Type`; parameters and case do not matter, and every `…+json` is JSON.
-pub fn by_media_type(content_type: &str) -> Option<&'static dyn Format> {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let essence = if essence.ends_with("+json") { "application/json" } else { essence.as_str() };
-    all().iter().copied().find(|format| format.media_types().contains(&essence))
+/// The format for a media type; parameters and case do not matter, and every `…+json` is JSON.
+pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
+    let essence = essence(media_type);
+    all().iter().copied().find(|format| format.media_types().contains(&essence.as_str()))
+}
+
+/// The format that reads a `Content-Type`, likewise.
+pub fn readable_by_media_type(content_type: &str) -> Option<&'static dyn Readable> {
+    let essence = essence(content_type);
+    readable().iter().copied().find(|format| format.media_types().contains(&essence.as_str()))
+}
+
+fn essence(media_type: &str) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence.ends_with("+json") { "application/json".to_owned() } else { essence }
 }
 
 /// The format with a short name or file extension, such as `csv`.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
-    let name = name.to_ascii_lowercase();
-    let name = match name.as_str() {
-        "jsonl" => "ndjson",
-        "geojson" => "json",
-        other => other,
-    };
+    let name = plain_name(name);
     all().iter().copied().find(|format| format.name() == name)
+}
+
+/// The format that reads files with this extension, likewise.
+pub fn readable_by_name(name: &str) -> Option<&'static dyn Readable> {
+    let name = plain_name(name);
+    readable().iter().copied().find(|format| format.name() == name)
+}
+
+fn plain_name(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        "jsonl" => "ndjson".to_owned(),
+        "geojson" => "json".to_owned(),
+        _ => name,
+    }
 }
 
 /// The error of a document that passes its bound.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Splitter, Writer, too_large};
+use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Readable, Splitter, Writer, too_large};
 
 /// `application/x-ndjson`.
 pub(super) struct Ndjson;
@@ -20,7 +20,9 @@ impl Format for Ndjson {
     fn writer(&self, _: &[Vec<String>]) -> Box<dyn Writer + Send> {
         Box::new(Rows)
     }
+}
 
+impl Readable for Ndjson {
     fn splitter(&self, limits: Limits) -> Box<dyn Splitter + Send> {
         Box::new(Lines { limits, line: Vec::new(), over: false, first: true })
     }

@@ -12,7 +12,7 @@ use super::*;
 const LIMITS: Limits = Limits { item_bytes_max: 64, columns_max: 5, column_name_bytes_max: 16 };
 
 /// The items of `body`, sent in chunks of `size` bytes.
-fn items(format: &dyn Format, limits: Limits, body: &[u8], size: usize) -> Vec<Item> {
+fn items(format: &dyn Readable, limits: Limits, body: &[u8], size: usize) -> Vec<Item> {
     let mut splitter = format.splitter(limits);
     let mut items = Vec::new();
     for mut chunk in body.chunks(size) {
@@ -23,7 +23,7 @@ fn items(format: &dyn Format, limits: Limits, body: &[u8], size: usize) -> Vec<I
 }
 
 /// The items of `body`, sent in chunks of `size` bytes; errors as their code.
-fn split(format: &dyn Format, body: &[u8], size: usize) -> Vec<String> {
+fn split(format: &dyn Readable, body: &[u8], size: usize) -> Vec<String> {
     let items = items(format, LIMITS, body, size);
     let text = |item: Bytes| String::from_utf8(item.to_vec()).unwrap();
     items.into_iter().map(|item| item.map_or_else(|error| error.code().to_string(), text)).collect()
@@ -31,7 +31,7 @@ fn split(format: &dyn Format, body: &[u8], size: usize) -> Vec<String> {
 
 /// The same items whatever the chunks.
 fn check(name: &str, body: &str, expected: &[&str]) {
-    let format = by_name(name).unwrap();
+    let format = readable_by_name(name).unwrap();
     for size in [1, 2, 3, 7, body.len().max(1)] {
         assert_eq!(split(format, body.as_bytes(), size), expected, "{name} in chunks of {size}: {body:?}");
     }
@@ -41,9 +41,12 @@ fn check(name: &str, body: &str, expected: &[&str]) {
 fn every_format_is_found_by_what_it_says() {
     for format in all() {
         assert_eq!(by_name(format.name()).unwrap().name(), format.name());
+        let reads = readable().iter().any(|readable| readable.name() == format.name());
+        assert_eq!(readable_by_name(format.name()).is_some(), reads);
         for media_type in format.media_types() {
             let found = by_media_type(&format!("{}; charset=utf-8", media_type.to_uppercase())).unwrap();
             assert_eq!(found.name(), format.name());
+            assert_eq!(readable_by_media_type(media_type).is_some(), reads);
         }
     }
     assert_eq!(by_media_type("application/cloudevents+json").unwrap().name(), "json");
@@ -58,7 +61,7 @@ fn every_format_bounds_an_item_and_goes_on() {
         ("ndjson", format!("{{\"a\":\"{long}\"}}\n{{\"a\":1}}\n")),
         ("csv", format!("a\n{long}\n1\n")),
     ];
-    assert_eq!(bodies.len(), all().len(), "each format stands here");
+    assert_eq!(bodies.len(), readable().len(), "each format stands here");
     for (name, body) in bodies {
         check(name, &body, &["TOO_LARGE", r#"{"a":1}"#]);
     }
@@ -66,7 +69,7 @@ fn every_format_bounds_an_item_and_goes_on() {
 
 #[test]
 fn every_format_survives_any_bytes() {
-    for format in all() {
+    for format in readable() {
         for seed in 0..200_u32 {
             let mut state = seed.wrapping_mul(2_654_435_761) | 1;
             let alphabet = b"[]{},:\"\\ \n\r019ae.-\xff\xef\xbb\xbf";
@@ -111,7 +114,7 @@ fn a_syntax_error_ends_a_json_array_but_not_what_came_before() {
     // Lines of documents are named for what they are, and none of them is taken.
     check("json", "{\"a\":1}\n{\"a\":2}\n", &["BAD_REQUEST"]);
     check("json", "1 \"b\"", &["BAD_REQUEST"]);
-    let told = items(by_name("json").unwrap(), LIMITS, b"{}\n{}", 2).pop().unwrap().unwrap_err();
+    let told = items(readable_by_name("json").unwrap(), LIMITS, b"{}\n{}", 2).pop().unwrap().unwrap_err();
     assert!(told.message().contains("`application/x-ndjson`"), "{told}");
     check("json", "[nonsense, 2]", &["nonsense", "2"]);
 }
@@ -151,7 +154,7 @@ fn csv_cells_get_types_that_lose_nothing() {
 
 #[test]
 fn a_row_that_is_not_utf_8_fails_alone() {
-    let format = by_name("csv").unwrap();
+    let format = readable_by_name("csv").unwrap();
     assert_eq!(split(format, b"a\n\xff\n1\n", 2), ["UNPROCESSABLE", r#"{"a":1}"#]);
     assert_eq!(split(format, b"\xff\n1\n", 2), ["UNPROCESSABLE"]);
 }
@@ -159,7 +162,10 @@ fn a_row_that_is_not_utf_8_fails_alone() {
 #[test]
 fn one_document_is_one() {
     let one = |name: &str, body: &'static str| {
-        by_name(name).unwrap().document(Bytes::from_static(body.as_bytes()), LIMITS).map_err(|e| e.code())
+        readable_by_name(name)
+            .unwrap()
+            .document(Bytes::from_static(body.as_bytes()), LIMITS)
+            .map_err(|e| e.code())
     };
     assert_eq!(one("json", "[1, 2]").unwrap(), "[1, 2]");
     assert_eq!(one("json", "\u{feff}1").unwrap(), "1");
@@ -176,7 +182,7 @@ fn documents_are_made_only_when_they_are_asked_for() {
         [("json", "[1,2,3]", ",2,3]"), ("ndjson", "1\n2\n3\n", "2\n3\n"), ("csv", "a\n1\n2\n3\n", "2\n3\n")]
     {
         let mut rest = body.as_bytes();
-        let first = by_name(name).unwrap().splitter(LIMITS).next(&mut rest).unwrap();
+        let first = readable_by_name(name).unwrap().splitter(LIMITS).next(&mut rest).unwrap();
         assert!(first.unwrap().contains(&b'1'), "{name}");
         assert_eq!(rest, rest_of_it.as_bytes(), "{name}");
     }
@@ -184,7 +190,7 @@ fn documents_are_made_only_when_they_are_asked_for() {
 
 #[test]
 fn a_header_of_many_equal_names_is_numbered_or_refused_at_once() {
-    let csv = by_name("csv").unwrap();
+    let csv = readable_by_name("csv").unwrap();
     let limits = |columns_max| Limits { item_bytes_max: 4_000_000, columns_max, column_name_bytes_max: 16 };
     let names = 100_000;
     let body = format!("{}\n{}\n", ",".repeat(names - 1), ",".repeat(names - 1));
@@ -230,7 +236,7 @@ fn an_empty_cell_is_null_and_a_quoted_one_the_empty_text() {
 }
 
 /// `rows` of objects with `columns`, written and read again.
-fn round(format: &dyn Format, columns: &[Vec<String>], rows: &[String]) -> Vec<String> {
+fn round(format: &dyn Readable, columns: &[Vec<String>], rows: &[String]) -> Vec<String> {
     let (mut out, mut writer) = (Vec::new(), format.writer(columns));
     writer.begin(&mut out);
     for row in rows {
@@ -251,10 +257,10 @@ fn every_format_writes_what_it_reads() {
         r#"{"a":"","b, \"c\"":null}"#,
         r#"{"a":"","b, \"c\"":""}"#,
     ];
-    for format in all() {
+    for format in readable() {
         assert_eq!(round(*format, &columns, &rows.map(str::to_owned)), rows, "{}", format.name());
     }
-    let csv = by_name("csv").unwrap();
+    let csv = readable_by_name("csv").unwrap();
     let alone = [r#"{"a":1}"#.to_owned(), r#"{"a":null}"#.to_owned(), r#"{"a":""}"#.to_owned()];
     // Readers pass over empty lines: a row must not get lost, so its null becomes the empty text.
     assert_eq!(round(csv, &columns[..1], &alone), [r#"{"a":1}"#, r#"{"a":""}"#, r#"{"a":""}"#]);
@@ -276,7 +282,7 @@ mod property {
                 let text = |cell: Option<String>| serde_json::to_string(&cell).unwrap();
                 format!(r#"{{"a":{},"b":{},"c":{}}}"#, text(a), text(b), text(c))
             }).collect();
-            for format in all() {
+            for format in readable() {
                 prop_assert_eq!(round(*format, &columns, &rows), &rows[..], "{}", format.name());
             }
         }

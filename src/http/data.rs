@@ -1,4 +1,4 @@
-//! `GET /data/{collection}`: rows without GraphQL, as JSON, NDJSON or CSV, streamed page by page as fast as the
+//! `GET /data/{collection}`: rows without GraphQL, as JSON, NDJSON, CSV or XML, streamed page by page as fast as the
 //! client reads. Parses the URL and sends bytes; which rows there are is the engine's to say.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use axum::{
     Extension,
     body::Body,
     extract::{OriginalUri, Path, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -48,7 +48,7 @@ pub(super) async fn rows(
         })?,
         None => accept::format(&headers).ok_or_else(|| {
             Refusal::with_status(
-                axum::http::StatusCode::NOT_ACCEPTABLE,
+                StatusCode::NOT_ACCEPTABLE,
                 format!(
                     "name a format that can be given, such as `/data/{name}.csv`; there are {}",
                     formats("`.{}`")
@@ -89,6 +89,9 @@ pub(super) async fn rows(
     response.extensions_mut().insert(outcome);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type(format));
+    if extension.is_some() {
+        headers.insert(header::CONTENT_DISPOSITION, file_name(name, format));
+    }
     contract::tell(&shared, &actor, headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
@@ -116,6 +119,7 @@ fn agreed(format: &dyn Format) -> agreement::Format {
     match format.name() {
         "csv" => agreement::Format::Csv,
         "ndjson" => agreement::Format::Ndjson,
+        "xml" => agreement::Format::Xml,
         _ => agreement::Format::Json,
     }
 }
@@ -130,6 +134,21 @@ fn content_type(format: &dyn Format) -> HeaderValue {
     let usual = format.media_types().first().copied().unwrap_or("application/octet-stream");
     HeaderValue::from_str(&format!("{usual}; charset=utf-8"))
         .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+/// RFC 6266: who names a format by its extension wants a file. There is a collection of this name, so it is one of
+/// GraphQL.
+fn file_name(name: &str, format: &dyn Format) -> HeaderValue {
+    HeaderValue::from_str(&format!("attachment; filename=\"{name}.{}\"", format.name()))
+        .unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+/// `OPTIONS /data/{collection}`: which methods there are.
+pub(super) async fn methods() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    response
 }
 
 /// RFC 8288: the same URL after another cursor.

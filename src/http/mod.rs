@@ -137,7 +137,7 @@ fn router(services: Services) -> Router {
             .route("/graphiql/{file}", get(console::file))
             .route(GRAPHQL_ROUTE, get(graphql::get).post(graphql::post))
             .route("/graphql/schema", get(graphql::schema))
-            .route(DATA_ROUTE, get(data::rows))
+            .route(DATA_ROUTE, get(data::rows).options(data::methods))
             .route(RECORD_ROUTE, post(source::record))
             .route(BATCH_ROUTE, post(source::batch));
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{Shared, answer::Refusal, auth::Auth, body, body::Held, close, door};
 use crate::error::{Code, Error, Result};
-use crate::format::{self, Format};
+use crate::format::{self, Readable};
 use crate::record::{Actor, Envelope, Receipt, Source, UsageAgreement};
 use crate::sourcing::Input;
 use pointer::Pointer;
@@ -156,7 +156,7 @@ struct Group {
 
 impl Batch<'_> {
     /// Reads the body to its end; what is complete is sourced while the rest is still on its way.
-    async fn read(&mut self, format: &dyn Format, body: Body, bytes_max: usize) -> Result<()> {
+    async fn read(&mut self, format: &dyn Readable, body: Body, bytes_max: usize) -> Result<()> {
         let mut splitter = format.splitter((&self.shared.config.sourcing).into());
         let mut chunks = body.into_data_stream();
         let patience = Duration::from_millis(self.shared.config.server.request_timeout_ms);
@@ -298,11 +298,11 @@ fn content_type(headers: &HeaderMap) -> String {
     given.unwrap_or("application/json").to_owned()
 }
 
-fn format_of(headers: &HeaderMap) -> Result<&'static dyn Format, Refusal> {
+fn format_of(headers: &HeaderMap) -> Result<&'static dyn Readable, Refusal> {
     let content_type = content_type(headers);
-    format::by_media_type(&content_type).ok_or_else(|| {
+    format::readable_by_media_type(&content_type).ok_or_else(|| {
         let known: Vec<&str> =
-            format::all().iter().flat_map(|format| format.media_types()).copied().collect();
+            format::readable().iter().flat_map(|format| format.media_types()).copied().collect();
         let message =
             format!("`{content_type}` is not read; set `Content-Type` to one of `{}`", known.join("`, `"));
         Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)

@@ -32,6 +32,7 @@ const LAYERS: &[&str] = &[
 /// Outside crates that only their owners name.
 const OWNERS: &[(&str, &[&str])] = &[
     ("csv_core", &["format"]),
+    ("quick_xml", &["format"]),
     ("oso", &["policy"]),
     ("polar_core", &["policy"]),
     ("sea_orm", &["store"]),

@@ -67,6 +67,37 @@ on_every_backend! {
         );
     }
 
+    async fn rows_come_as_xml_and_as_files(backend) {
+        let app = parts(backend).await;
+        let xml = "shopPart.xml?fields=no,name,size,tags,price&order=no&first=2";
+        let (headers, body) = text(&app, xml).await;
+        assert_eq!(headers["content-type"], "application/xml; charset=utf-8");
+        assert_eq!(headers["content-disposition"], "attachment; filename=\"shopPart.xml\"");
+        assert_eq!(
+            body,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+             <rows xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">\n\
+             <row><no>0</no><name>part \"0\", blue</name><size><mm>0</mm><note></note></size>\
+             <tags><item>a</item><item>b</item></tags><price>0</price></row>\n\
+             <row><no>1</no><name>part \"1\", blue</name><size><mm>7</mm><note></note></size>\
+             <tags><item>a</item><item>b</item></tags><price xsi:nil=\"true\"/></row>\n</rows>\n"
+        );
+        let (_, body) = text(&app, "shopPart.xml").await;
+        assert_eq!(body.matches("<row>").count(), 35);
+        let response = app.client.get(format!("{}/data/shopPart", app.url)).bearer_auth(app.admin());
+        let response = response.header("accept", "text/csv;q=0.3, text/xml;q=0.7, */*;q=0.1").send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/xml; charset=utf-8");
+        assert!(response.headers().get("content-disposition").is_none());
+        let url = format!("{}/data/shopPart.csv", app.url);
+        let head = app.client.head(&url).bearer_auth(app.admin()).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        assert_eq!(head.headers()["content-type"], "text/csv; charset=utf-8");
+        assert_eq!(head.text().await.unwrap(), "");
+        let options = app.client.request(reqwest::Method::OPTIONS, &url).send().await.unwrap();
+        assert_eq!(options.status(), 204);
+        assert_eq!(options.headers()["allow"], "GET, HEAD, OPTIONS");
+    }
+
     async fn a_page_links_to_the_next_and_a_cursor_resumes(backend) {
         let app = parts(backend).await;
         let filter = "%7B%22no%22%3A%7B%22gte%22%3A%205%7D%7D";

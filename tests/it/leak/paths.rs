@@ -258,6 +258,8 @@ async fn management(asker: &Asker<'_>, ids: &[String]) {
         "vaultItem.csv",
         "vaultItem.ndjson",
         "vaultItem.csv?fields=name,_record,_cursor",
+        "vaultItem.xml",
+        "vaultItem.xml?fields=name,notes,box,labels,_rest,_record,_cursor",
         "vaultItem?order=email",
         "vaultItem?order=_record.sourceUid",
         "vaultItem?fields=_record.key&order=_record.ingestedAt",

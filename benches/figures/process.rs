@@ -46,6 +46,15 @@ impl Services {
         Services { mode, data: tempfile::tempdir().unwrap(), postgres, redis }
     }
 
+    /// As [`Services::start`], PostgreSQL with memory for all of the data.
+    #[allow(dead_code, reason = "for the load programs")]
+    pub fn start_roomy(mode: Mode) -> Services {
+        assert!(mode != Mode::Scaled, "Redis has no part in reads");
+        let postgres = (mode == Mode::Postgres)
+            .then(|| servers::Postgres::start_roomy().expect("PostgreSQL is needed for this mode"));
+        Services { mode, data: tempfile::tempdir().unwrap(), postgres, redis: None }
+    }
+
     pub fn postgres_url(&self) -> Option<String> {
         self.postgres.as_ref().map(|p| p.url("postgres"))
     }
@@ -153,6 +162,11 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
+    #[allow(dead_code, reason = "for the load programs")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn cpu_ms(&self) -> f64 {

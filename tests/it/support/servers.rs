@@ -38,6 +38,12 @@ impl Postgres {
         Self::start_with("")
     }
 
+    /// The same with memory for a million rows and more.
+    #[allow(dead_code, reason = "for the load programs")]
+    pub fn start_roomy() -> Option<Self> {
+        Self::start_with("-c shared_buffers=2GB -c max_wal_size=8GB")
+    }
+
     fn start_with(options: &str) -> Option<Self> {
         let initdb = find("initdb").or_else(|| missing("PostgreSQL"))?;
         let initdb = initdb.canonicalize().expect("it was found");

@@ -1,0 +1,198 @@
+//! Wellspring under measurement: served as anybody would serve it, with policies on, its rows sourced through its own
+//! door, its relation accepted by a steward, and the indexes that the tables made by hand have.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use serde_json::{Value, json};
+use sqlx::Row;
+
+use crate::{
+    data,
+    peers::{Peer, address},
+    process::{Server, Services},
+    workloads::Kind,
+};
+
+/// A rule for rows and a mask; both become part of the statement or of what is written of its rows.
+const POLICY: &str = r#"
+has_role(user: User, role) if role in user.roles;
+
+allow(user: User, "read", _: Row) if has_role(user, "admin");
+allow(user: User, "read", row: ShopOrder) if has_role(user, "clerk") and row.market = user.market;
+allow(user: User, "read", _: CrmCustomer) if has_role(user, "clerk");
+allow_field(_: User, "read", _: Row, _: Field);
+mask_field(user: User, _: Row, field: Field, {keep_first: 3})
+    if has_role(user, "clerk") and field.name = "customer.name";
+
+allow(user: User, _, _: Source) if has_role(user, "admin");
+"#;
+
+/// An index of a collection: the keys of its fields, and the direction of the last.
+pub type Index = (&'static str, &'static [&'static str], &'static str);
+
+/// Those that the tables made by hand have.
+pub const BY_HAND: &[Index] = &[
+    ("shopOrder", &["market", "status", "placedAt"], " desc"),
+    ("shopOrder", &["customerNo", "placedAt"], " desc"),
+    ("crmCustomer", &["customerNo"], ""),
+];
+
+pub struct Wellspring {
+    pub server: Server,
+    /// May see one market's orders.
+    pub clerk: String,
+}
+
+impl Wellspring {
+    /// Serves, and has all rows.
+    pub async fn start(services: &Services, rows: u64) -> Wellspring {
+        let policies = services.data.path().join("policies");
+        std::fs::create_dir_all(&policies).unwrap();
+        std::fs::write(policies.join("load.polar"), POLICY).unwrap();
+        let server = Server::start(services).await;
+        let clerk = server.token_of("clerk", &[&format!("market=\"{}\"", data::MARKET)]);
+        let this = Wellspring { server, clerk };
+        this.source("crm/customer/bench?key=/customerNo", data::customers(rows), data::customer_text).await;
+        this.settled("crmCustomer", data::customers(rows)).await;
+        let from = std::time::Instant::now();
+        this.source("shop/order/bench?key=/orderNo", rows, move |n| data::order(n, rows).text).await;
+        let sent = from.elapsed().as_secs_f64();
+        this.settled("shopOrder", rows).await;
+        println!(
+            "sourced {rows} orders in {sent:.1} s, typed {:.1} s later",
+            from.elapsed().as_secs_f64() - sent
+        );
+        this.relate().await;
+        this
+    }
+
+    pub fn peer(&self) -> Peer {
+        Peer {
+            name: "Wellspring",
+            kind: Kind::Wellspring,
+            address: address(&self.server.url),
+            pid: self.server.pid(),
+            token: self.clerk.clone(),
+        }
+    }
+
+    /// Sends documents in batches of 1,000 over four connections.
+    async fn source(&self, path: &str, count: u64, document: impl Fn(u64) -> String + Send + Sync + 'static) {
+        let (next, document) = (Arc::new(AtomicU64::new(0)), Arc::new(document));
+        let url = format!("{}/source/{path}", self.server.url);
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let (client, token, next) =
+                    (self.server.client.clone(), self.server.token.clone(), next.clone());
+                let (url, document) = (url.clone(), document.clone());
+                tokio::spawn(async move {
+                    loop {
+                        let first = next.fetch_add(1_000, Ordering::Relaxed);
+                        if first >= count {
+                            return;
+                        }
+                        let body: String =
+                            (first..count.min(first + 1_000)).map(|n| document(n) + "\n").collect();
+                        loop {
+                            let request = client.post(&url).bearer_auth(&token).body(body.clone());
+                            let answer = request.header("content-type", "application/x-ndjson").send().await;
+                            let answer: Value = answer.unwrap().json().await.unwrap();
+                            // Refused for back-pressure: the same batch again, as a client does.
+                            if answer["rejected"].as_array().is_some_and(Vec::is_empty) {
+                                break;
+                            }
+                            assert!(answer.to_string().contains("BACKPRESSURE"), "{answer}");
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    async fn settled(&self, collection: &str, rows: u64) {
+        let from = std::time::Instant::now();
+        loop {
+            let answer = self.server.graphql(&format!("{{ {collection}(first: 1) {{ totalCount }} }}")).await;
+            if answer["data"][collection]["totalCount"].as_u64().unwrap_or(0) >= rows {
+                return;
+            }
+            assert!(from.elapsed().as_secs() < 3_600, "rows do not come: {answer}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn relate(&self) {
+        let end = |collection: &str| json!({"collection": collection, "path": "/customerNo"});
+        let input = json!({
+            "from": end("shopOrder"), "to": end("crmCustomer"), "name": "buyer", "inverseName": "orders",
+        });
+        let query =
+            "mutation($input: AcceptRelationInput!) { acceptRelation(input: $input) { inverseName } }";
+        let request = self.server.client.post(format!("{}/graphql", self.server.url));
+        let body = json!({"query": query, "variables": {"input": input}});
+        let answer = request.bearer_auth(&self.server.token).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["data"]["acceptRelation"]["inverseName"], "orders", "{answer}");
+    }
+
+    /// Gives the tables these indexes.
+    pub async fn index(&self, services: &Services, indexes: &[Index]) {
+        let mut statements = Vec::new();
+        for (number, (collection, columns, direction)) in indexes.iter().enumerate() {
+            let find = format!(
+                "select c.id, c.generation, v.published from collection c join shape_version v \
+                 on v.collection_id = c.id and v.version = c.shape_version where c.field_name = '{collection}'"
+            );
+            let (id, generation, published) = row(services, find).await;
+            let shape: Value = serde_json::from_str(&published).unwrap();
+            let mut columns: Vec<String> = columns.iter().map(|key| column(&shape, key)).collect();
+            if let Some(last) = columns.last_mut() {
+                let nulls =
+                    if services.postgres.is_some() && !direction.is_empty() { " nulls last" } else { "" };
+                last.push_str(&format!("{direction}{nulls}"));
+            }
+            let table = format!("c_{id}_g{generation}");
+            statements
+                .push(format!("create index by_hand_{number} on {table}({}, row_id)", columns.join(", ")));
+        }
+        match services.postgres_url() {
+            None => {
+                let db = rusqlite::Connection::open(services.data.path().join("wellspring.db")).unwrap();
+                db.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+                db.execute_batch(&(statements.join("; ") + "; analyze")).unwrap();
+            }
+            Some(url) => {
+                let pool = sqlx::PgPool::connect(&url).await.unwrap();
+                statements.extend(["vacuum analyze".to_owned(), "checkpoint".to_owned()]);
+                for statement in statements {
+                    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
+                }
+            }
+        }
+    }
+}
+
+async fn row(services: &Services, sql: String) -> (i64, i64, String) {
+    match services.postgres_url() {
+        None => {
+            let db = rusqlite::Connection::open(services.data.path().join("wellspring.db")).unwrap();
+            db.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+        }
+        Some(url) => {
+            let pool = sqlx::PgPool::connect(&url).await.unwrap();
+            let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+            (row.get(0), row.get(1), row.get(2))
+        }
+    }
+}
+
+fn column(shape: &Value, key: &str) -> String {
+    let mut fields = shape["fields"].as_array().unwrap().iter();
+    format!("f{}", fields.find(|field| field["key"] == key).unwrap()["id"])
+}

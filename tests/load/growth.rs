@@ -1,5 +1,5 @@
-//! Whether reads stay as quick while a collection grows: p99 of a lookup, of a filtered list, and of the thousandth page
-//! of a walk by cursors, from ten thousand rows on, each size in a database of its own.
+//! Whether reads stay as quick while a collection grows: p99 of a lookup, of a filtered list, and of the thousandth
+//! page of a walk by cursors, from ten thousand rows on, each size in a database of its own.
 
 use std::time::Instant;
 

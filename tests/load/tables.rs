@@ -11,7 +11,8 @@ pub fn path(services: &Services) -> std::path::PathBuf {
     services.data.path().join("by-hand.db")
 }
 
-const CUSTOMERS: &str = "customer_no text primary key, name text not null, city text not null, tier text not null, email text not null";
+const CUSTOMERS: &str = "customer_no text primary key, name text not null, city text not null, \
+     tier text not null, email text not null";
 const ORDERS: &str = "order_no text primary key, status text not null, channel text not null, market text not null, \
      currency text not null, total float8 not null, quantity integer not null, placed_at timestamptz not null, \
      priority boolean not null, customer_no text not null references customers, customer_name text not null, \

@@ -1,6 +1,6 @@
-//! The handler written by hand: axum, the ideal SQL over the tables made by hand, JSON written cell by cell. It does what
-//! the policy of the bench does: a token says which market's orders are shown, and names lose all but three letters.
-//! As good as one would write by hand for just these five reads, and nothing more.
+//! The handler written by hand: axum, the ideal SQL over the tables made by hand, JSON written cell by cell. It does
+//! what the policy of the bench does: a token says which market's orders are shown, and names lose all but three
+//! letters. As good as one would write by hand for just these five reads, and nothing more.
 
 mod postgres;
 pub mod sqlite;

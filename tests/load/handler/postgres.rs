@@ -10,7 +10,8 @@ use super::{
     write::{self, Cells},
 };
 
-const LOOKUP: &str = "select order_no, status, total, placed_at, quantity from by_hand.orders where order_no = $1 and market = $2";
+const LOOKUP: &str = "select order_no, status, total, placed_at, quantity from by_hand.orders \
+     where order_no = $1 and market = $2";
 const LIST: &str = "select order_no, status, channel, currency, total, quantity, placed_at, priority, note, \
      customer_name from by_hand.orders where market = $1 and status = $2 and placed_at < $3::text::timestamptz \
      order by placed_at desc limit $4";

@@ -24,6 +24,7 @@ mod events;
 mod examples;
 mod explain;
 mod faults;
+mod given_up;
 mod graphql;
 mod http;
 mod large;

@@ -39,7 +39,7 @@ struct Inner {
 }
 
 enum Driver {
-    Sqlite(sqlite::Sqlite),
+    Sqlite(Arc<sqlite::Sqlite>),
     Postgres(postgres::Postgres),
 }
 
@@ -70,7 +70,7 @@ impl Db {
                 if read_only && !path.exists() {
                     return Err(Error::not_found(super::NOTHING_YET));
                 }
-                Driver::Sqlite(sqlite::Sqlite::open(&path, config, read_only)?)
+                Driver::Sqlite(Arc::new(sqlite::Sqlite::open(&path, config, read_only)?))
             }
         };
         Ok(Db(Arc::new(Inner { driver, crash_at: config.crash_at.clone() })))
@@ -105,12 +105,12 @@ impl Db {
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         match &self.0.driver {
-            Driver::Sqlite(sqlite) => sqlite.read(sql, params, false, each).await,
+            Driver::Sqlite(sqlite) => sqlite.read(sql, params, each).await,
             Driver::Postgres(postgres) => postgres.read(sql, params, each).await,
         }
     }
 
-    /// [`Db::read`] for a statement that may take longer: on SQLite the thread's other tasks move elsewhere meanwhile.
+    /// [`Db::read`] for a statement that may take longer. Whatever the database, it is ended when the future is dropped.
     pub async fn read_large(
         &self,
         sql: &str,
@@ -118,7 +118,7 @@ impl Db {
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         match &self.0.driver {
-            Driver::Sqlite(sqlite) => sqlite.read(sql, params, true, each).await,
+            Driver::Sqlite(sqlite) => sqlite.read_large(sql, params, each).await,
             Driver::Postgres(postgres) => postgres.read(sql, params, each).await,
         }
     }

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use quick_cache::sync::Cache;
 use sqlx::{
     Acquire as _, Arguments as _, AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres as Driver,
-    postgres::PgArguments,
+    pool::PoolConnection, postgres::PgArguments,
 };
 
 use crate::config;
@@ -58,6 +58,17 @@ impl Postgres {
                     ("jit", "off"),
                 ])
                 .statement_cache_capacity(statements_max)
+        });
+        options.map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Not every server can: there a statement that nobody waits for ends by the time that it may take.
+                    if let Err(error) = connection.execute(LOOK_FOR_CLIENT).await {
+                        tracing::debug!(%error, "the server does not look whether its clients are still there");
+                    }
+                    Ok(())
+                })
+            })
         });
         let cannot = "the database cannot be reached; check `store.database_url` and that the server runs";
         let orm = sea_orm::Database::connect(options).await.map_err(|e| Error::unavailable(cannot, e))?;
@@ -113,10 +124,13 @@ impl Postgres {
     ) -> Result<()> {
         let mut tries = 0;
         loop {
-            let mut connection = self.pool.acquire().await.map_err(failure::postgres)?;
+            let arguments = arguments()?;
+            let mut working = Working(Some(self.pool.acquire().await.map_err(failure::postgres)?));
             let mut delivered = false;
-            let query = sqlx::query_with(AssertSqlSafe(sql), arguments()?).persistent(kept);
-            let failed = match fetch(&mut connection, query, &mut delivered, each).await {
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(kept);
+            let fetched = fetch(working.connection()?, query, &mut delivered, each).await;
+            let mut connection = working.done()?;
+            let failed = match fetched {
                 Ok(()) => return Ok(()),
                 Err(Failed::Own(error)) => return Err(error),
                 Err(Failed::Driver(error)) => error,
@@ -148,6 +162,34 @@ impl Postgres {
             if tries > self.tries_max || !failure::is_connection_lost(&error) {
                 return Err(failure::postgres(error));
             }
+        }
+    }
+}
+
+/// Has the server look for its client while a statement runs, from PostgreSQL 14 on.
+const LOOK_FOR_CLIENT: &str = "select set_config(name, '250', false) from pg_settings \
+     where name = 'client_connection_check_interval'";
+
+/// A connection that runs a statement. When nobody waits for that any more, it is closed, by which the server notices
+/// that it can end the statement; the pool would go on reading what comes of it instead.
+struct Working(Option<PoolConnection<Driver>>);
+
+impl Working {
+    fn connection(&mut self) -> Result<&mut sqlx::PgConnection> {
+        let connection = self.0.as_deref_mut();
+        connection.ok_or_else(|| Error::internal("a connection was given back"))
+    }
+
+    /// The statement has ended.
+    fn done(mut self) -> Result<PoolConnection<Driver>> {
+        self.0.take().ok_or_else(|| Error::internal("a connection was given back"))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
         }
     }
 }

@@ -1,30 +1,39 @@
 //! SQLite through rusqlite: one writer, a few readers, one process.
 //!
-//! Statements run on the calling thread: they take microseconds, less than a hop to another thread. Only `COMMIT`,
-//! which waits for the disk, goes to a blocking thread. A lock file keeps a second server out of the directory.
+//! Statements run on the calling thread: they take microseconds, less than a hop to another thread. `COMMIT`, which
+//! waits for the disk, goes to a blocking thread, and so do statements that may take long, as somebody must see there
+//! whether they are still waited for. A lock file keeps a second server out of the directory.
 
 use std::{
     borrow::Cow,
     collections::HashMap,
     fs::{File, TryLockError},
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use quick_cache::sync::Cache;
 use rusqlite::{
     CachedStatement, Connection, OpenFlags, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config;
 use crate::error::{Code, Error, Result};
 
-use super::{RowRef, Value, failure};
+use super::{Row, RowRef, Value, failure};
 
 /// After how many steps of its machine a statement looks whether it has taken too long: about every millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+/// A statement that takes longer must be seen by somebody who can end it.
+const LITTLE_TIME: Duration = Duration::from_millis(5);
+
+/// How many rows a thread that reads hands over at once.
+const ROWS_SENT: usize = 64;
 
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 256;
@@ -34,7 +43,9 @@ pub(super) struct Sqlite {
     path: PathBuf,
     writer: Option<Arc<Mutex<Connection>>>,
     readers: std::sync::Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    /// The texts of statements that took little time when they came last.
+    quick: Cache<u64, ()>,
     /// The longest a reading statement may take.
     statement_timeout: Duration,
     /// The longest wait for a connection.
@@ -57,7 +68,8 @@ impl Sqlite {
             path: path.to_owned(),
             writer,
             readers: std::sync::Mutex::new(Vec::new()),
-            permits: Semaphore::new(config.readers_max.max(1)),
+            permits: Arc::new(Semaphore::new(config.readers_max.max(1))),
+            quick: Cache::new(STATEMENTS_MAX * 4),
             statement_timeout: Duration::from_millis(config.statement_timeout_ms),
             acquire_timeout: Duration::from_millis(config.acquire_timeout_ms),
             _lock: lock,
@@ -72,19 +84,57 @@ impl Sqlite {
         &self.path
     }
 
-    /// Runs a reading statement on a reader connection.
+    /// Runs a reading statement on the calling thread.
     pub(super) async fn read(
         &self,
         sql: &str,
         params: &[Value],
-        large: bool,
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         let _permit = self.permit().await?;
-        let mut work = || self.with_reader(|reader| run(reader, sql, params, each));
+        self.with_reader(|reader| run(reader, sql, params, each))
+    }
+
+    /// Runs a reading statement that may take long. What took little time before runs on the calling thread, whose other
+    /// tasks move elsewhere meanwhile; else it has a thread of its own, which sends copies of the rows and ends when
+    /// nobody waits for them any more.
+    pub(super) async fn read_large(
+        self: &Arc<Self>,
+        sql: &str,
+        params: &[Value],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        let permit = self.permit().await?;
         let many = tokio::runtime::Handle::try_current()
             .is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
-        if large && many { tokio::task::block_in_place(work) } else { work() }
+        let text = BuildHasherDefault::<DefaultHasher>::new().hash_one(sql);
+        if many && self.quick.get(&text).is_some() {
+            let mut work = || self.with_reader(|reader| run(reader, sql, params, each));
+            return tokio::task::block_in_place(|| self.timed(text, &mut work));
+        }
+        let (to, mut rows) = mpsc::channel(2);
+        let (this, sql, params) = (self.clone(), sql.to_owned(), params.to_vec());
+        let reading = tokio::task::spawn_blocking(move || {
+            // Until it has really ended.
+            let _permit = permit;
+            this.timed(text, &mut || this.send(&sql, &params, &to))
+        });
+        while let Some(some) = rows.recv().await {
+            some.iter().try_for_each(|row| each(&RowRef::Copied(row)))?;
+        }
+        reading.await.map_err(Error::internal)?
+    }
+
+    /// Remembers whether what is done for this text takes little time.
+    fn timed(&self, text: u64, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let from = Instant::now();
+        let done = work();
+        if from.elapsed() > LITTLE_TIME {
+            self.quick.remove(&text);
+        } else if done.is_ok() {
+            self.quick.insert(text, ());
+        }
+        done
     }
 
     /// Runs a reading statement once for each row of parameters, all on one connection.
@@ -98,21 +148,52 @@ impl Sqlite {
         self.with_reader(|reader| rows.iter().try_for_each(|row| run(reader, sql, row, each)))
     }
 
-    async fn permit(&self) -> Result<SemaphorePermit<'_>> {
+    /// A place among the readers, until it is dropped.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         let busy = "all readers of the database are busy; try again";
-        match tokio::time::timeout(self.acquire_timeout, self.permits.acquire()).await {
+        match tokio::time::timeout(self.acquire_timeout, self.permits.clone().acquire_owned()).await {
             Ok(permit) => permit.map_err(Error::internal),
             Err(late) => Err(Error::unavailable(busy, late)),
         }
     }
 
+    fn send(&self, sql: &str, params: &[Value], to: &mpsc::Sender<Vec<Row>>) -> Result<()> {
+        let waits = to.clone();
+        self.with_reader_while(
+            move || !waits.is_closed(),
+            |reader| {
+                let mut rows = Vec::new();
+                let mut each = |row: &RowRef<'_>| {
+                    rows.push(row.to_row()?);
+                    if rows.len() == ROWS_SENT {
+                        // Who does not take them has been given up.
+                        to.blocking_send(std::mem::take(&mut rows)).map_err(Error::internal)?;
+                    }
+                    Ok(())
+                };
+                run(reader, sql, params, &mut each)?;
+                to.blocking_send(rows).map_err(Error::internal)
+            },
+        )
+    }
+
     fn with_reader(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<()> {
+        self.with_reader_while(|| true, work)
+    }
+
+    fn with_reader_while(
+        &self,
+        wanted: impl Fn() -> bool + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<()>,
+    ) -> Result<()> {
         let reader = self.take_reader()?;
         let until = Instant::now() + self.statement_timeout;
         reader
-            .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until))
+            .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until || !wanted()))
             .map_err(failure::sqlite)?;
         let done = work(&reader);
+        // What it looks at is given up with it.
+        reader.progress_handler(0, None::<fn() -> bool>).map_err(failure::sqlite)?;
         self.give_back(reader);
         done
     }

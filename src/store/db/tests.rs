@@ -125,6 +125,57 @@ async fn a_read_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
+async fn a_read_that_nobody_waits_for_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().into();
+    let one = config::Store { data, readers_max: 1, statement_timeout_ms: 3_600_000, ..Default::default() };
+    let db = Db::open(&one).await.unwrap();
+    let endless =
+        "with recursive r(n) as (select 1 union all select n + 1 from r) select n from r where n < 0";
+    let mut none = |_: &RowRef<'_>| Ok(());
+    let mut reading = Box::pin(db.read_large(endless, &[], &mut none));
+    assert!(futures_util::poll!(&mut reading).is_pending());
+    drop(reading);
+    // The only reader is free again.
+    assert_eq!(db.query("select 7", &[]).await.unwrap().first().unwrap().i64(0).unwrap(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn rows_are_the_same_whichever_thread_reads_them() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin().await.unwrap();
+    let rows = (0..200).map(|n| row(&format!("r{n:03}"), n)).collect();
+    tx.insert_many("t", COLUMNS, rows, "").await.unwrap();
+    tx.commit().await.unwrap();
+    let read = async || {
+        let mut seen = Vec::new();
+        let mut each = |row: &RowRef<'_>| {
+            seen.push((
+                row.text(0)?.map(str::to_owned),
+                row.i64(1)?,
+                row.f64(2)?,
+                row.bool(3)?,
+                row.uuid(4)?,
+                row.text(5)?.map(str::to_owned),
+                row.bytes(0)?.map(<[u8]>::to_vec),
+            ));
+            Ok(())
+        };
+        let all = "select name, n, n / 2.0, n % 2 = 0, u, case when n > 5 then name end from t order by n";
+        db.read_large(all, &[], &mut each).await.map(|()| seen)
+    };
+    let (on_its_own, in_place) = (read().await.unwrap(), read().await.unwrap());
+    assert_eq!(on_its_own.len(), 200);
+    assert_eq!(on_its_own, in_place);
+    // What the one who takes the rows says ends it, and is what is told.
+    let mut full = |_: &RowRef<'_>| Err(Error::bad_request("full"));
+    for _ in 0..2 {
+        let error = db.read_large("select t.name from t, t as other", &[], &mut full).await.unwrap_err();
+        assert_eq!(error.message(), "full");
+    }
+}
+
+#[tokio::test]
 async fn columns_come_to_many_tables_with_one_change_of_the_schema() {
     let (_dir, db) = open().await;
     let mut tx = db.begin().await.unwrap();

@@ -221,6 +221,8 @@ impl Row {
 pub enum RowRef<'a> {
     /// From rusqlite.
     Sqlite(&'a rusqlite::Row<'a>),
+    /// From rusqlite, copied by the thread that has read it.
+    Copied(&'a Row),
     /// From sqlx.
     Postgres(&'a sqlx::postgres::PgRow),
 }
@@ -245,6 +247,7 @@ impl<'a> RowRef<'a> {
                 Lite::Text(text) => std::str::from_utf8(text).map(Some).map_err(Error::internal),
                 other => Err(odd(index, "text", &other.data_type().to_string())),
             },
+            RowRef::Copied(row) => row.opt_text(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
                 value.as_str().map(Some).map_err(Error::internal)
@@ -259,6 +262,11 @@ impl<'a> RowRef<'a> {
                 Lite::Null => Ok(None),
                 Lite::Blob(bytes) | Lite::Text(bytes) => Ok(Some(bytes)),
                 other => Err(odd(index, "bytes", &other.data_type().to_string())),
+            },
+            RowRef::Copied(row) => match row.get(index)? {
+                Value::Null(_) => Ok(None),
+                Value::Text(text) => Ok(Some(text.as_bytes())),
+                _ => row.bytes(index).map(Some),
             },
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
@@ -276,6 +284,7 @@ impl<'a> RowRef<'a> {
                 Lite::Real(_) => Err(widened(index)),
                 other => Err(odd(index, "an integer", &other.data_type().to_string())),
             },
+            RowRef::Copied(row) => row.opt_i64(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
                 match pg_value(&value)? {
@@ -297,6 +306,7 @@ impl<'a> RowRef<'a> {
                 Lite::Integer(int) => Ok(Some(int as f64)),
                 other => Err(odd(index, "a float", &other.data_type().to_string())),
             },
+            RowRef::Copied(row) => row.opt_f64(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
                 match pg_value(&value)? {
@@ -318,6 +328,10 @@ impl<'a> RowRef<'a> {
                 Lite::Null => Ok(None),
                 Lite::Integer(int) => Ok(Some(int != 0)),
                 other => Err(odd(index, "a boolean", &other.data_type().to_string())),
+            },
+            RowRef::Copied(row) => match row.get(index)? {
+                Value::Null(_) => Ok(None),
+                _ => row.bool(index).map(Some),
             },
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
@@ -342,6 +356,7 @@ impl<'a> RowRef<'a> {
                 let count = row.as_ref().column_count();
                 (0..count).map(|index| lite_value(Self::lite(row, index)?)).collect::<Result<_>>().map(Row)
             }
+            RowRef::Copied(row) => Ok((*row).clone()),
             RowRef::Postgres(row) => (0..row.len())
                 .map(|index| match Self::post(row, index)? {
                     None => Ok(Value::Null(Type::Text)),

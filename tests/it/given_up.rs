@@ -31,9 +31,8 @@ on_backends! { [postgres Postgres, scaled Scaled]
         let mut holder = PgConnection::connect(&url).await.unwrap();
         let mut watcher = PgConnection::connect(&url).await.unwrap();
         let mut lock = holder.begin().await.unwrap();
-        let tables: Vec<String> = sqlx::query_scalar("select tablename::text from pg_tables where tablename ~ '^c_[0-9]+_g'")
-            .fetch_all(&mut *lock).await.unwrap();
-        for table in tables {
+        let tables = "select tablename::text from pg_tables where tablename ~ '^c_[0-9]+_g'";
+        for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut *lock).await.unwrap() {
             let statement = sqlx::AssertSqlSafe(format!("lock table {table} in access exclusive mode"));
             sqlx::raw_sql(statement).execute(&mut *lock).await.unwrap();
         }

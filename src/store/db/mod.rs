@@ -110,7 +110,7 @@ impl Db {
         }
     }
 
-    /// [`Db::read`] for a statement that may take longer. Whatever the database, it is ended when the future is dropped.
+    /// [`Db::read`] for a statement that may take longer. It is ended when the future is dropped.
     pub async fn read_large(
         &self,
         sql: &str,

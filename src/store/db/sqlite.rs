@@ -95,9 +95,9 @@ impl Sqlite {
         self.with_reader(|reader| run(reader, sql, params, each))
     }
 
-    /// Runs a reading statement that may take long. What took little time before runs on the calling thread, whose other
-    /// tasks move elsewhere meanwhile; else it has a thread of its own, which sends copies of the rows and ends when
-    /// nobody waits for them any more.
+    /// Runs a reading statement that may take long. What took little time before runs on the calling thread, whose
+    /// other tasks move elsewhere meanwhile; else it has a thread of its own, which sends copies of the rows and ends
+    /// when nobody waits for them any more.
     pub(super) async fn read_large(
         self: &Arc<Self>,
         sql: &str,

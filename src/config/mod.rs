@@ -52,6 +52,8 @@ pub struct Config {
     pub relations: Relations,
     /// The audit log of reads.
     pub reads: Reads,
+    /// Reading what one has written.
+    pub consistency: Consistency,
     /// What is logged.
     pub log: Log,
 }
@@ -73,6 +75,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("statistics", Statistics::OPTIONS),
     ("relations", Relations::OPTIONS),
     ("reads", Reads::OPTIONS),
+    ("consistency", Consistency::OPTIONS),
     ("log", Log::OPTIONS),
 ];
 
@@ -117,9 +120,11 @@ macro_rules! section {
 
 // Behind the macro that they use.
 mod auth;
+mod consistency;
 mod reads;
 mod shapes;
 pub use auth::Auth;
+pub use consistency::Consistency;
 pub use reads::Reads;
 pub use shapes::{Relations, Statistics};
 

@@ -16,6 +16,7 @@ use super::enums;
 use super::maps;
 use super::model::{Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
+use super::past::awaiting;
 use super::unions;
 use crate::query::{Collection, Narrow, envelope, told_member};
 use crate::record::Json;
@@ -235,7 +236,7 @@ impl<'a> Build<'a> {
         let text = || TypeRef::named("String");
         let list =
             Field::new(self.names.field, self.derived("Connection").required(), format!("Rows of {of}."));
-        let list = page(self.model, self.names, list);
+        let list = awaiting(page(self.model, self.names, list));
         let mut by_key = Field::new(self.names.by_key(), row, format!("One row of {of}."));
         if self.member("sourceName") == Shown::Visible {
             let name = Input::new("sourceName", text(), "Needed when several sources have this uid.");
@@ -243,9 +244,10 @@ impl<'a> Build<'a> {
         }
         // A uid that is not shown cannot be asked for either: an answer would confirm a guess.
         let by_key = (self.member("sourceUid") == Shown::Visible).then(|| {
-            by_key.argument(Input::new("sourceUid", text().required(), "The uid that the source gave."))
+            let uid = Input::new("sourceUid", text().required(), "The uid that the source gave.");
+            awaiting(by_key.argument(uid))
         });
-        let aggregate = self.aggregate_field(&of);
+        let aggregate = awaiting(self.aggregate_field(&of));
         let snapshot =
             Input::new("snapshot", TypeRef::named("Boolean"), "First all rows as they are, then changes.");
         let changes =

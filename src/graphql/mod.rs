@@ -18,6 +18,7 @@ mod manage;
 mod maps;
 mod model;
 mod names;
+mod past;
 mod plan;
 mod prepare;
 mod project;
@@ -202,6 +203,15 @@ impl Engine {
     /// `NOT_FOUND`, `BAD_REQUEST`
     pub fn bind(&self, actor: Actor, wanted: Option<&str>) -> crate::error::Result<Actor> {
         self.inner.services.publishing.bind(actor, wanted)
+    }
+
+    /// Waits for what must have happened before something is read:
+    /// [`Publishing::wait_for`](crate::publishing::Publishing::wait_for).
+    ///
+    /// # Errors
+    /// `BAD_REQUEST`, `TOO_COMPLEX`, `UNPROCESSABLE`, `TIMEOUT`, `BACKPRESSURE`
+    pub async fn wait_for(&self, cursors: &str) -> crate::error::Result<()> {
+        self.inner.services.publishing.wait_for(cursors).await
     }
 
     /// The contracts in force.

@@ -30,6 +30,8 @@ struct Parameters {
     /// All rows when it is not given.
     first: Option<usize>,
     after: Option<String>,
+    /// What must have happened before the first page is read.
+    min_cursor: Option<String>,
 }
 
 /// `GET /data/{collection}`, with the format as its extension or by `Accept`.
@@ -56,7 +58,7 @@ pub(super) async fn rows(
             )
         })?,
     };
-    let Parameters { ask, first, after } = parse(uri.query().unwrap_or_default(), &shared)?;
+    let Parameters { ask, first, after, min_cursor } = parse(uri.query().unwrap_or_default(), &shared)?;
     let actor = contract::bind(&shared, visit.actor()?, visit.contract()?, Transport::Rest, agreed(format))?;
     let context = Context {
         transport: Transport::Rest,
@@ -67,6 +69,9 @@ pub(super) async fn rows(
         let error = Error::new(Code::Backpressure, "too many exports are in work; try again shortly");
         return Err(error.retry_after_ms(1_000).into());
     };
+    if let Some(cursors) = &min_cursor {
+        shared.engine.wait_for(cursors).await?;
+    }
     let table = shared.engine.table(&context, name, ask).await?;
     let outcome = Outcome::default();
     let mut export = Export {
@@ -155,7 +160,9 @@ pub(super) async fn methods() -> Response {
 fn link(uri: &axum::http::Uri, next: &str) -> String {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(pairs.filter(|(name, _)| name != "after")).append_pair("after", next);
+    query
+        .extend_pairs(pairs.filter(|(name, _)| !["after", "minCursor"].contains(&&**name)))
+        .append_pair("after", next);
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
 }
 
@@ -185,9 +192,11 @@ fn parse(query: &str, shared: &Shared) -> Result<Parameters> {
                 parameters.first = Some(first.ok_or_else(|| Error::bad_request(text))?);
             }
             "after" => parameters.after = Some(value.into_owned()),
+            "minCursor" => parameters.min_cursor = Some(value.into_owned()),
             _ => {
                 let text = format!(
-                    "there is no parameter `{name}`; there are `where`, `order`, `first`, `after`, `fields`"
+                    "there is no parameter `{name}`; there are `where`, `order`, `first`, `after`, `fields`, \
+                     `minCursor`"
                 );
                 return Err(Error::bad_request(text));
             }

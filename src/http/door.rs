@@ -53,6 +53,7 @@ impl Visit {
 }
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static MIN_CURSOR: HeaderName = HeaderName::from_static("wellspring-min-cursor");
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The middleware.
@@ -121,10 +122,26 @@ async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, ne
         return next.run(request).await;
     }
     let reads_only = request.method().is_safe();
-    match in_time(shared, reads_only, next.run(request)).await {
+    let reads = [super::GRAPHQL_ROUTE, super::DATA_ROUTE].contains(&route);
+    let cursors = if reads { min_cursor(request.headers()) } else { None };
+    let work = async {
+        if let Some(cursors) = cursors {
+            shared.engine.wait_for(&cursors).await?;
+        }
+        Ok(next.run(request).await)
+    };
+    match in_time(shared, reads_only, work).await.and_then(|done| done) {
         Ok(response) => response,
         Err(error) => Refusal::new(error).into_response(),
     }
+}
+
+/// What must have happened before something is read: the header may come several times, as cursors have no commas.
+fn min_cursor(headers: &HeaderMap) -> Option<String> {
+    // What is no text is no cursor either, and is refused as such.
+    let all: Vec<&str> =
+        headers.get_all(&MIN_CURSOR).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    (!all.is_empty()).then(|| all.join(","))
 }
 
 /// A place among the requests in work, until it is dropped.

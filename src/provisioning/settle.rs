@@ -15,6 +15,7 @@ use crate::store::events::tell_parked;
 use crate::store::ledger::{Settled, Stretch};
 use crate::store::log::Appended;
 use crate::store::rows::{Applied, Conformed};
+use crate::store::wake::{Topic, announce};
 
 /// What a transaction has written, to be told after its commit.
 #[derive(Default)]
@@ -215,8 +216,16 @@ impl Inner {
     pub(super) async fn commit(&self, mut tx: Tx, plan: &Plan, written: &Written) -> Result<()> {
         let store = &self.parts.store;
         written.applied.announce(&mut tx).await?;
+        // Who waits for a record is told by its changes; where there are none, of its end.
+        let unchanged = written.applied.changed.is_empty();
+        if unchanged {
+            announce(&mut tx, Topic::Changes).await?;
+        }
         tx.commit().await?;
         store.crash_point("after-effect");
+        if unchanged {
+            store.wake.notify(Topic::Changes);
+        }
         if let Some(appended) = &written.appended {
             store.appended(appended);
         }

@@ -17,6 +17,7 @@ mod relations;
 mod subscribe;
 mod tail;
 mod unions;
+mod wait;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -63,12 +64,15 @@ struct Inner {
     relations: config::Relations,
     reads: config::Reads,
     notes: reads::Notes,
+    consistency: config::Consistency,
     statistics: config::Statistics,
     subscriptions: config::Subscriptions,
     signer: Signer,
     hubs: tail::Hubs,
     /// One permit for each open subscription.
     open: Arc<Semaphore>,
+    /// One permit for each read that waits for what it is to see.
+    waits: Semaphore,
 }
 
 impl Publishing {
@@ -87,11 +91,13 @@ impl Publishing {
             relations: config.relations.clone(),
             reads: config.reads.clone(),
             notes: reads::Notes::default(),
+            consistency: config.consistency.clone(),
             statistics: config.statistics.clone(),
             subscriptions: config.subscriptions.clone(),
             signer: Signer::new(secret),
             hubs: tail::Hubs::new(&config.subscriptions),
             open: Arc::new(Semaphore::new(open)),
+            waits: Semaphore::new(config.consistency.waits_max.min(Semaphore::MAX_PERMITS)),
         }))
     }
 
@@ -182,8 +188,8 @@ impl Publishing {
 
     /// Answers one root field of `from`: appends its JSON value to `out`. The selection has been validated against the
     /// schema slice; arguments are coerced; relations are followed among `visible`, each level as it is when the one
-    /// above has been read. What is appended is taken from `budget`. Returns what was read. On an error nothing has
-    /// been appended.
+    /// above has been read. With `minCursor` it waits for what that names first. What is appended is taken from
+    /// `budget`. Returns what was read. On an error nothing has been appended.
     pub async fn read(
         &self,
         from: &Visible,
@@ -193,6 +199,9 @@ impl Publishing {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<Vec<Touched>> {
+        if let Some(cursor) = field.text("minCursor")? {
+            self.wait_for(cursor).await?;
+        }
         let tree = self.scoped(from, visible, root, field)?;
         let start = out.len();
         let read = match self.0.store.fetch(&tree.query, &self.0.signer, budget, out).await {

@@ -73,15 +73,11 @@ struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     /// An argument; null is as good as none.
     fn argument(&self, name: &str) -> Option<&'a Json> {
-        let arguments = &self.selected.arguments;
-        let found = arguments.iter().find(|(argument, _)| argument == name).map(|(_, value)| value);
-        found.filter(|value| !matches!(value, Json::Null))
+        self.selected.argument(name)
     }
 
     fn text(&self, name: &str) -> Result<Option<&'a str>> {
-        self.argument(name)
-            .map(|value| value.as_str().ok_or_else(|| Error::bad_request(format!("`{name}` must be a text"))))
-            .transpose()
+        self.selected.text(name)
     }
 
     fn filter(&mut self) -> Result<Filter> {

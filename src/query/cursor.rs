@@ -8,10 +8,11 @@ use crate::error::{Code, Error, Result};
 use crate::query::{Collection, Literal};
 use crate::record::Signer;
 
-const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 2;
 const PAGE: u8 = 1;
-const CHANGE: u8 = 2;
+pub(super) const CHANGE: u8 = 2;
 const EVENT: u8 = 3;
+pub(super) const RECORD: u8 = 4;
 const MAC_BYTES: usize = 16;
 /// The longest cursor: it has to fit into a request with the rest of a query.
 const TEXT_BYTES_MAX: usize = 512 * 1024;
@@ -189,14 +190,15 @@ fn cross(bytes: &mut [u8], mac: &[u8], signer: &Signer) {
     }
 }
 
-fn seal(mut bytes: Vec<u8>, signer: &Signer) -> String {
+pub(super) fn seal(mut bytes: Vec<u8>, signer: &Signer) -> String {
     let mac = mac(&bytes, signer);
     cross(&mut bytes, &mac, signer);
     bytes.extend(mac);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn open(text: &str, kind: u8, of: Of, signer: &Signer) -> Result<Vec<u8>> {
+/// What was sealed.
+pub(super) fn unseal(text: &str, signer: &Signer) -> Result<Vec<u8>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(foreign());
     }
@@ -209,6 +211,11 @@ fn open(text: &str, kind: u8, of: Of, signer: &Signer) -> Result<Vec<u8>> {
     if differs != 0 {
         return Err(foreign());
     }
+    Ok(bytes)
+}
+
+fn open(text: &str, kind: u8, of: Of, signer: &Signer) -> Result<Vec<u8>> {
+    let bytes = unseal(text, signer)?;
     let mut rest = bytes.as_slice();
     let [version, found] = take(&mut rest)?;
     let id = i64::from_le_bytes(take(&mut rest)?);
@@ -228,13 +235,13 @@ fn open(text: &str, kind: u8, of: Of, signer: &Signer) -> Result<Vec<u8>> {
     Ok(rest.to_vec())
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N]> {
+pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk::<N>().ok_or_else(foreign)?;
     *bytes = rest;
     Ok(*first)
 }
 
-fn foreign() -> Error {
+pub(super) fn foreign() -> Error {
     Error::bad_request("the cursor is not one of this database; take it from an answer as it is")
 }
 

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod ask;
+mod awaited;
 mod budget;
 mod cast;
 mod columns;
@@ -29,6 +30,7 @@ pub use ask::{
     Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Join, Joined, List, Order, PageInfo,
     Query, Related,
 };
+pub use awaited::Awaited;
 pub use budget::Budget;
 pub use cast::{Cast, Narrowing, OnMisfit};
 pub use columns::{Columns, plain};
@@ -50,6 +52,7 @@ use std::{
     sync::Arc,
 };
 
+use crate::error::{Error, Result};
 use crate::record::Json;
 use crate::shape::{Published, Scalar};
 
@@ -100,6 +103,23 @@ pub struct Selected {
     pub arguments: Vec<(String, Json)>,
     /// The selection below it; of a union, one for each of its types with the name of the type.
     pub children: Vec<Selected>,
+}
+
+impl Selected {
+    /// An argument that is given and not null.
+    pub fn argument(&self, name: &str) -> Option<&Json> {
+        let found = self.arguments.iter().find(|(argument, _)| argument == name).map(|(_, value)| value);
+        found.filter(|value| !matches!(value, Json::Null))
+    }
+
+    /// An argument that is a text.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when it is something else.
+    pub fn text(&self, name: &str) -> Result<Option<&str>> {
+        let wrong = || Error::bad_request(format!("`{name}` must be a text"));
+        self.argument(name).map(|value| value.as_str().ok_or_else(wrong)).transpose()
+    }
 }
 
 /// A column that filters and orders can name.

@@ -273,6 +273,8 @@ pub struct Receipt {
     pub duplicate: bool,
     /// How far the record is.
     pub status: ReceiptStatus,
+    /// For `minCursor`: a read that names it sees what the record has brought about.
+    pub cursor: String,
 }
 
 /// How far a record is on its way.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{self, Action};
-use crate::query::write::instant;
+use crate::query::{Awaited, write::instant};
 use crate::record::{Actor, Draft, Envelope, Limits, Receipt, Source};
 use crate::shape::Known;
 use crate::store::Store;
@@ -222,6 +222,7 @@ impl Sourcing {
             "revision": way.revision,
             "duplicate": false,
             "status": way.status,
+            "cursor": Awaited::record(way.id, self.0.store.signer()),
             "ingestedAt": instant(way.ingested_at),
             "publishedAt": way.published_at.and_then(instant),
             "provisionedAt": way.provisioned_at.and_then(instant),

@@ -2,6 +2,7 @@
 //! changes. Must not decide who may see what: rows leave only for a `Scoped` query, changes only `Sealed`.
 
 pub mod api_keys;
+pub mod awaited;
 pub mod catalog;
 pub mod changes;
 pub mod contracts;

@@ -15,6 +15,7 @@ mod access;
 mod api_keys;
 mod candidates;
 mod cli;
+mod consistency;
 mod contracts;
 mod attacks;
 mod decisions;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use crate::error::{Code, Error, Result};
+use crate::query::Awaited;
 use crate::record::{Draft, Key, Receipt, ReceiptStatus, Signer, Source};
 use crate::store::Store;
 use crate::store::db::{Dialect, Row, Tx, Type, Value};
@@ -52,13 +53,14 @@ impl Known {
         })
     }
 
-    fn receipt(&self) -> Receipt {
+    fn receipt(&self, signer: &Signer) -> Receipt {
         Receipt {
             id: self.id,
             key: Key::from_stored(self.key.clone()),
             revision: self.rev,
             duplicate: true,
             status: ReceiptStatus::Accepted,
+            cursor: Awaited::record(self.id, signer),
         }
     }
 }
@@ -231,7 +233,7 @@ impl Store {
 
     fn number_one(&self, batch: &mut Batch<'_>, draft: &Draft, key: Key) -> Result<Receipt> {
         if let Some(known) = batch.derived.get(&draft.id) {
-            return Ok(known.receipt());
+            return Ok(known.receipt(&self.signer));
         }
         let Some(source_id) = batch.sources.get(&draft.source).copied() else {
             return Err(Error::internal("a source has no number"));
@@ -240,7 +242,7 @@ impl Store {
         if let Some(known) = idempotent.as_ref().and_then(|idempotent| batch.known.get(idempotent)) {
             let same = known.payload_hash == draft.payload_hash && known.deleted == draft.deleted;
             if same && known.key == key.as_str() {
-                return Ok(known.receipt());
+                return Ok(known.receipt(&self.signer));
             }
             return Err(Error::new(
                 Code::Conflict,
@@ -279,7 +281,8 @@ impl Store {
         if let Some(idempotent) = idempotent {
             batch.known.insert(idempotent, known);
         }
-        Ok(Receipt { id: draft.id, key, revision, duplicate: false, status: ReceiptStatus::Accepted })
+        let cursor = Awaited::record(draft.id, &self.signer);
+        Ok(Receipt { id: draft.id, key, revision, duplicate: false, status: ReceiptStatus::Accepted, cursor })
     }
 
     /// Writes structures that this node has not seen; returns their fingerprints.

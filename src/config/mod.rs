@@ -52,7 +52,7 @@ pub struct Config {
     pub relations: Relations,
     /// The audit log of reads.
     pub reads: Reads,
-    /// Reading what one has written.
+    /// Reading what one has written, and what was before.
     pub consistency: Consistency,
     /// What is logged.
     pub log: Log,

@@ -16,7 +16,7 @@ use super::enums;
 use super::maps;
 use super::model::{Field, Input, Kind, Model, Type, TypeRef};
 use super::names::Names;
-use super::past::awaiting;
+use super::past::{as_of, awaiting, history};
 use super::unions;
 use crate::query::{Collection, Narrow, envelope, told_member};
 use crate::record::Json;
@@ -236,7 +236,7 @@ impl<'a> Build<'a> {
         let text = || TypeRef::named("String");
         let list =
             Field::new(self.names.field, self.derived("Connection").required(), format!("Rows of {of}."));
-        let list = awaiting(page(self.model, self.names, list));
+        let list = as_of(awaiting(page(self.model, self.names, list)));
         let mut by_key = Field::new(self.names.by_key(), row, format!("One row of {of}."));
         if self.member("sourceName") == Shown::Visible {
             let name = Input::new("sourceName", text(), "Needed when several sources have this uid.");
@@ -245,8 +245,10 @@ impl<'a> Build<'a> {
         // A uid that is not shown cannot be asked for either: an answer would confirm a guess.
         let by_key = (self.member("sourceUid") == Shown::Visible).then(|| {
             let uid = Input::new("sourceUid", text().required(), "The uid that the source gave.");
-            awaiting(by_key.argument(uid))
+            as_of(awaiting(by_key.argument(uid)))
         });
+        let shown = ["key", "revision", "sourceName"].map(|name| self.member(name));
+        let history = by_key.is_some().then(|| history(self.model, self.names, &of, shown));
         let aggregate = awaiting(self.aggregate_field(&of));
         let snapshot =
             Input::new("snapshot", TypeRef::named("Boolean"), "First all rows as they are, then changes.");
@@ -255,7 +257,7 @@ impl<'a> Build<'a> {
                 .argument(filter(self.names))
                 .argument(Input::new("after", text(), "From behind this cursor on."))
                 .argument(snapshot.or(Json::Bool(false)));
-        for field in [Some(list), by_key, Some(aggregate)].into_iter().flatten() {
+        for field in [Some(list), by_key, Some(aggregate), history].into_iter().flatten() {
             self.model.add_field("Query", field);
         }
         self.model.add_field("Subscription", changes);

@@ -26,7 +26,9 @@ pub(super) fn rows(node: &Node, variables: &Variables, limits: &config::Graphql)
     };
     match number("first").or_else(|| number("last")) {
         Some(rows) => rows.max(1),
-        None if node.ty.name().ends_with("Connection") => limits.page_default as u64,
+        None if ["Connection", "History"].iter().any(|suffix| node.ty.name().ends_with(suffix)) => {
+            limits.page_default as u64
+        }
         None if matches!(node.ty.nullable(), TypeRef::List(_)) => limits.page_max as u64,
         None => 1,
     }

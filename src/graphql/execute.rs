@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt};
 use super::answer::{self, Fault};
 use super::introspect::{self, Whole};
 use super::model::TypeRef;
-use super::names::{AGGREGATE, BY_KEY};
+use super::names::{AGGREGATE, BY_KEY, HISTORY};
 use super::plan::Node;
 use super::prepare::Prepared;
 use super::{Context, Response, Services, manage, project};
@@ -193,6 +193,7 @@ pub(super) fn locate<'a>(collections: &'a [Visible], name: &str) -> Option<(&'a 
             "" => Root::List,
             BY_KEY => Root::ByKey,
             AGGREGATE => Root::Aggregate,
+            HISTORY => Root::History,
             _ => return None,
         };
         Some((visible, root))

@@ -29,6 +29,11 @@ impl<'a> Names<'a> {
         format!("{}{AGGREGATE}", self.field)
     }
 
+    /// The field of a row's changes.
+    pub(super) fn history_field(self) -> String {
+        format!("{}{HISTORY}", self.field)
+    }
+
     /// A derived type, such as `OrderClothingConnection` for `Connection`.
     pub(super) fn derived(self, suffix: &str) -> String {
         format!("{}{suffix}", self.ty)
@@ -39,14 +44,18 @@ impl<'a> Names<'a> {
 pub(super) const BY_KEY: &str = "ByKey";
 /// Suffix of the aggregate field.
 pub(super) const AGGREGATE: &str = "Aggregate";
+/// Suffix of the field of a row's changes, and of its type.
+pub(super) const HISTORY: &str = "History";
 
 /// The names of collections that may have a root field of this name.
 pub(super) fn collections(root: &str) -> impl Iterator<Item = &str> {
-    [Some(root), root.strip_suffix(BY_KEY), root.strip_suffix(AGGREGATE)].into_iter().flatten()
+    let derived = [BY_KEY, AGGREGATE, HISTORY].into_iter().filter_map(|suffix| root.strip_suffix(suffix));
+    std::iter::once(root).chain(derived)
 }
 
 /// How much a name is like that of a root field of this collection.
 pub(super) fn likeness(name: &str, field: &str) -> f64 {
-    let roots = ["", BY_KEY, AGGREGATE].map(|suffix| coerce::likeness(name, &format!("{field}{suffix}")));
+    let roots =
+        ["", BY_KEY, AGGREGATE, HISTORY].map(|suffix| coerce::likeness(name, &format!("{field}{suffix}")));
     roots.into_iter().fold(0.0, f64::max)
 }

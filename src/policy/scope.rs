@@ -195,6 +195,12 @@ impl<T> Scoped<T> {
         }
     }
 
+    /// The row before a change, for a query that follows no relations: none when there was none, or it is not to be
+    /// seen.
+    pub fn before(&self, Sealed(change): Sealed<Change>, wanted: &Filter) -> Option<Arc<Json>> {
+        change.before.filter(|row| self.sees(row, wanted) == Some(true))
+    }
+
     /// The images of a change, before and after, that the store must be asked about before it is opened.
     pub fn doubts(&self, Sealed(change): &Sealed<Change>, wanted: &Filter) -> [Option<Doubt>; 2] {
         let doubt = |image: &Option<Arc<Json>>, current: Option<(String, i64)>| {

@@ -8,6 +8,7 @@ mod contracts;
 mod decide;
 mod enums;
 mod events;
+mod history;
 mod judge;
 mod manage;
 mod modes;
@@ -39,7 +40,7 @@ pub use unions::AcceptUnion;
 use crate::config;
 use crate::error::Result;
 use crate::policy;
-use crate::query::{Budget, Collection, Selected, compile, is_marked};
+use crate::query::{Ask, Budget, Collection, Selected, compile, is_marked};
 use crate::record::{Actor, Signer};
 use crate::store::Store;
 use related::Tree;
@@ -203,8 +204,16 @@ impl Publishing {
             self.wait_for(cursor).await?;
         }
         let tree = self.scoped(from, visible, root, field)?;
+        if tree.query.get().as_of().is_some() && judge::follows(&tree.query) {
+            let text = "which rows you may see depends on related rows, so `asOf` cannot be asked";
+            return Err(crate::error::Error::bad_request(text));
+        }
         let start = out.len();
-        let read = match self.0.store.fetch(&tree.query, &self.0.signer, budget, out).await {
+        let fetched = match tree.query.get().ask() {
+            Ask::History(asked) => self.history(&tree.query, asked, budget, out).await,
+            _ => self.0.store.fetch(&tree.query, &self.0.signer, budget, out).await,
+        };
+        let read = match fetched {
             Ok(rows) if is_marked(out.get(start..).unwrap_or_default()) => {
                 let mut answer = out.split_off(start);
                 let filled = self.filled(&tree, &mut [&mut answer], budget).await;

@@ -41,6 +41,7 @@ impl Path {
             Path::Root(Root::List) => "QUERY",
             Path::Root(Root::ByKey) => "BY_KEY",
             Path::Root(Root::Aggregate) => "AGGREGATE",
+            Path::Root(Root::History) => "HISTORY",
             Path::Root(Root::Changes) => "SUBSCRIBED",
             Path::Relation => "RELATION",
             Path::Ended => "ENDED",

@@ -21,7 +21,7 @@ use crate::query::{
     Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, ColumnsUsed, Extras, Node, Projector, Query,
     Root, Selected, write,
 };
-use crate::record::{Actor, Json};
+use crate::record::{Actor, Json, Signer};
 use crate::store::catalog::Catalog;
 use crate::store::changes::Tailed;
 use crate::store::rows::SnapshotPage;
@@ -111,7 +111,7 @@ fn scoped(
 }
 
 /// Of the rows that it may see, and of the types that they have: what was told of others does not go on.
-fn fingerprint(query: &Scoped<Query>) -> u64 {
+pub(super) fn fingerprint(query: &Scoped<Query>) -> u64 {
     let retyped = query.get().collection().shape.retired.len() as u64;
     query.scope().rows().fingerprint() ^ retyped.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -415,11 +415,7 @@ impl Subscriber {
         before: Image<'_>,
     ) -> Result<usize> {
         let bytes_max = self.publishing.0.limits.answer_bytes_max;
-        let scope = self.tree.query.scope();
-        let extras =
-            Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible };
-        let signer = &self.publishing.0.signer;
-        let projector = Projector { rules: scope.as_ref(), extras, signer, bytes_max };
+        let projector = projector(&self.tree.query, &self.publishing.0.signer, bytes_max);
         let mut out = Vec::with_capacity(256);
         let mut nodes_seen = 0;
         for (index, (name, field)) in changes(&self.tree.query)?.fields.iter().enumerate() {
@@ -451,6 +447,14 @@ impl Subscriber {
         self.pending.push_back(out);
         Ok(bytes)
     }
+}
+
+/// What shows images as the query's scope lets them be seen.
+pub(super) fn projector<'a>(query: &'a Scoped<Query>, signer: &'a Signer, bytes_max: usize) -> Projector<'a> {
+    let scope = query.scope();
+    let extras =
+        Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible };
+    Projector { rules: scope.as_ref(), extras, signer, bytes_max }
 }
 
 fn image(projector: &Projector<'_>, nodes: &[Node], image: Image<'_>, place: usize, out: &mut Vec<u8>) {

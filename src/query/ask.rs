@@ -18,6 +18,7 @@ pub struct Query {
     pub(super) compared: BTreeSet<u32>,
     pub(super) shown: BTreeSet<u32>,
     pub(super) related: Vec<Related>,
+    pub(super) as_of: Option<i64>,
 }
 
 impl Query {
@@ -34,6 +35,11 @@ impl Query {
     /// What is asked.
     pub fn ask(&self) -> &Ask {
         &self.ask
+    }
+
+    /// The position that the rows are to be of, instead of the last.
+    pub fn as_of(&self) -> Option<i64> {
+        self.as_of
     }
 
     /// What is asked of other collections, for each row; marks name these by their places.
@@ -92,6 +98,8 @@ pub enum Ask {
     Join(Join),
     /// Changes as they come.
     Changes(Changes),
+    /// Changes of one row.
+    History(History),
 }
 
 /// A page of rows.
@@ -200,4 +208,43 @@ pub enum ChangeField {
     Node(Vec<Node>),
     /// The row before.
     Before(Vec<Node>),
+}
+
+/// Changes of one row, the newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// Of this source; without, of the one that has this uid.
+    pub source_name: Option<String>,
+    /// The uid that the source gave.
+    pub source_uid: String,
+    /// Older than the one at this position.
+    pub after: Option<i64>,
+    /// The most changes.
+    pub limit: usize,
+    /// What of them is asked, by response key.
+    pub fields: Vec<(String, HistoryField)>,
+}
+
+/// One member of a history.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HistoryField {
+    /// The type's name.
+    Typename(String),
+    /// The changes, by response key.
+    Nodes(Vec<(String, PastField)>),
+    /// Where older ones begin.
+    EndCursor,
+    /// Whether older ones are known not to be missing.
+    Complete,
+}
+
+/// One member of a change that is past.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PastField {
+    /// When it was committed.
+    At,
+    /// The record's revision.
+    Revision,
+    /// As of a change that comes.
+    Change(ChangeField),
 }

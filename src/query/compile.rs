@@ -2,6 +2,9 @@
 //! form, everything bounded. Says what to do when it cannot.
 
 mod group;
+mod past;
+
+pub use past::by_record;
 
 use std::sync::Arc;
 
@@ -36,9 +39,13 @@ pub fn compile(
         Root::List => (compiler.filter()?, Ask::List(compiler.list()?)),
         Root::ByKey => (compiler.key()?, Ask::ByKey(compiler.row(&selected.children)?)),
         Root::Aggregate => (compiler.filter()?, Ask::Aggregate(compiler.aggregate()?)),
+        Root::History => (compiler.key()?, Ask::History(compiler.history()?)),
         Root::Changes => (compiler.filter()?, Ask::Changes(compiler.changes()?)),
     };
-    Ok(compiler.query(filter, ask))
+    let as_of = compiler.as_of()?;
+    let query = Query { as_of, ..compiler.query(filter, ask) };
+    past::possible(&query)?;
+    Ok(query)
 }
 
 /// Gives meaning to a field that leads, by this relation, to rows of `collection`.
@@ -93,7 +100,8 @@ impl<'a> Compiler<'a> {
 
     fn query(self, filter: Filter, ask: Ask) -> Query {
         let Used { shown, compared, related } = self.used;
-        Query { collection: self.collection.clone(), filter, ask, compared, shown, related }
+        let collection = self.collection.clone();
+        Query { collection, filter, ask, compared, shown, related, as_of: None }
     }
 
     fn row(&mut self, children: &[Selected]) -> Result<Vec<crate::query::Node>> {
@@ -116,10 +124,13 @@ impl<'a> Compiler<'a> {
     }
 
     fn list(&mut self) -> Result<List> {
-        let order = match self.argument("orderBy") {
+        let mut order = match self.argument("orderBy") {
             None => Vec::new(),
             Some(value) => arguments::order(self.collection, value, self.limits, &mut self.used.compared)?,
         };
+        if self.argument("asOf").is_some() {
+            order.push(by_record(self.collection)?);
+        }
         let fingerprint = order_fingerprint(&order);
         let (limit, backward) = self.page()?;
         let from = match (backward, self.text("after")?, self.text("before")?) {
@@ -203,21 +214,25 @@ impl<'a> Compiler<'a> {
         }
         let mut fields = Vec::with_capacity(self.selected.children.len());
         for child in &self.selected.children {
-            let field = match child.name.as_str() {
-                "__typename" => ChangeField::Typename(self.typename("Change")),
-                "cursor" => ChangeField::Cursor,
-                "op" => ChangeField::Op,
-                "key" => {
-                    self.used.shown.extend(envelope("key").map(|member| member.id));
-                    ChangeField::Key
-                }
-                "node" => ChangeField::Node(self.row(&child.children)?),
-                "before" => ChangeField::Before(self.row(&child.children)?),
-                name => return Err(selection::unknown(name)),
-            };
-            fields.push((child.response_key.clone(), field));
+            fields.push((child.response_key.clone(), self.change(child, "Change")?));
         }
         Ok(Changes { after, snapshot, fields })
+    }
+
+    /// A member of a change whose type has this suffix.
+    fn change(&mut self, child: &Selected, suffix: &str) -> Result<ChangeField> {
+        Ok(match child.name.as_str() {
+            "__typename" => ChangeField::Typename(self.typename(suffix)),
+            "cursor" => ChangeField::Cursor,
+            "op" => ChangeField::Op,
+            "key" => {
+                self.used.shown.extend(envelope("key").map(|member| member.id));
+                ChangeField::Key
+            }
+            "node" => ChangeField::Node(self.row(&child.children)?),
+            "before" => ChangeField::Before(self.row(&child.children)?),
+            name => return Err(selection::unknown(name)),
+        })
     }
 }
 

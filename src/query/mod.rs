@@ -27,14 +27,14 @@ pub mod write;
 
 pub use arguments::condition;
 pub use ask::{
-    Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Join, Joined, List, Order, PageInfo,
-    Query, Related,
+    Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, History, HistoryField, Join, Joined,
+    List, Order, PageInfo, PastField, Query, Related,
 };
 pub use awaited::Awaited;
 pub use budget::Budget;
 pub use cast::{Cast, Narrowing, OnMisfit};
 pub use columns::{Columns, plain};
-pub use compile::{compile, compile_related};
+pub use compile::{by_record, compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
 pub use group::{Aggregate, Argument, Figure, Function, GroupField};
@@ -278,6 +278,8 @@ pub enum Root {
     ByKey,
     /// `orderClothingAggregate(where, groupBy)`
     Aggregate,
+    /// `orderClothingHistory(sourceName, sourceUid, first, after)`
+    History,
     /// The subscription `orderClothing(where, after, snapshot)`
     Changes,
 }

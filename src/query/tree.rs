@@ -31,12 +31,16 @@ impl Projector<'_> {
 
     /// Appends the key of a row whose other values are not at hand: null when those decide whether it is shown.
     pub fn key(&self, key: Option<&str>, out: &mut Vec<u8>) {
-        let plain = key.map_or(Plain::Null, Plain::Text);
-        match envelope("key").map(|member| member.id) {
-            Some(id) if !self.rules.hidden(id) && self.rules.condition(id).is_none() => {
+        self.alone("key", key.map_or(Plain::Null, Plain::Text), out);
+    }
+
+    /// The same of any member of the envelope.
+    pub fn alone(&self, name: &str, plain: Plain<'_>, out: &mut Vec<u8>) {
+        match envelope(name).map(|member| (member.id, member.scalar)) {
+            Some((id, scalar)) if !self.rules.hidden(id) && self.rules.condition(id).is_none() => {
                 match self.rules.mask(id) {
-                    Some(mask) => mask.apply(plain, Scalar::String, self.signer, out),
-                    None => plain.write(Scalar::String, out),
+                    Some(mask) => mask.apply(plain, scalar, self.signer, out),
+                    None => plain.write(scalar, out),
                 }
             }
             _ => out.extend_from_slice(b"null"),

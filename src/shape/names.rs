@@ -81,7 +81,7 @@ static RESERVED_ROOTS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
 const NAME_BYTES_MAX: usize = 256;
 
 /// What the types of a collection are called after its own; whoever makes or reserves such names uses this list.
-pub const TYPE_SUFFIXES: [&str; 16] = [
+pub const TYPE_SUFFIXES: [&str; 18] = [
     "Connection",
     "Edge",
     "Filter",
@@ -95,13 +95,15 @@ pub const TYPE_SUFFIXES: [&str; 16] = [
     "Max",
     "CountDistinct",
     "Change",
+    "History",
+    "HistoryEntry",
     "RecordMeta",
     "RecordMetaFilter",
     "RecordMetaOrder",
 ];
 
 /// What the root fields of a collection are called after its own.
-pub const FIELD_SUFFIXES: [&str; 2] = ["ByKey", "Aggregate"];
+pub const FIELD_SUFFIXES: [&str; 3] = ["ByKey", "Aggregate", "History"];
 
 /// The name that a source's key asks for: itself when GraphQL can read it, else its words in camel case.
 pub(super) fn wanted(key: &str) -> String {

@@ -114,6 +114,8 @@ pub struct Limits {
     pub shape: config::Shape,
     /// How many changes of a collection are kept.
     pub changes_kept_max: i64,
+    /// How many changes a read may undo.
+    pub as_of_changes_max: i64,
     /// The most tables that SQLite has ready for collections to come.
     pub spare_tables_max: i64,
     /// How many columns of a table SQLite has ready for fields to come.
@@ -121,11 +123,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn new(shape: &config::Shape, store: &config::Store) -> Self {
-        let config::Store { changes_kept_max, spare_tables_max, spare_columns, .. } = *store;
+    fn new(config: &config::Config) -> Self {
+        let config::Store { changes_kept_max, spare_tables_max, spare_columns, .. } = config.store;
         Limits {
-            shape: shape.clone(),
+            shape: config.shape.clone(),
             changes_kept_max,
+            as_of_changes_max: config.consistency.as_of_changes_max,
             spare_tables_max: spare_tables_max.into(),
             spare_columns,
         }
@@ -134,7 +137,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits::new(&config::Shape::default(), &config::Store::default())
+        Limits::new(&config::Config::default())
     }
 }
 
@@ -188,7 +191,7 @@ impl Cache {
 
     /// Takes the bounds from the configuration.
     pub fn set_limits(&self, config: &config::Config) {
-        self.0.limits.store(Arc::new(Limits::new(&config.shape, &config.store)));
+        self.0.limits.store(Arc::new(Limits::new(config)));
     }
 
     pub(super) fn limits(&self) -> Arc<Limits> {

@@ -96,7 +96,8 @@ fn too_old() -> Error {
     )
 }
 
-fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
+/// A change from the columns pos, generation, key, rev, op, before, after and at.
+pub(super) fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
     let (pos, generation) = (row.i64(0)?, row.i64(1)?);
     let change = Change {
         collection_id,
@@ -112,7 +113,8 @@ fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
     Ok(Tailed { pos, generation, bytes: image_bytes(row)?, change: Sealed::new(change) })
 }
 
-fn image_bytes(row: &Row) -> Result<usize> {
+/// How long the texts of its images are.
+pub(super) fn image_bytes(row: &Row) -> Result<usize> {
     Ok([row.opt_text(5)?, row.opt_text(6)?].into_iter().flatten().map(str::len).sum())
 }
 

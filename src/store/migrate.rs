@@ -40,6 +40,8 @@ mod m0014_columns;
 mod m0015_api_keys;
 #[path = "../../migrations/m0016_reads.rs"]
 mod m0016_reads;
+#[path = "../../migrations/m0017_history.rs"]
+mod m0017_history;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -65,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_columns::Migration),
             Box::new(m0015_api_keys::Migration),
             Box::new(m0016_reads::Migration),
+            Box::new(m0017_history::Migration),
         ]
     }
 }

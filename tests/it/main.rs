@@ -13,6 +13,7 @@
 
 mod access;
 mod api_keys;
+mod as_of;
 mod candidates;
 mod cli;
 mod consistency;
@@ -27,6 +28,7 @@ mod explain;
 mod faults;
 mod given_up;
 mod graphql;
+mod history;
 mod http;
 mod large;
 mod leak;
@@ -37,6 +39,7 @@ mod maps;
 mod modes;
 mod notices;
 mod odd;
+mod pages;
 mod parked;
 mod pinned;
 mod policy;

@@ -166,7 +166,7 @@ fn typed(sql: &mut Sql, ty: Type, value: Value) -> String {
 }
 
 /// What the column of a field has of an image.
-fn cell(field: &FieldRef, image: &Json) -> (Type, Value) {
+pub(super) fn cell(field: &FieldRef, image: &Json) -> (Type, Value) {
     let found = field.path.iter().try_fold(image, |value, name| value.get(name));
     let found = found.filter(|value| !matches!(value, Json::Null));
     match field.column {

@@ -64,7 +64,7 @@ pub(super) struct Page<'a> {
     budget: &'a Budget,
     sinks: Vec<Sink>,
     /// Columns of the order among the plan's columns.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
     /// The column of the row's number, behind all others.
     row_id: usize,
     /// How many rows it has.
@@ -106,6 +106,11 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
+        if let Some(position) = query.get().as_of() {
+            let page = self.page_as_of(query, list, position, (signer, budget)).await?;
+            page.write(out)?;
+            return Ok(page.count);
+        }
         let (mut page, sources) = Page::new(query, list, signer, budget);
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let beside = Beside::of(list);
@@ -166,7 +171,7 @@ fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
 }
 
 /// The statement, behind its `select`.
-fn statement(
+pub(super) fn statement(
     sql: &mut Sql,
     query: &Scoped<Query>,
     list: &List,
@@ -177,7 +182,10 @@ fn statement(
     let table = planned(collection);
     let mut columns = select_list(sql, sources)?;
     columns.push("row_id".into());
-    let filter = sql.condition(&rows_filter(query), false)?;
+    let mut filter = sql.condition(&rows_filter(query), false)?;
+    if let Some(position) = query.get().as_of() {
+        filter = format!("{filter} and pos <= {}", sql.param(position.into()));
+    }
     let mut page = filter.clone();
     if let Some(from) = &list.from {
         page = format!("{page} and {}", sql.keyset(&list.order, from, list.backward)?);
@@ -258,7 +266,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    pub(super) fn row(&mut self, cells: &Cells<'_, '_>) -> Result<()> {
+    pub(super) fn row<R: Columns>(&mut self, cells: &R) -> Result<()> {
         // Without rows the figures still come, with nulls beside them.
         let Some(row_id) = cells.int(self.row_id)? else { return Ok(()) };
         if self.count == self.list.limit {
@@ -305,6 +313,14 @@ impl<'a> Page<'a> {
         }
         self.last = Some(cursor);
         Ok(())
+    }
+
+    /// Appends the first row of its first member, which has rows.
+    pub(super) fn write_first(&self, out: &mut Vec<u8>) {
+        if let Some(Sink::Nodes(_, rows)) = self.sinks.first() {
+            let end = rows.ends.first().copied().unwrap_or_default();
+            out.extend_from_slice(rows.bytes.get(..end).unwrap_or_default());
+        }
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
@@ -363,12 +379,13 @@ impl<'a> Page<'a> {
     }
 }
 
-fn cursor_of(list: &List, places: &[usize], row_id: i64, cells: &Cells<'_, '_>) -> Result<PageCursor> {
+fn cursor_of<R: Columns>(list: &List, places: &[usize], row_id: i64, cells: &R) -> Result<PageCursor> {
     let values = list.order.iter().zip(places).map(|(order, place)| literal(order, cells, *place));
     Ok(PageCursor { order: list.fingerprint, values: values.collect::<Result<_>>()?, row_id })
 }
 
-fn literal(order: &Order, cells: &Cells<'_, '_>, place: usize) -> Result<Option<Literal>> {
+/// What a row has of a column of the order.
+pub(super) fn literal<R: Columns>(order: &Order, cells: &R, place: usize) -> Result<Option<Literal>> {
     if order.field.column == crate::query::ColumnRef::RecordId {
         return Ok(cells.uuid(place)?.map(|id| Literal::Text(id.to_string())));
     }

@@ -5,10 +5,12 @@
 //! position of events last.
 
 mod aggregate;
+mod as_of;
 mod contained;
 mod ddl;
 mod decide;
 mod explain;
+mod history;
 mod image;
 mod items;
 mod join;
@@ -27,6 +29,7 @@ mod texts;
 
 pub use contained::{Counted, Values};
 pub use decide::{Decided, Decision};
+pub use history::Past;
 pub use read::{EachRow, SnapshotPage};
 pub use rebuild::{Due, Rebuild};
 pub use relate::Side;

@@ -34,7 +34,7 @@ const META: [(&str, Type); 12] = [
     ("rest", Type::Text),
 ];
 
-const CHANGE: [(&str, Type); 10] = [
+const CHANGE: [(&str, Type); 11] = [
     ("collection_id", Type::Int),
     ("pos", Type::Int),
     ("generation", Type::Int),
@@ -45,6 +45,7 @@ const CHANGE: [(&str, Type); 10] = [
     ("before", Type::Text),
     ("after", Type::Text),
     ("at", Type::Int),
+    ("prev", Type::Int),
 ];
 
 /// A change without its position yet.
@@ -54,6 +55,16 @@ pub(super) struct Planned {
     record_id: Uuid,
     before: Option<String>,
     after: Option<String>,
+    previous: Option<Previous>,
+}
+
+/// The change that a row came from.
+#[derive(Clone, Copy)]
+enum Previous {
+    /// At this position.
+    At(i64),
+    /// This one of the batch.
+    Here(usize),
 }
 
 /// The state that a key ends in.
@@ -78,6 +89,7 @@ pub(super) struct Work {
 struct Current {
     revision: i64,
     image: String,
+    last: Previous,
 }
 
 /// Works out what the batch changes.
@@ -91,10 +103,10 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
     for effect in &batch.effects {
         let record = &effect.record;
         let key = record.key.as_str();
-        let before = match current.get(key) {
+        let (before, previous) = match current.get(key) {
             Some(row) if row.revision >= record.revision => continue,
-            Some(row) => Some(row.image.clone()),
-            None => None,
+            Some(row) => (Some(row.image.clone()), Some(row.last)),
+            None => (None, None),
         };
         let (row, after) = match &effect.document {
             Some(document) => {
@@ -116,7 +128,8 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
         };
         match &after {
             Some(image) => {
-                let row = Current { revision: record.revision, image: image.clone() };
+                let last = Previous::Here(changes.len());
+                let row = Current { revision: record.revision, image: image.clone(), last };
                 current.insert(key.to_owned(), row);
             }
             None => drop(current.remove(key)),
@@ -128,6 +141,7 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
             record_id: record.draft.id,
             before,
             after,
+            previous,
         });
     }
     Ok(Work { collection, columns, changes, last, position: 0 })
@@ -174,6 +188,7 @@ pub(super) async fn again(
                 record_id: record.draft.id,
                 before: Some(row.image.clone()),
                 after: Some(image),
+                previous: Some(row.last),
             });
         }
         let sql = format!("update {} set {} where key = $1", planned(collection), sets.join(", "));
@@ -223,7 +238,7 @@ async fn read(
     keys.dedup();
     let mut select =
         "select key, rev, record_id, source_name, source_uid, author, ingested_at, occurred_at, \
-                      purposes, rescued, rest"
+                      purposes, rescued, rest, pos"
             .to_owned();
     for column in columns {
         select.push(',');
@@ -248,8 +263,8 @@ async fn read(
                 rescued: row.opt_text(9)?.map(str::to_owned),
                 rest: row.opt_text(10)?.map(str::to_owned),
             };
-            let cells = cells(&row, 11, columns);
-            let current = Current { revision: origin.revision, image: images.image(&origin, &cells) };
+            let (cells, last) = (cells(&row, 12, columns), Previous::At(row.i64(11)?));
+            let current = Current { revision: origin.revision, image: images.image(&origin, &cells), last };
             found.insert(origin.key, current);
         }
     }
@@ -359,6 +374,10 @@ pub(super) async fn write_changes(tx: &mut Tx, works: Vec<Work>, now: i64, kept_
                 Value::opt_text(change.before),
                 Value::opt_text(change.after),
                 now.into(),
+                Value::opt_int(change.previous.map(|previous| match previous {
+                    Previous::At(position) => position,
+                    Previous::Here(change) => work.position(change),
+                })),
             ]
         }));
     }

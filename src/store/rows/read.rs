@@ -104,11 +104,21 @@ fn version(collection: &Collection, sql: &Sql) -> String {
     )
 }
 
-fn check_shape(collection: &Collection, found: Option<i64>) -> Result<()> {
+/// Whether the shape is the one that something was planned for.
+///
+/// # Errors
+/// A stale one when it is not.
+pub(super) fn check_shape(collection: &Collection, found: Option<i64>) -> Result<()> {
     if found == Some(i64::from(collection.shape.version)) {
         return Ok(());
     }
     Err(Error::stale("the shape is newer than what the statement was planned for"))
+}
+
+/// A lookup that does not say which row.
+pub(super) fn several() -> Error {
+    let text = "several sources have a record with this `sourceUid`; say which by `sourceName`";
+    Error::new(Code::Conflict, text)
 }
 
 impl Store {
@@ -130,6 +140,7 @@ impl Store {
             Ask::Aggregate(aggregate) => self.aggregate(query, aggregate, budget, out).await,
             Ask::Join(_) => Err(Error::internal("a join is read with the keys that it is for")),
             Ask::Changes(_) => Err(Error::internal("changes are tailed, not fetched")),
+            Ask::History(_) => Err(Error::internal("changes are opened one by one")),
         }
     }
 
@@ -176,6 +187,9 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
+        if let Some(position) = query.get().as_of() {
+            return self.by_key_as_of(query, nodes, position, (signer, budget), out).await;
+        }
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let mut sources = Vec::new();
         let plan = plan(query, nodes, &mut sources);
@@ -196,8 +210,7 @@ impl Store {
             1 => {}
             _ => {
                 out.truncate(from);
-                let text = "several sources have a record with this `sourceUid`; say which by `sourceName`";
-                return Err(Error::new(Code::Conflict, text));
+                return Err(several());
             }
         }
         Ok(found)

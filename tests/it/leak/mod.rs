@@ -3,6 +3,7 @@
 //! what is hidden answers like what does not exist.
 
 mod agreed;
+mod history;
 mod live;
 mod paths;
 mod related;

@@ -257,12 +257,14 @@ fn decoded(token: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// A node with the policy.
+pub async fn guarded(backend: Backend) -> TestApp {
+    TestApp::start_with(backend, |config| write_policies(config, &[("vault.polar", POLICY)])).await
+}
+
 /// A node with the policy, and the rows that are in it.
 pub async fn vault(backend: Backend, random: &mut Random, count: usize) -> (TestApp, Vec<Row>) {
-    let app = TestApp::start_with(backend, |config| {
-        write_policies(config, &[("vault.polar", POLICY)]);
-    })
-    .await;
+    let app = guarded(backend).await;
     let rows: Vec<Row> = (0..count).map(|number| Row::random(random, number, 0)).collect();
     for row in &rows {
         app.source(&format!("vault/item/web/{}", row.address()), &row.document()).await;

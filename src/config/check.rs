@@ -60,6 +60,12 @@ fn store(config: &Config) -> Result<()> {
         return refuse("`store.database_url` must begin with `sqlite://` or `postgres://`".into());
     }
     let embedded = url.is_none_or(|url| url.starts_with("sqlite:"));
+    let replica = config.store.replica_url.as_deref();
+    let server = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+    if replica.is_some_and(|url| embedded || !server(url)) {
+        let text = "`store.replica_url` must begin with `postgres://`, and goes with such a `store.database_url` only";
+        return refuse(text.into());
+    }
     if embedded && !["api", "relay", "worker"].iter().all(|role| config.has_role(role)) {
         return refuse(
             "`server.roles` needs all of `api`, `relay`, `worker` with SQLite, which one process owns; \
@@ -130,6 +136,7 @@ fn bounds(config: &Config) -> Result<()> {
         ("server.head_timeout_ms", config.server.head_timeout_ms),
         ("store.connections_max", u64::from(config.store.connections_max)),
         ("store.readers_max", config.store.readers_max as u64),
+        ("store.replica_lag_max_ms", config.store.replica_lag_max_ms),
         ("store.statement_timeout_ms", config.store.statement_timeout_ms),
         ("store.idle_in_transaction_ms", config.store.idle_in_transaction_ms),
         ("store.acquire_timeout_ms", config.store.acquire_timeout_ms),
@@ -273,6 +280,9 @@ mod tests {
         assert!(refused(|c| c.server.roles.push("king".into())).contains("`king`"));
         assert!(refused(|c| c.server.listen = "8080".into()).contains("address:port"));
         assert!(refused(|c| c.store.database_url = Some("mysql://x".into())).contains("postgres://"));
+        assert!(
+            refused(|c| c.store.replica_url = Some("postgres://x".into())).contains("store.database_url")
+        );
         assert!(refused(|c| c.graphql.page_default = 2_000).contains("`graphql.page_max` (1000)"));
         assert!(refused(|c| c.server.bodies_bytes_max = 5).contains("`sourcing.record_bytes_max`"));
         assert!(refused(|c| c.graphql.page_default = 0).contains("at least 1"));

@@ -159,7 +159,11 @@ section! {
         data: PathBuf = PathBuf::from("./wellspring-data"),
         /// `sqlite://…` or `postgres://…`; none is the embedded SQLite file in the data directory.
         database_url: Option<String> = None,
-        /// The most PostgreSQL connections of this node.
+        /// `postgres://…` of a streaming replica: lists, lookups and aggregates are read there while it is near.
+        replica_url: Option<String> = None,
+        /// How far behind the replica may be, in milliseconds, to be read; else, and while it is away, the database is.
+        replica_lag_max_ms: u64 = 5_000,
+        /// The most PostgreSQL connections of this node, to each of the two.
         connections_max: u32 = 16,
         /// The most statements that a PostgreSQL connection keeps prepared, of those that come again and again.
         statements_max: usize = 512,

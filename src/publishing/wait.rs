@@ -52,7 +52,8 @@ impl Publishing {
 
     async fn happened(&self, awaited: &Awaited) -> Result<bool> {
         match self.0.store.reached(awaited).await? {
-            Reached::All => Ok(true),
+            // Reads that begin later see it, too, wherever they are read.
+            Reached::All => self.0.store.db.see_all().await.map(|()| true),
             Reached::NotYet => Ok(false),
             Reached::Parked => Err(Error::new(
                 Code::Unprocessable,

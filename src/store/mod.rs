@@ -84,11 +84,12 @@ impl Store {
         Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen })
     }
 
-    /// What must run beside the store until `stop`: hearing other nodes, making room for what will be published, and
-    /// looking after API keys.
+    /// What must run beside the store until `stop`: hearing other nodes, looking after the replica, making room for
+    /// what will be published, and looking after API keys.
     pub fn background(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
         vec![
             Box::pin(wake::listen(self.db.clone(), self.wake.clone(), stop.clone())),
+            Box::pin(self.db.clone().follow(stop.clone())),
             Box::pin(rows::make_room(self.clone(), stop.clone())),
             Box::pin(api_keys::watch(self.clone(), stop.clone())),
         ]

@@ -52,6 +52,7 @@ mod record;
 mod relations;
 mod reload;
 mod rename;
+mod replica;
 mod requests;
 mod shapes;
 mod snapshots;

@@ -5,16 +5,20 @@
 
 mod failure;
 mod postgres;
+mod replica;
 mod sqlite;
 mod value;
 
 pub use failure::is_unique_violation;
+pub use replica::Near;
 pub use value::{Row, RowRef, Type, Value};
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -35,6 +39,7 @@ pub struct Db(Arc<Inner>);
 
 struct Inner {
     driver: Driver,
+    replica: Option<replica::Replica>,
     crash_at: Option<String>,
 }
 
@@ -73,7 +78,9 @@ impl Db {
                 Driver::Sqlite(Arc::new(sqlite::Sqlite::open(&path, config, read_only)?))
             }
         };
-        Ok(Db(Arc::new(Inner { driver, crash_at: config.crash_at.clone() })))
+        let url = config.replica_url.clone().filter(|_| matches!(driver, Driver::Postgres(_)));
+        let replica = url.map(|url| replica::Replica::new(url, config.clone()));
+        Ok(Db(Arc::new(Inner { driver, replica, crash_at: config.crash_at.clone() })))
     }
 
     /// Which database it is.
@@ -143,6 +150,26 @@ impl Db {
                 Ok(found)
             }
             Driver::Postgres(postgres) => postgres.query_many(columns, rows, sql).await,
+        }
+    }
+
+    /// The replica, while it may be read.
+    pub fn near(&self) -> Option<Near> {
+        self.0.replica.as_ref()?.near()
+    }
+
+    /// Has whatever is committed by now be seen by reads from here on: the replica is not read until it is there.
+    pub async fn see_all(&self) -> Result<()> {
+        match (&self.0.replica, &self.0.driver) {
+            (Some(replica), Driver::Postgres(postgres)) => replica.require_all(postgres).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks after the replica, if there is one, until `stop`.
+    pub(super) async fn follow(self, stop: CancellationToken) {
+        if let (Some(replica), Driver::Postgres(postgres)) = (&self.0.replica, &self.0.driver) {
+            replica.follow(postgres, &stop).await;
         }
     }
 

@@ -98,7 +98,7 @@ impl Store {
             }
             budget.take(out.len() - from)
         };
-        self.read_planned(collection, &select, &sql, false, &mut each).await?;
+        self.read_near(collection, &select, &sql, false, &mut each).await?;
         out.push(b']');
         Ok(count)
     }

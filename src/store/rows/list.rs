@@ -126,7 +126,7 @@ impl Store {
         let filter = rows_filter(query);
         let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
         let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
-        self.read_planned(query.get().collection(), &select, &sql, inline, &mut each).await?;
+        self.read_near(query.get().collection(), &select, &sql, inline, &mut each).await?;
         page.write(out)?;
         Ok(page.count)
     }

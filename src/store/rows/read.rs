@@ -15,7 +15,7 @@ use crate::query::{
 };
 use crate::record::Signer;
 use crate::store::Store;
-use crate::store::db::RowRef;
+use crate::store::db::{Near, RowRef};
 
 /// Pages of up to this many rows are read on the calling thread, when an index leads to them.
 pub(super) const INLINE_ROWS_MAX: usize = 100;
@@ -157,6 +157,43 @@ impl Store {
         inline: bool,
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
+        self.read_from(None, collection, (select, sql), inline, each).await
+    }
+
+    /// The same, on the replica while that is near. What fails there before there is a row, as for a table, a column or
+    /// a version of the shape that it does not have yet, is asked of the database.
+    pub(super) async fn read_near(
+        &self,
+        collection: &Collection,
+        select: &str,
+        sql: &Sql,
+        inline: bool,
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        if let Some(near) = self.db.near() {
+            let mut handed = false;
+            let mut noted = |row: &RowRef<'_>| {
+                handed = true;
+                each(row)
+            };
+            match self.read_from(Some(&near), collection, (select, sql), inline, &mut noted).await {
+                Err(error) if !handed => {
+                    tracing::debug!(%error, cause = ?error.cause(), "the replica did not answer; asking the database");
+                }
+                done => return done,
+            }
+        }
+        self.read_from(None, collection, (select, sql), inline, each).await
+    }
+
+    async fn read_from(
+        &self,
+        near: Option<&Near>,
+        collection: &Collection,
+        (select, sql): (&str, &Sql),
+        inline: bool,
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
         let version = version(collection, sql);
         let text = format!("select ({version}), {select}");
         let mut empty = true;
@@ -166,10 +203,10 @@ impl Store {
             }
             each(row)
         };
-        if inline {
-            self.db.read(&text, &sql.params, &mut checked).await?;
-        } else {
-            self.db.read_large(&text, &sql.params, &mut checked).await?;
+        match near {
+            Some(near) => near.read(&text, &sql.params, &mut checked).await?,
+            None if inline => self.db.read(&text, &sql.params, &mut checked).await?,
+            None => self.db.read_large(&text, &sql.params, &mut checked).await?,
         }
         if empty {
             // That there is no such row is an answer, too. Versions only rise: what is none now was none then.
@@ -204,7 +241,7 @@ impl Store {
             found += 1;
             if found == 1 { plan.write(&Cells { row, offset: OFFSET }, signer, budget, out) } else { Ok(()) }
         };
-        self.read_planned(collection, &select, &sql, true, &mut each).await?;
+        self.read_near(collection, &select, &sql, true, &mut each).await?;
         match found {
             0 => out.extend_from_slice(b"null"),
             1 => {}

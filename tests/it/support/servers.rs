@@ -47,10 +47,30 @@ impl Postgres {
     fn start_with(options: &str) -> Option<Self> {
         let initdb = find("initdb").or_else(|| missing("PostgreSQL"))?;
         let initdb = initdb.canonicalize().expect("it was found");
-        let bin = initdb.parent().expect("a program is in a directory");
         let user = unprivileged();
         let dir = fresh_dir("pg", user);
         make_database(&initdb, &dir, user);
+        Some(Self::serve(&initdb, dir, user, options))
+    }
+
+    /// A streaming replica of it.
+    #[allow(dead_code, reason = "not for the load programs")]
+    pub fn replica(&self) -> Self {
+        // Beside the server: what the search path has may be a script that wants a client's package.
+        let initdb = find("initdb").expect("there is a server").canonicalize().expect("it was found");
+        let program = initdb.with_file_name("pg_basebackup");
+        let user = unprivileged();
+        let dir = fresh_dir("pg", user);
+        let mut command = as_user(Command::new(&program), user);
+        command.args(["-D", "data", "-U", "wellspring", "-R", "-X", "stream", "-c", "fast", "-h"]);
+        let made = command.arg(&self.guard.dir).current_dir(&dir).output().expect("pg_basebackup should run");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::serve(&program, dir, user, "-c fsync=off")
+    }
+
+    /// Serves what is in the directory by the server beside this program.
+    fn serve(program: &Path, dir: PathBuf, user: Option<(u32, u32)>, options: &str) -> Self {
+        let bin = program.parent().expect("a program is in a directory");
         let server = format!(
             "{}/postgres -D data -k {} -h '' -c shared_buffers=32MB -c max_connections=300 {options}",
             bin.display(),
@@ -58,7 +78,19 @@ impl Postgres {
         );
         let postgres = Postgres { guard: Guard::new(&server, dir, user) };
         postgres.wait_until_ready();
-        Some(postgres)
+        postgres
+    }
+
+    /// Ends it at once, cutting its clients off.
+    pub fn stop(&mut self) {
+        self.guard.order("stop");
+        until("PostgreSQL has ended", || self.pid_file().is_empty());
+    }
+
+    /// Starts it again on what it had kept.
+    pub fn start_again(&mut self) {
+        self.guard.order("start");
+        self.wait_until_ready();
     }
 
     /// The address of one of its databases; `postgres` is always there.
@@ -75,10 +107,8 @@ impl Postgres {
 
     /// Ends it at once, cutting its clients off, and starts it again on what it had kept.
     pub fn restart(&mut self) {
-        self.guard.order("stop");
-        until("PostgreSQL has ended", || self.pid_file().is_empty());
-        self.guard.order("start");
-        self.wait_until_ready();
+        self.stop();
+        self.start_again();
     }
 
     fn wait_until_ready(&self) {

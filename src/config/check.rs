@@ -150,6 +150,8 @@ fn bounds(config: &Config) -> Result<()> {
         ("graphql.page_default", config.graphql.page_default as u64),
         ("data.exports_max", config.data.exports_max as u64),
         ("data.export_timeout_ms", config.data.export_timeout_ms),
+        ("data.page_bytes", config.data.page_bytes as u64),
+        ("data.page_rows_max", config.data.page_rows_max as u64),
         ("auth.token_bytes_max", config.auth.token_bytes_max as u64),
         ("auth.jwks_period_ms", config.auth.jwks_period_ms),
         ("auth.jwks_pause_ms", config.auth.jwks_pause_ms),

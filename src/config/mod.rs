@@ -351,6 +351,10 @@ section! {
         exports_max: usize = 32,
         /// The longest an export may take, in milliseconds; it ends broken off, to be taken up after its last cursor.
         export_timeout_ms: u64 = 3_600_000,
+        /// How many bytes of an export are read and held at once, for each answer in work.
+        page_bytes: usize = 1024 * 1024,
+        /// The most rows that one statement of an export reads.
+        page_rows_max: usize = 8_192,
     }
 }
 

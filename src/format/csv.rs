@@ -11,8 +11,12 @@ use std::io::{self, Write};
 use csv_core::{ReadFieldResult, Reader};
 
 use crate::error::{Code, Error, Result};
-use crate::format::{BYTE_ORDER_MARK, Format, Item, Limits, Readable, Splitter, Writer, too_large};
+use crate::format::{
+    BYTE_ORDER_MARK, CellWriter, Format, Item, Limits, Readable, Splitter, Writer, too_large,
+};
+use crate::query::{Plain, TableCell, write};
 use crate::record::{self, Json};
+use crate::shape::Scalar;
 
 /// `text/csv`.
 pub(super) struct Csv;
@@ -63,15 +67,14 @@ impl Writer for Table {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
-        let row = record::parse(row.as_bytes(), record::Limits { depth_max: 500, values_max: usize::MAX })
+    fn row(&mut self, row: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let row = record::parse(row, record::Limits { depth_max: 500, values_max: usize::MAX })
             .map_err(Error::internal)?;
         for (index, names) in self.columns.iter().enumerate() {
             separate(index, out);
             let value = names.iter().try_fold(&row, |value, name| value.get(name));
             match value {
-                None | Some(Json::Null) if self.columns.len() == 1 => cell("", out),
-                None | Some(Json::Null) => {}
+                None | Some(Json::Null) => self.null(out),
                 Some(Json::String(text)) => cell(text, out),
                 Some(value) => cell(&value.to_text(), out),
             }
@@ -80,7 +83,51 @@ impl Writer for Table {
         Ok(())
     }
 
+    fn cells(&mut self) -> Option<&mut dyn CellWriter> {
+        Some(self)
+    }
+
     fn end(&mut self, _: &mut Vec<u8>) {}
+}
+
+impl CellWriter for Table {
+    fn cell(&mut self, place: usize, value: TableCell<'_>, out: &mut Vec<u8>) {
+        separate(place, out);
+        match value {
+            TableCell::Json(text) => self.json(text, out),
+            TableCell::Plain(Plain::Text(text), Scalar::Json) => self.json(text.as_bytes(), out),
+            TableCell::Plain(Plain::Text(text), _) => cell(text, out),
+            TableCell::Plain(Plain::Null, _) => self.null(out),
+            TableCell::Plain(Plain::Float(number), _) if !number.is_finite() => self.null(out),
+            // Numbers and booleans have nothing to quote.
+            TableCell::Plain(Plain::Int(number), _) => write::int(number, out),
+            TableCell::Plain(plain, scalar) => plain.write(scalar, out),
+        }
+    }
+
+    fn row_end(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Table {
+    fn null(&self, out: &mut Vec<u8>) {
+        if self.columns.len() == 1 {
+            cell("", out);
+        }
+    }
+
+    /// What is text or null in JSON, as such; all else as it stands.
+    fn json(&self, text: &[u8], out: &mut Vec<u8>) {
+        match text {
+            b"null" => self.null(out),
+            [b'"', ..] => match record::parse(text, record::Limits::ACCEPTED) {
+                Ok(Json::String(text)) => cell(&text, out),
+                _ => cell(&String::from_utf8_lossy(text), out),
+            },
+            _ => cell(&String::from_utf8_lossy(text), out),
+        }
+    }
 }
 
 fn separate(index: usize, out: &mut Vec<u8>) {
@@ -90,7 +137,8 @@ fn separate(index: usize, out: &mut Vec<u8>) {
 }
 
 fn cell(text: &str, out: &mut Vec<u8>) {
-    if !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
+    let quoted = |byte: u8| matches!(byte, b'"' | b',' | b'\r' | b'\n');
+    if !text.is_empty() && !text.bytes().any(quoted) {
         return out.extend_from_slice(text.as_bytes());
     }
     out.push(b'"');

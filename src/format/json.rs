@@ -21,7 +21,7 @@ impl Format for Json {
     }
 
     fn writer(&self, _: &[Vec<String>]) -> Box<dyn Writer + Send> {
-        Box::new(Array { first: true })
+        Box::new(Array)
     }
 }
 
@@ -54,19 +54,18 @@ const SEVERAL: &str = "there is text after the document's end: documents one a l
      `application/x-ndjson`, or as items of an array";
 
 /// An array of the rows, one a line.
-struct Array {
-    first: bool,
-}
+struct Array;
 
 impl Writer for Array {
     fn begin(&mut self, out: &mut Vec<u8>) {
         out.push(b'[');
     }
 
-    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
-        let between: &[u8] = if std::mem::take(&mut self.first) { b"\n" } else { b",\n" };
+    fn row(&mut self, row: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        // A row ends with another bracket.
+        let between: &[u8] = if out.ends_with(b"[") { b"\n" } else { b",\n" };
         out.extend_from_slice(between);
-        out.extend_from_slice(row.as_bytes());
+        out.extend_from_slice(row);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use crate::config;
 use crate::error::{Code, Error, Result};
+use crate::query::TableCell;
 
 /// The JSON text of one document, or why there is none at this place.
 pub type Item = Result<Bytes>;
@@ -53,6 +54,11 @@ pub trait Format: Send + Sync {
     /// A translator for rows on their way out. `columns` are the leaves of a row, each with its names from the
     /// row's root.
     fn writer(&self, columns: &[Vec<String>]) -> Box<dyn Writer + Send>;
+
+    /// Whether its writer takes rows as cells.
+    fn takes_cells(&self) -> bool {
+        self.writer(&[]).cells().is_some()
+    }
 }
 
 /// A format that bodies are read in, too.
@@ -87,7 +93,8 @@ pub trait Splitter {
     fn end(&mut self) -> Option<Item>;
 }
 
-/// Writes rows, each given as the JSON text of an object, and never holds more than one.
+/// Writes rows, each given as the JSON text of an object, and holds none: what it appends for a row depends on nothing
+/// but the row and on whether `out` ends with what [`Writer::begin`] has appended, so that rows can be taken back.
 pub trait Writer {
     /// Appends what stands before the first row.
     fn begin(&mut self, out: &mut Vec<u8>);
@@ -96,10 +103,24 @@ pub trait Writer {
     ///
     /// # Errors
     /// `INTERNAL` when the text is not a JSON object.
-    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()>;
+    fn row(&mut self, row: &[u8], out: &mut Vec<u8>) -> Result<()>;
+
+    /// How it takes rows as cells, which then need not become JSON first.
+    fn cells(&mut self) -> Option<&mut dyn CellWriter> {
+        None
+    }
 
     /// Appends what stands after the last row.
     fn end(&mut self, out: &mut Vec<u8>);
+}
+
+/// Writes rows that are given cell by cell, in the order of the columns.
+pub trait CellWriter {
+    /// Appends the cell of the column at this place.
+    fn cell(&mut self, place: usize, cell: TableCell<'_>, out: &mut Vec<u8>);
+
+    /// Appends what stands after a row's last cell.
+    fn row_end(&mut self, out: &mut Vec<u8>);
 }
 
 /// Every format, JSON first: it is the default.

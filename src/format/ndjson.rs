@@ -34,8 +34,8 @@ struct Rows;
 impl Writer for Rows {
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
-    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
-        out.extend_from_slice(row.as_bytes());
+    fn row(&mut self, row: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(row);
         out.push(b'\n');
         Ok(())
     }

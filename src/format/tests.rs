@@ -240,7 +240,7 @@ fn round(format: &dyn Readable, columns: &[Vec<String>], rows: &[String]) -> Vec
     let (mut out, mut writer) = (Vec::new(), format.writer(columns));
     writer.begin(&mut out);
     for row in rows {
-        writer.row(row, &mut out).unwrap();
+        writer.row(row.as_bytes(), &mut out).unwrap();
     }
     writer.end(&mut out);
     let limits = Limits { item_bytes_max: 10_000, columns_max: 10, column_name_bytes_max: 100 };

@@ -48,8 +48,8 @@ impl Writer for Rows {
         out.push(b'\n');
     }
 
-    fn row(&mut self, row: &str, out: &mut Vec<u8>) -> Result<()> {
-        let row = record::parse(row.as_bytes(), record::Limits { depth_max: 500, values_max: usize::MAX })
+    fn row(&mut self, row: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let row = record::parse(row, record::Limits { depth_max: 500, values_max: usize::MAX })
             .map_err(Error::internal)?;
         let mut events = Events::new(&mut *out);
         element(&mut events, &BytesStart::new("row"), &row).map_err(Error::internal)?;
@@ -157,7 +157,7 @@ mod tests {
     fn written(rows: &[Value]) -> String {
         let (mut out, mut writer) = (Vec::new(), Xml.writer(&[]));
         writer.begin(&mut out);
-        rows.iter().for_each(|row| writer.row(&row.to_string(), &mut out).unwrap());
+        rows.iter().for_each(|row| writer.row(row.to_string().as_bytes(), &mut out).unwrap());
         writer.end(&mut out);
         String::from_utf8(out).unwrap()
     }

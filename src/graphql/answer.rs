@@ -68,6 +68,15 @@ impl Fault {
         self
     }
 
+    /// The error that it tells, where there is no document that it could be placed in.
+    pub(super) fn into_error(self) -> Error {
+        let error = Error::new(self.code, self.message);
+        match self.retry_after_ms {
+            Some(ms) => error.retry_after_ms(ms),
+            None => error,
+        }
+    }
+
     /// The code.
     pub(super) fn code(&self) -> Code {
         self.code

@@ -35,7 +35,7 @@ mod words;
 mod tests;
 
 pub use sdl::sdl;
-pub use table::{Ask, Page, Table};
+pub use table::{Ask, Table};
 
 use std::sync::Arc;
 
@@ -308,7 +308,7 @@ impl Engine {
     pub fn note_export(&self, context: &Context, table: &Table, rows: usize) {
         let publishing = &self.inner.services.publishing;
         let (actor, request) = (&context.actor, &context.request_id);
-        publishing.note(actor, request, table.collection_id, Path::Rest, Ended::With(rows));
+        publishing.note(actor, request, table.collection_id(), Path::Rest, Ended::With(rows));
     }
 
     async fn run(&self, context: &Context, prepared: &Prepared) -> Response {

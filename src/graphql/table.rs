@@ -1,15 +1,17 @@
 //! A collection as a table for transports without a document: which fields a row has, and page after page of
-//! rows. Makes documents and has them executed like anybody's, so that there is one way to the rows. Must not
-//! know media types.
+//! rows. Makes a document that is checked and admitted like anybody's, so that there is one way to the rows; what it
+//! selects is planned once for all pages. Must not know media types.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use super::answer::Fault;
+use super::execute::locate;
 use super::model::{Field, Model, TypeRef};
 use super::names::Names;
-use super::{Context, Engine, Request, Response, manage};
-use crate::error::{Code, Error, Result};
-use crate::query::{Collection, Root};
+use super::prepare::Transport;
+use super::{Context, Engine, REPLANS_MAX, Request, manage};
+use crate::error::{Error, Result};
+use crate::format::Writer;
+use crate::publishing::{Export, Step};
+use crate::query::{Collection, PageCursor, Root};
 use crate::record::Json;
 
 /// What is asked of a table, the same for all its pages.
@@ -23,30 +25,32 @@ pub struct Ask {
     pub fields: Vec<String>,
     /// Whether each row begins with its `_cursor`.
     pub cursors: bool,
+    /// The most rows that are wanted; none for all.
+    pub first: Option<usize>,
+    /// Behind this cursor.
+    pub after: Option<String>,
+    /// Whether rows are wanted as cells, where they can be.
+    pub cells: bool,
 }
 
 /// A collection as one actor may read it, with one selection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Table {
-    /// The leaves of a row in order, each with its names from the row's root.
-    pub columns: Vec<Vec<String>>,
-    /// The most rows of a page.
-    pub page_max: usize,
-    pub(super) collection_id: i64,
-    document: String,
-    root: String,
-    filter: Option<Json>,
-    order: Vec<Json>,
-    cursors: bool,
+    export: Export,
+    /// Where the rows go on; none before the first, and when there are none.
+    next: Option<PageCursor>,
+    selection: Selection,
 }
 
-/// Some rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Each row's JSON text.
-    pub rows: Vec<String>,
-    /// Where the next page begins, when there is one.
-    pub next: Option<String>,
+/// What is selected, as a document.
+#[derive(Clone, Debug)]
+struct Selection {
+    columns: Vec<Vec<String>>,
+    document: String,
+    root: String,
+    /// How many rows it asks for, as far as one document may.
+    page: usize,
+    ask: Ask,
 }
 
 /// A selected field with what is selected below it.
@@ -56,10 +60,11 @@ struct Selected<'a> {
 }
 
 impl Engine {
-    /// The table of a collection, by the name of its query field.
+    /// The table of a collection, by the name of its query field: all of the question is checked, and no row read.
     ///
     /// # Errors
-    /// `NOT_FOUND` when this actor has no such collection, `BAD_REQUEST` when it has no such field.
+    /// `NOT_FOUND` when this actor has no such collection, `BAD_REQUEST` when it has no such field, and those of a
+    /// query.
     pub async fn table(&self, context: &Context, name: &str, ask: Ask) -> Result<Table> {
         let publishing = &self.inner.services.publishing;
         let visible = manage::find(publishing, &context.actor, name).await.inspect_err(|_| {
@@ -69,10 +74,13 @@ impl Engine {
         let collection = visible.0.clone();
         // A row of a table has its own fields only.
         let model = self.inner.preparer.unrelated(&[visible], context.actor.contract.is_some());
-        self.select(&model, &collection, ask, context.cost_max(&self.inner.services.config.graphql))
+        let cost_max = context.cost_max(&self.inner.services.config.graphql);
+        let selection = self.select(&model, &collection, ask, cost_max)?;
+        let export = self.planned(context, &selection).await?;
+        Ok(Table { export, next: None, selection })
     }
 
-    fn select(&self, model: &Model, collection: &Collection, ask: Ask, cost_max: u64) -> Result<Table> {
+    fn select(&self, model: &Model, collection: &Collection, ask: Ask, cost_max: u64) -> Result<Selection> {
         let names = Names::of(collection);
         let mut selected = Vec::new();
         if ask.fields.is_empty() {
@@ -93,8 +101,6 @@ impl Engine {
             let text = format!("nothing of `{}` has a type yet; name `_record.key` or `_rest`", names.field);
             return Err(Error::bad_request(text));
         }
-        let node =
-            if ask.cursors { format!("edges{{cursor node{{{text}}}}}") } else { format!("nodes{{{text}}}") };
         let (mut declared, mut given) = (String::new(), "");
         if !ask.order.is_empty() {
             let order = names.derived("Order");
@@ -109,8 +115,7 @@ impl Engine {
         }
         let document = format!(
             "query($where:{},{declared}$first:Int,$after:String)\
-             {{{}(where:$where,{given}first:$first,after:$after)\
-             {{{node} pageInfo{{hasNextPage endCursor}}}}}}",
+             {{{}(where:$where,{given}first:$first,after:$after){{nodes{{{text}}}}}}}",
             names.derived("Filter"),
             names.field,
         );
@@ -119,112 +124,89 @@ impl Engine {
         let affordable = cost_max / (fields as u64 + 8);
         let page_max =
             collection.page_max(limits).min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
-        let root = names.field.to_owned();
-        let Ask { filter, order, cursors, .. } = ask;
-        Ok(Table { columns, page_max, collection_id: collection.id, document, root, filter, order, cursors })
+        let page = page_max.min(ask.first.unwrap_or(usize::MAX));
+        Ok(Selection { columns, document, root: names.field.to_owned(), page, ask })
     }
 
-    /// The rows after a cursor, at most [`Table::page_max`] of them.
+    /// Checks and admits the document for this actor as it sees the collection now, and plans it.
+    async fn planned(&self, context: &Context, selection: &Selection) -> Result<Export> {
+        let Selection { document, page, ask, .. } = selection;
+        let mut variables = vec![("first".to_owned(), Json::Number(page.to_string().into()))];
+        if let Some(filter) = &ask.filter {
+            variables.push(("where".to_owned(), filter.clone()));
+        }
+        if !ask.order.is_empty() {
+            variables.push(("orderBy".to_owned(), Json::Array(ask.order.clone())));
+        }
+        if let Some(after) = &ask.after {
+            variables.push(("after".to_owned(), Json::String(after.clone())));
+        }
+        let request = Request { query: document.clone(), operation_name: None, variables };
+        let prepared = self.prepare(context, &request, Transport::Single).await;
+        let prepared = prepared.map_err(|faults| {
+            let first = faults.into_iter().next().map(Fault::into_error);
+            first.unwrap_or_else(|| Error::internal("a document is refused without a reason"))
+        })?;
+        let (node, from) = prepared
+            .nodes
+            .first()
+            .and_then(|node| Some((node, locate(&prepared.collections, &node.name)?.0)))
+            .ok_or_else(|| Error::internal("a document without its collection"))?;
+        let selected = node.selected(&prepared.variables)?;
+        self.inner.services.publishing.export(from, &selected, (ask.cursors, ask.cells))
+    }
+
+    /// Appends the next rows, at most so many; how many there were, and whether there may be more. A table whose
+    /// collection is seen otherwise since the last rows is planned anew.
     ///
     /// # Errors
-    /// Those of the query.
+    /// Those of the query; then nothing has been appended.
     pub async fn page(
         &self,
         context: &Context,
-        table: &Table,
-        first: usize,
-        after: Option<&str>,
-    ) -> Result<Page> {
-        let mut variables = vec![("first".to_owned(), Json::Number(first.to_string().into()))];
-        if let Some(filter) = &table.filter {
-            variables.push(("where".to_owned(), filter.clone()));
+        table: &mut Table,
+        step: Step,
+        writer: &mut (dyn Writer + Send),
+        out: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let publishing = &self.inner.services.publishing;
+        let view = publishing.visible_among(&context.actor, [table.selection.root.as_str()])?;
+        if !view.first().is_some_and(|view| table.export.is_of(view)) {
+            table.export = self.planned(context, &table.selection).await?;
         }
-        if !table.order.is_empty() {
-            variables.push(("orderBy".to_owned(), Json::Array(table.order.clone())));
+        let mut replans = 0;
+        let exported = loop {
+            let from = table.next.as_ref().or(table.export.from());
+            let read = publishing.export_page(&table.export, from, step, writer, out).await;
+            match read {
+                Err(error) if error.is_stale() && replans < REPLANS_MAX => replans += 1,
+                read => break read?,
+            }
+            publishing.refresh(publishing.version()).await;
+            table.export = self.planned(context, &table.selection).await?;
+        };
+        if let Some(next) = &exported.next {
+            table.selection.ask.after = Some(publishing.export_cursor(&table.export, next)?);
         }
-        if let Some(after) = after {
-            variables.push(("after".to_owned(), Json::String(after.to_owned())));
-        }
-        let request = Request { query: table.document.clone(), operation_name: None, variables };
-        table.cut(&self.execute(context.clone(), request).await)
+        table.next = exported.next;
+        Ok(exported.rows)
     }
-}
-
-/// The parts of an answer that are looked at; rows stay text.
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow, default)]
-    data: Option<std::collections::HashMap<String, Option<Connection<'a>>>>,
-    #[serde(default)]
-    errors: Vec<Fault>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Connection<'a> {
-    #[serde(borrow, default)]
-    nodes: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
-    edges: Vec<Edge<'a>>,
-    page_info: PageInfo,
-}
-
-#[derive(Deserialize)]
-struct Edge<'a> {
-    #[serde(borrow)]
-    cursor: &'a RawValue,
-    #[serde(borrow)]
-    node: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
-    end_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Fault {
-    message: String,
-    extensions: Extensions,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Extensions {
-    code: String,
-    retry_after_ms: Option<u64>,
 }
 
 impl Table {
-    /// Cuts the answer into rows.
-    fn cut(&self, response: &Response) -> Result<Page> {
-        let mut answer: Answer<'_> = serde_json::from_slice(&response.body).map_err(Error::internal)?;
-        if let Some(fault) = answer.errors.into_iter().next() {
-            let code = Code::by_name(&fault.extensions.code).unwrap_or(Code::Internal);
-            let error = Error::new(code, fault.message);
-            return Err(match fault.extensions.retry_after_ms {
-                Some(ms) => error.retry_after_ms(ms),
-                None => error,
-            });
-        }
-        let connection = answer.data.as_mut().and_then(|data| data.remove(&self.root)).flatten();
-        let connection = connection.ok_or_else(|| Error::internal("an answer without its root field"))?;
-        let rows = if self.cursors {
-            connection.edges.iter().map(with_cursor).collect()
-        } else {
-            connection.nodes.iter().map(|node| node.get().to_owned()).collect()
-        };
-        let PageInfo { has_next_page, end_cursor } = connection.page_info;
-        Ok(Page { rows, next: end_cursor.filter(|_| has_next_page) })
+    /// Where the rows behind those that were read begin; none when there are none.
+    pub fn next(&self) -> Option<&str> {
+        self.next.as_ref().and(self.selection.ask.after.as_deref())
     }
-}
 
-/// The row with its cursor as the first member; a row has always one more.
-fn with_cursor(edge: &Edge<'_>) -> String {
-    let members = edge.node.get().trim_start().strip_prefix('{').unwrap_or_default();
-    format!("{{\"_cursor\":{},{members}", edge.cursor.get())
+    /// The leaves of a row in order, each with its names from the row's root.
+    pub fn columns(&self) -> &[Vec<String>] {
+        &self.selection.columns
+    }
+
+    pub(super) fn collection_id(&self) -> i64 {
+        self.export.collection_id()
+    }
 }
 
 /// Every field below a type, by its present name; none for a scalar.

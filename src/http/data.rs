@@ -1,13 +1,11 @@
 //! `GET /data/{collection}`: rows without GraphQL, as JSON, NDJSON, CSV or XML, streamed page by page as fast as the
 //! client reads. Parses the URL and sends bytes; which rows there are is the engine's to say.
 
-use std::sync::Arc;
-
 use axum::{
     Extension,
     body::Body,
     extract::{OriginalUri, Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -20,23 +18,14 @@ use super::{
 use crate::contract::{self as agreement, Transport};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format, Writer};
-use crate::graphql::{Ask, Context, Page, Table};
+use crate::graphql::{Ask, Context, Table};
+use crate::publishing::Step;
 use crate::record::{self, Actor, Json, Limits};
-
-/// What the URL says.
-#[derive(Debug, Default)]
-struct Parameters {
-    ask: Ask,
-    /// All rows when it is not given.
-    first: Option<usize>,
-    after: Option<String>,
-    /// What must have happened before the first page is read.
-    min_cursor: Option<String>,
-}
 
 /// `GET /data/{collection}`, with the format as its extension or by `Accept`.
 pub(super) async fn rows(
     State(shared): State<Shared>,
+    method: Method,
     Extension(visit): Extension<door::Visit>,
     Path(path): Path<String>,
     OriginalUri(uri): OriginalUri,
@@ -58,7 +47,7 @@ pub(super) async fn rows(
             )
         })?,
     };
-    let Parameters { ask, first, after, min_cursor } = parse(uri.query().unwrap_or_default(), &shared)?;
+    let (mut ask, min_cursor) = parse(uri.query().unwrap_or_default(), &shared)?;
     let actor = contract::bind(&shared, visit.actor()?, visit.contract()?, Transport::Rest, agreed(format))?;
     let context = Context {
         transport: Transport::Rest,
@@ -72,24 +61,30 @@ pub(super) async fn rows(
     if let Some(cursors) = &min_cursor {
         shared.engine.wait_for(cursors).await?;
     }
+    ask.cells = format.takes_cells();
+    let left = ask.first.unwrap_or(usize::MAX);
     let table = shared.engine.table(&context, name, ask).await?;
     let outcome = Outcome::default();
     let mut export = Export {
-        writer: format.writer(&table.columns),
-        rows: table.page_max,
-        left: first.unwrap_or(usize::MAX),
+        writer: format.writer(table.columns()),
+        rows: ROWS_FIRST.min(shared.config.data.page_rows_max),
+        left,
         come: 0,
         until: until(&shared, &context.actor),
         outcome: outcome.clone(),
-        table: Arc::new(table),
+        table,
         context,
         shared: shared.clone(),
         _permit: permit,
     };
-    // The first page comes before the status: what is wrong with the question shows here.
-    let page = export.page(after.as_deref()).await?;
-    let whole = export.left == 0 || page.next.is_none();
-    let link = page.next.as_deref().filter(|_| whole).map(|next| link(&uri, next));
+    // The first page comes before the status: what is wrong with the question shows here. Nobody waits for it who asks
+    // for the headers alone.
+    let mut page = Vec::new();
+    if method != Method::HEAD {
+        export.writer.begin(&mut page);
+        export.page(&mut page).await?;
+    }
+    let link = export.next().filter(|_| export.left == 0).map(|next| link(&uri, next));
     let mut response = Response::new(export.into_body(page));
     response.extensions_mut().insert(outcome);
     let headers = response.headers_mut();
@@ -166,33 +161,34 @@ fn link(uri: &axum::http::Uri, next: &str) -> String {
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
 }
 
-fn parse(query: &str, shared: &Shared) -> Result<Parameters> {
-    let mut parameters = Parameters::default();
+/// The question, and what must have happened before the first page is read.
+fn parse(query: &str, shared: &Shared) -> Result<(Ask, Option<String>)> {
+    let (mut ask, mut min_cursor) = (Ask::default(), None);
     let mut seen: Vec<String> = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if seen.iter().any(|other| *other == name) {
             return Err(Error::bad_request(format!("`{name}` is given twice")));
         }
         match name.as_ref() {
-            "where" => parameters.ask.filter = Some(filter(&value, shared)?),
-            "order" => parameters.ask.order = order(&value)?,
+            "where" => ask.filter = Some(filter(&value, shared)?),
+            "order" => ask.order = order(&value)?,
             "fields" => {
                 let fields = value.split(',').map(str::trim).filter(|field| !field.is_empty());
                 for field in fields {
                     if field == "_cursor" {
-                        parameters.ask.cursors = true;
+                        ask.cursors = true;
                     } else {
-                        parameters.ask.fields.push(field.to_owned());
+                        ask.fields.push(field.to_owned());
                     }
                 }
             }
             "first" => {
                 let first = value.parse().ok().filter(|first| *first > 0);
                 let text = "`first` is a number of rows, at least 1; leave it out for all rows";
-                parameters.first = Some(first.ok_or_else(|| Error::bad_request(text))?);
+                ask.first = Some(first.ok_or_else(|| Error::bad_request(text))?);
             }
-            "after" => parameters.after = Some(value.into_owned()),
-            "minCursor" => parameters.min_cursor = Some(value.into_owned()),
+            "after" => ask.after = Some(value.into_owned()),
+            "minCursor" => min_cursor = Some(value.into_owned()),
             _ => {
                 let text = format!(
                     "there is no parameter `{name}`; there are `where`, `order`, `first`, `after`, `fields`, \
@@ -210,7 +206,7 @@ fn parse(query: &str, shared: &Shared) -> Result<Parameters> {
             format!("the query is longer than {bytes_max} bytes; ask for less"),
         ));
     }
-    Ok(parameters)
+    Ok((ask, min_cursor))
 }
 
 /// A filter as GraphQL has it, as JSON.
@@ -242,12 +238,15 @@ fn order(text: &str) -> Result<Vec<Json>> {
         .collect()
 }
 
+/// How many rows the first page has: it comes soon, and tells how large rows are.
+const ROWS_FIRST: usize = 255;
+
 /// An answer on its way.
 struct Export {
-    table: Arc<Table>,
+    table: Table,
     context: Context,
     writer: Box<dyn Writer + Send>,
-    /// How many rows a page has.
+    /// How many rows the next page has.
     rows: usize,
     /// How many rows may still come.
     left: usize,
@@ -267,56 +266,55 @@ impl Drop for Export {
     }
 }
 
-/// Where an answer stands.
-enum Step {
-    First(Page),
-    After(String),
-    Ended,
-}
-
 impl Export {
-    async fn page(&mut self, after: Option<&str>) -> Result<Page> {
-        let page = loop {
-            let first = self.left.min(self.rows);
-            match self.shared.engine.page(&self.context, &self.table, first, after).await {
-                // Rows so large that fewer of them fill an answer.
-                Err(error) if error.code() == Code::TooComplex && first > 1 => self.rows = first / 2,
+    /// Where the rows go on.
+    fn next(&self) -> Option<&str> {
+        self.table.next()
+    }
+
+    /// Appends the next page.
+    async fn page(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let limits = &self.shared.config.data;
+        let start = out.len();
+        let rows = loop {
+            let step = Step { rows_max: self.left.min(self.rows), bytes_max: limits.page_bytes };
+            let page = self.shared.engine.page(&self.context, &mut self.table, step, &mut *self.writer, out);
+            match page.await {
+                // What is told of rows is so much that fewer of them fill an answer.
+                Err(error) if error.code() == Code::TooComplex && step.rows_max > 1 => {
+                    self.rows = step.rows_max / 2;
+                }
                 page => break page?,
             }
         };
-        self.left -= page.rows.len().min(self.left);
-        self.come = self.come.saturating_add(page.rows.len());
-        Ok(page)
+        // A page of average rows fills what may be held; so many and one more are a power of two.
+        let fill = limits.page_bytes.saturating_mul(rows.max(1)) / (out.len() - start).max(1);
+        let most = fill.clamp(1, limits.page_rows_max);
+        self.rows = (most.saturating_add(2).next_power_of_two() / 2).saturating_sub(1).clamp(1, most);
+        self.left -= rows.min(self.left);
+        self.come = self.come.saturating_add(rows);
+        self.outcome.sent(rows);
+        if self.left == 0 || self.next().is_none() {
+            self.writer.end(out);
+        }
+        Ok(())
     }
 
     /// The body: one piece a page, made when the client has taken the one before. An error breaks it off, so that
     /// nobody takes a part for the whole.
-    fn into_body(self, first: Page) -> Body {
-        Body::from_stream(stream::try_unfold((self, Step::First(first)), |(mut export, step)| async move {
-            let mut out = Vec::new();
-            let page = match step {
-                Step::Ended => return Ok(None),
-                Step::First(page) => {
-                    export.writer.begin(&mut out);
+    fn into_body(self, first: Vec<u8>) -> Body {
+        Body::from_stream(stream::try_unfold((self, Some(first)), |(mut export, first)| async move {
+            let page = match first {
+                Some(page) => page,
+                None if export.left == 0 || export.next().is_none() => return Ok(None),
+                None => {
+                    export.may_go_on()?;
+                    let mut page = Vec::with_capacity(export.shared.config.data.page_bytes);
+                    export.page(&mut page).await.inspect_err(|error| export.broken(error))?;
                     page
                 }
-                Step::After(cursor) => {
-                    export.may_go_on()?;
-                    export.page(Some(&cursor)).await.inspect_err(|error| export.broken(error))?
-                }
             };
-            for row in &page.rows {
-                export.writer.row(row, &mut out)?;
-            }
-            export.outcome.sent(page.rows.len());
-            let step = match page.next.filter(|_| export.left > 0) {
-                Some(next) => Step::After(next),
-                None => {
-                    export.writer.end(&mut out);
-                    Step::Ended
-                }
-            };
-            Ok::<_, Error>(Some((Bytes::from(out), (export, step))))
+            Ok::<_, Error>(Some((Bytes::from(page), (export, None))))
         }))
     }
 

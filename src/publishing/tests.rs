@@ -9,6 +9,7 @@
 )]
 
 mod differential;
+mod export;
 mod figures;
 mod lineage;
 mod live;

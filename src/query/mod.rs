@@ -41,7 +41,7 @@ pub use group::{Aggregate, Argument, Figure, Function, GroupField};
 pub use link::Link;
 pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;
-pub use plan::{Extras, Plan, Source};
+pub use plan::{Cells, Extras, Plan, Source, TableCell};
 pub use resolve::{ENVELOPE, Member, RECORD, column_of, envelope, walk};
 pub use selection::{By, Cases, Entries, EntryPart, Form, Meta, MetaField, Node, What};
 pub use told::{TOLD, Told, told_member};

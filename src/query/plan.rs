@@ -5,6 +5,7 @@
 //! together.
 
 mod build;
+mod cells;
 
 use std::cell::Cell;
 
@@ -19,6 +20,7 @@ use crate::query::{Budget, Cast, ColumnRef, Filter, Mask, Node, Plain, Rules};
 use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
 use build::Builder;
+pub use cells::{Cell as TableCell, Cells};
 
 /// What a plan needs in one column of the statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +126,11 @@ impl Plan {
         &self.sources
     }
 
+    /// Whether rows that it writes may have [marks](super::marks).
+    pub fn has_marks(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Told { .. } | Op::Related { .. }))
+    }
+
     /// Takes the columns over into another plan of the same statement.
     pub fn into_sources(&mut self) -> Vec<Source> {
         std::mem::take(&mut self.sources)
@@ -144,49 +151,12 @@ impl Plan {
     ) -> Result<()> {
         let from = out.len();
         let end = from.saturating_add(budget.left());
-        let mut shown = Vec::with_capacity(self.flags.len());
-        for column in &self.flags {
-            shown.push(row.bool(*column)? == Some(true));
-        }
-        let texts = self.texts.iter().map(|column| row.text(*column)).collect::<Result<Vec<_>>>()?;
+        let values = Values::of(row, (&self.flags, &self.texts), signer, end)?;
         let mut at = 0;
         while let Some(op) = self.ops.get(at) {
             at += 1;
             match op {
                 Op::Literal(bytes) => out.extend_from_slice(bytes),
-                Op::Value { column, scalar } => plain(row, *column, *scalar)?.write(*scalar, out),
-                Op::Masked { column, scalar, mask } => {
-                    mask.apply(plain(row, *column, *scalar)?, *scalar, signer, out);
-                }
-                Op::Cast { column, cast, mask } => {
-                    let fits = cast.write(plain(row, *column, cast.from)?, (mask.as_ref(), signer), out);
-                    cast.must(fits)?;
-                }
-                Op::Enum { column, values } => {
-                    plain(row, *column, Scalar::String)?.named(values).write(Scalar::String, out);
-                }
-                Op::Id { column, mask } => {
-                    let mut buffer = Uuid::encode_buffer();
-                    let id = row.uuid(*column)?;
-                    let id = id.map(|id| &*id.hyphenated().encode_lower(&mut buffer));
-                    let plain = id.map_or(Plain::Null, Plain::Text);
-                    match mask {
-                        Some(mask) => mask.apply(plain, Scalar::Uuid, signer, out),
-                        None => plain.write(Scalar::Uuid, out),
-                    }
-                }
-                Op::Told { column, member, part } => match row.uuid(*column)? {
-                    Some(record) => marks::told(member, *part, record, out),
-                    None => out.extend_from_slice(b"null"),
-                },
-                Op::Related { column, scalar, place } => {
-                    marks::related(*place, plain(row, *column, *scalar)?, out)?;
-                }
-                Op::Text { column, item } => {
-                    let misfit = Cell::new(None);
-                    let around = Around { shown: &shown, texts: &texts, signer, end, misfit: &misfit };
-                    selected(row.text(*column)?, item, around, out)?;
-                }
                 Op::Cases { column, cases, skip } => {
                     let text = row.text(*column)?;
                     let case = cases.iter().find(|(value, _)| Some(value.as_str()) == text);
@@ -202,6 +172,7 @@ impl Plan {
                         at += skip;
                     }
                 }
+                value => values.write(value, out)?,
             }
             // One value can be large, and be asked for under many names.
             if out.len() > end {
@@ -209,6 +180,78 @@ impl Plan {
             }
         }
         budget.take(out.len() - from)
+    }
+}
+
+/// The values of one row, which are written one by one.
+struct Values<'a, R> {
+    row: &'a R,
+    /// Which of the row's conditions hold.
+    shown: Vec<bool>,
+    /// The row's texts that say which variants there are.
+    texts: Vec<Option<&'a str>>,
+    signer: &'a Signer,
+    /// How long the output may become.
+    end: usize,
+}
+
+impl<'a, R: Columns> Values<'a, R> {
+    fn of(row: &'a R, (flags, texts): (&[usize], &[usize]), signer: &'a Signer, end: usize) -> Result<Self> {
+        let mut shown = Vec::with_capacity(flags.len());
+        for column in flags {
+            shown.push(row.bool(*column)? == Some(true));
+        }
+        let texts = texts.iter().map(|column| row.text(*column)).collect::<Result<Vec<_>>>()?;
+        Ok(Values { row, shown, texts, signer, end })
+    }
+
+    /// Appends the JSON of a value; of what is no value, nothing.
+    #[inline]
+    fn write(&self, value: &Op, out: &mut Vec<u8>) -> Result<()> {
+        match value {
+            Op::Value { column, scalar } => plain(self.row, *column, *scalar)?.write(*scalar, out),
+            Op::Masked { column, scalar, mask } => {
+                mask.apply(plain(self.row, *column, *scalar)?, *scalar, self.signer, out);
+            }
+            Op::Cast { column, cast, mask } => {
+                let fits =
+                    cast.write(plain(self.row, *column, cast.from)?, (mask.as_ref(), self.signer), out);
+                cast.must(fits)?;
+            }
+            Op::Enum { column, values } => {
+                plain(self.row, *column, Scalar::String)?.named(values).write(Scalar::String, out);
+            }
+            Op::Id { column, mask } => {
+                let mut buffer = Uuid::encode_buffer();
+                let id = self.row.uuid(*column)?;
+                let id = id.map(|id| &*id.hyphenated().encode_lower(&mut buffer));
+                let plain = id.map_or(Plain::Null, Plain::Text);
+                match mask {
+                    Some(mask) => mask.apply(plain, Scalar::Uuid, self.signer, out),
+                    None => plain.write(Scalar::Uuid, out),
+                }
+            }
+            Op::Told { column, member, part } => match self.row.uuid(*column)? {
+                Some(record) => marks::told(member, *part, record, out),
+                None => out.extend_from_slice(b"null"),
+            },
+            Op::Related { column, scalar, place } => {
+                marks::related(*place, plain(self.row, *column, *scalar)?, out)?;
+            }
+            Op::Text { column, item } => {
+                let misfit = Cell::new(None);
+                let around = Around {
+                    shown: &self.shown,
+                    texts: &self.texts,
+                    signer: self.signer,
+                    end: self.end,
+                    misfit: &misfit,
+                };
+                selected(self.row.text(*column)?, item, around, out)?;
+            }
+            Op::Literal(_) | Op::Object { .. } | Op::Cases { .. } | Op::Skip(_) | Op::Shown { .. } => {}
+        }
+        Ok(())
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
 use wellspring::{
+    format,
     graphql::{self, Context, Engine, Request},
     policy,
     provisioning::Provisioning,
-    publishing::Publishing,
+    publishing::{Publishing, Step},
     record::Actor,
     sourcing::Sourcing,
     store::Store,
@@ -70,8 +71,11 @@ impl Deaf {
     async fn export(&self, role: &str) -> String {
         let (context, _) = Self::request(role, "");
         let ask = graphql::Ask { fields: vec!["contact".into()], ..Default::default() };
-        let table = self.engine.table(&context, "aB", ask).await.unwrap();
-        format!("{:?}", self.engine.page(&context, &table, 10, None).await)
+        let mut table = self.engine.table(&context, "aB", ask).await.unwrap();
+        let (mut writer, mut out) = (format::by_name("ndjson").unwrap().writer(table.columns()), Vec::new());
+        let step = Step { rows_max: 10, bytes_max: 1_000_000 };
+        let read = self.engine.page(&context, &mut table, step, &mut *writer, &mut out).await;
+        format!("{read:?} {}", String::from_utf8(out).unwrap())
     }
 }
 

@@ -282,7 +282,7 @@ fn with_names(collection: &Collection) -> Arc<Collection> {
 }
 
 /// The collection as it is when a steward has accepted some of the texts: the others have no name.
-fn with_enums(collection: &Collection) -> Arc<Collection> {
+pub(super) fn with_enums(collection: &Collection) -> Arc<Collection> {
     let mut shape = Published::clone(&collection.shape);
     let accepted: Vec<String> =
         texts().iter().filter_map(Value::as_str).map(str::to_owned).take(10).collect();

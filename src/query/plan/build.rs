@@ -2,10 +2,12 @@
 
 use super::{Extras, Op, Plan, Source};
 use crate::query::columns::numbered;
-use crate::query::list::{Item, Member, Named, Part as ItemPart};
+use crate::query::list::{Item, Member as ItemMember, Named, Part as ItemPart};
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{Told, WHOLE};
-use crate::query::{By, Cases, ColumnRef, EntryPart, Form, Mask, MetaField, Node, Rules, What, write};
+use crate::query::{
+    By, Cases, ColumnRef, EntryPart, Form, Mask, Member, MetaField, Node, Rules, What, write,
+};
 use crate::shape::Scalar;
 
 /// A plan that is being compiled.
@@ -32,7 +34,7 @@ impl Builder<'_> {
     }
 
     /// The place of a source among the statement's columns; each stands there once.
-    fn source(&mut self, source: Source) -> usize {
+    pub(super) fn source(&mut self, source: Source) -> usize {
         let sources = &mut self.plan.sources;
         sources.iter().position(|known| *known == source).unwrap_or_else(|| {
             sources.push(source);
@@ -40,7 +42,7 @@ impl Builder<'_> {
         })
     }
 
-    fn column(&mut self, column: ColumnRef) -> usize {
+    pub(super) fn column(&mut self, column: ColumnRef) -> usize {
         self.source(Source::Column(column))
     }
 
@@ -68,11 +70,7 @@ impl Builder<'_> {
                     }
                     self.literal.push(b'}');
                 }
-                What::Rest if self.extras.rest => {
-                    let column = self.source(Source::Rest);
-                    self.push(Op::Value { column, scalar: Scalar::Json });
-                }
-                What::Rest => self.null(),
+                What::Rest => self.rest(),
                 What::Related(place, key) => {
                     let (column, scalar, place) = (self.column(key.column.clone()), key.scalar, *place);
                     self.push(Op::Related { column, scalar, place });
@@ -82,28 +80,23 @@ impl Builder<'_> {
         self.literal.push(b'}');
     }
 
+    /// What is not published.
+    pub(super) fn rest(&mut self) {
+        if !self.extras.rest {
+            return self.null();
+        }
+        let column = self.source(Source::Rest);
+        self.push(Op::Value { column, scalar: Scalar::Json });
+    }
+
     fn null(&mut self) {
         self.literal.extend_from_slice(b"null");
     }
 
-    fn meta(&mut self, what: &MetaField) {
+    pub(super) fn meta(&mut self, what: &MetaField) {
         match what {
             MetaField::Typename(own) => write::text(record_type(own, self.rules), &mut self.literal),
-            MetaField::Column(member) => self.guarded(member.id, |builder| {
-                let mask = builder.rules.mask(member.id).cloned();
-                let column = builder.column(member.column.clone());
-                let scalar = member.scalar;
-                if member.list {
-                    let form = Form::List(Box::new(Form::Scalar(scalar)));
-                    let item = builder.item(&form, mask.as_ref());
-                    return builder.push(Op::Text { column, item });
-                }
-                builder.push(match (&member.column, mask) {
-                    (ColumnRef::RecordId, mask) => Op::Id { column, mask },
-                    (_, None) => Op::Value { column, scalar },
-                    (_, Some(mask)) => Op::Masked { column, scalar, mask },
-                });
-            }),
+            MetaField::Column(member) => self.guarded(member.id, |builder| builder.column_of(member)),
             MetaField::Told(member) => {
                 self.guarded(member.id, |builder| builder.told(member, WHOLE));
             }
@@ -125,6 +118,23 @@ impl Builder<'_> {
             }
             MetaField::Rescued => self.null(),
         }
+    }
+
+    /// A member of `_record` that may be seen.
+    pub(super) fn column_of(&mut self, member: &Member) {
+        let mask = self.rules.mask(member.id).cloned();
+        let column = self.column(member.column.clone());
+        let scalar = member.scalar;
+        if member.list {
+            let form = Form::List(Box::new(Form::Scalar(scalar)));
+            let item = self.item(&form, mask.as_ref());
+            return self.push(Op::Text { column, item });
+        }
+        self.push(match (&member.column, mask) {
+            (ColumnRef::RecordId, mask) => Op::Id { column, mask },
+            (_, None) => Op::Value { column, scalar },
+            (_, Some(mask)) => Op::Masked { column, scalar, mask },
+        });
     }
 
     fn told(&mut self, member: &'static Told, part: u8) {
@@ -160,7 +170,7 @@ impl Builder<'_> {
         self.plan.ops.insert(place, op(skip));
     }
 
-    fn shown(&mut self, id: u32, form: &Form) {
+    pub(super) fn shown(&mut self, id: u32, form: &Form) {
         let mask = self.rules.mask(id).cloned();
         match (form, mask) {
             (Form::Scalar(scalar), mask) => {
@@ -272,7 +282,7 @@ impl Builder<'_> {
         }
     }
 
-    fn member(&mut self, node: &Node) -> Member {
+    fn member(&mut self, node: &Node) -> ItemMember {
         let (name, id, item) = match &node.what {
             What::Typename(name) => {
                 let mut text = Vec::new();
@@ -291,6 +301,6 @@ impl Builder<'_> {
             let column = self.source(Source::Condition(condition));
             numbered(&mut self.plan.flags, column)
         });
-        Member::new(&name, &node.key, item, condition)
+        ItemMember::new(&name, &node.key, item, condition)
     }
 }

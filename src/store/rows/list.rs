@@ -162,7 +162,7 @@ fn sink(query: &Scoped<Query>, field: &ConnectionField, sources: &mut Vec<Source
 }
 
 /// The place of an order's column among the statement's columns.
-fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
+pub(super) fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
     let source = Source::Column(order.field.column.clone());
     sources.iter().position(|known| *known == source).unwrap_or_else(|| {
         sources.push(source);
@@ -379,7 +379,12 @@ impl<'a> Page<'a> {
     }
 }
 
-fn cursor_of<R: Columns>(list: &List, places: &[usize], row_id: i64, cells: &R) -> Result<PageCursor> {
+pub(super) fn cursor_of<R: Columns>(
+    list: &List,
+    places: &[usize],
+    row_id: i64,
+    cells: &R,
+) -> Result<PageCursor> {
     let values = list.order.iter().zip(places).map(|(order, place)| literal(order, cells, *place));
     Ok(PageCursor { order: list.fingerprint, values: values.collect::<Result<_>>()?, row_id })
 }

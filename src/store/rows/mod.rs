@@ -10,6 +10,7 @@ mod contained;
 mod ddl;
 mod decide;
 mod explain;
+mod export;
 mod history;
 mod image;
 mod items;
@@ -29,6 +30,7 @@ mod texts;
 
 pub use contained::{Counted, Values};
 pub use decide::{Decided, Decision};
+pub use export::{Export, ExportPage, Exported};
 pub use history::Past;
 pub use read::{EachRow, SnapshotPage};
 pub use rebuild::{Due, Rebuild};

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Backend, TestApp, on_backends, on_every_backend};
 
-/// Thirty-five parts, pages of ten.
+/// Thirty-five parts, read ten at a time.
 async fn parts(backend: Backend) -> TestApp {
     let app = TestApp::start_with(backend, |config| {
         config.graphql.page_max = 10;
         config.graphql.page_default = 10;
+        config.data.page_rows_max = 10;
     })
     .await;
     for n in 0..35 {
@@ -173,7 +174,7 @@ on_backends! { [embedded Embedded]
     async fn an_export_beyond_its_time_is_broken_off(backend) {
         // Fifty pages of one row cannot be made within the one millisecond that they have.
         let app = TestApp::start_with(backend, |config| {
-            (config.graphql.page_max, config.graphql.page_default) = (1, 1);
+            config.data.page_rows_max = 1;
             config.data.export_timeout_ms = 1;
         })
         .await;

@@ -122,6 +122,55 @@ on_every_backend! {
         assert_eq!(rest.lines().next(), Some(r#"{"no":25}"#));
     }
 
+    async fn an_export_that_is_cut_goes_on_behind_its_last_row(backend) {
+        let app = TestApp::start_with(backend, |config| config.data.page_bytes = 64 * 1024).await;
+        let part = |n: usize, version: usize| json!({"no": n, "version": version, "text": "x".repeat(20_000)});
+        for n in 0..120 {
+            app.source(&format!("shop/part/erp/{n}"), &part(n, 1)).await;
+        }
+        app.settled().await;
+        let writing = async {
+            for n in 0..60 {
+                // What is there is written again, and new rows come.
+                app.source(&format!("shop/part/erp/{n}"), &part(n, 2)).await;
+                app.source(&format!("shop/part/erp/{}", 1_000 + n), &part(1_000 + n, 1)).await;
+            }
+        };
+        let reading = async {
+            let (mut seen, mut cuts, mut after) = (Vec::new(), 0, String::new());
+            loop {
+                let path = format!("shopPart.ndjson?fields=_cursor,no,text{after}");
+                let mut response = get(&app, &app.admin(), &path).await;
+                assert_eq!(response.status(), 200);
+                let (mut held, mut whole) = (Vec::new(), false);
+                // The client goes away in the middle, each time but the last few.
+                while cuts >= 4 || held.len() < 300_000 {
+                    let Some(chunk) = response.chunk().await.unwrap() else {
+                        whole = true;
+                        break;
+                    };
+                    held.extend_from_slice(&chunk);
+                }
+                drop(response);
+                let text = String::from_utf8(held).unwrap();
+                for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+                    let row: Value = serde_json::from_str(line).unwrap();
+                    seen.push(row["no"].as_u64().unwrap());
+                    after = format!("&after={}", row["_cursor"].as_str().unwrap());
+                }
+                if whole {
+                    return (seen, cuts);
+                }
+                cuts += 1;
+            }
+        };
+        let ((mut seen, cuts), ()) = tokio::join!(reading, writing);
+        assert_eq!(cuts, 4);
+        seen.retain(|no| *no < 1_000);
+        seen.sort_unstable();
+        assert_eq!(seen, (0..120).collect::<Vec<u64>>(), "each once");
+    }
+
     async fn the_policy_holds_here_as_everywhere(backend) {
         let app = parts(backend).await;
         let steward = app.token("steward", json!({}));

@@ -2,6 +2,7 @@
 //! order. The only place that spawns tasks. Must not hold business rules.
 
 pub mod demo;
+mod documents;
 mod issuers;
 mod policies;
 mod signal;
@@ -41,6 +42,7 @@ pub struct App {
     policy: Arc<policy::Engine>,
     publishing: Publishing,
     readers: Vec<issuers::Reader>,
+    trusted: Option<documents::Reader>,
 }
 
 /// Tells the parts of a node when to end: first the door, then what still works for it.
@@ -89,6 +91,7 @@ impl App {
         }
         let engine =
             graphql::Engine::new(sourcing.clone(), provisioning.clone(), publishing.clone(), config.clone());
+        let trusted = documents::reader(&config.graphql, &engine)?;
         let services = Services {
             config: config.clone(),
             clock,
@@ -102,7 +105,7 @@ impl App {
             stopping: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
-        Ok(App { config, keys, address, listener, services, writer, policy, publishing, readers })
+        Ok(App { config, keys, address, listener, services, writer, policy, publishing, readers, trusted })
     }
 
     /// Where it listens.
@@ -145,7 +148,7 @@ impl App {
     /// # Errors
     /// `INTERNAL` when a part ends that must not.
     pub async fn run_unready(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let App { config, listener, services, writer, policy, publishing, readers, .. } = self;
+        let App { config, listener, services, writer, policy, publishing, readers, trusted, .. } = self;
         let stopping = Stop { door: services.stopping.clone(), loops: CancellationToken::new() };
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         let mut parts = Parts::default();
@@ -165,6 +168,9 @@ impl App {
         let watched = (services.store.clone(), publishing.clone());
         let watch = policies::watch(policy, watched, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);
+        if let Some(reader) = trusted {
+            parts.loops("trusted documents", documents::watch(reader, stopping.loops.clone()));
+        }
         for reader in readers {
             parts.loops("keys of an issuer", reader.run(stopping.loops.clone()));
         }

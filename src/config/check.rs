@@ -47,6 +47,9 @@ fn server(config: &Config) -> Result<()> {
              `subscriptions.keepalive_ms` ({keepalive_ms})"
         ));
     }
+    if config.graphql.trusted_only && config.graphql.trusted_documents.is_none() {
+        return refuse("`graphql.trusted_only` needs `graphql.trusted_documents`".into());
+    }
     if !["json", "text"].contains(&config.log.format.as_str()) {
         return refuse(format!("`log.format`: `{}` is neither `json` nor `text`", config.log.format));
     }
@@ -148,6 +151,7 @@ fn bounds(config: &Config) -> Result<()> {
         ("provisioning.retry_pause_ms", config.provisioning.retry_pause_ms),
         ("provisioning.batch_bytes_max", config.provisioning.batch_bytes_max as u64),
         ("graphql.page_default", config.graphql.page_default as u64),
+        ("graphql.concurrent_max", config.graphql.concurrent_max as u64),
         ("data.exports_max", config.data.exports_max as u64),
         ("data.export_timeout_ms", config.data.export_timeout_ms),
         ("data.page_bytes", config.data.page_bytes as u64),

@@ -330,6 +330,17 @@ section! {
         documents_max: usize = 1_024,
         /// The most directives, fragments expanded.
         directives_max: usize = 100,
+        /// The most queries and mutations of one actor in work at once on this node; more are answered `RATE_LIMITED`.
+        concurrent_max: usize = 64,
+        /// The most bytes of documents that clients register by their hash (automatic persisted queries); 0 for none.
+        registered_bytes_max: usize = 16 * 1024 * 1024,
+        /// A file of trusted documents: a JSON object of texts by their ids, or a manifest of `operations`, each with `id`
+        /// and `body`. It is read again when it changes.
+        trusted_documents: Option<PathBuf> = None,
+        /// Whether only trusted documents are executed, but for those who may administer.
+        trusted_only: bool = false,
+        /// The largest file of trusted documents, in bytes.
+        trusted_bytes_max: u64 = 16 * 1024 * 1024,
         /// The most errors that one answer lists.
         errors_max: usize = 20,
         /// The most root fields of one query that are answered at once.

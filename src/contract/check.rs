@@ -73,7 +73,8 @@ fn head(contract: &Contract, faults: &mut Vec<String>) {
         faults.push("sunset: a day such as `2027-01-31`".to_owned());
     }
     let limits = &contract.limits;
-    let zero = [limits.page_max, limits.depth_max, limits.requests_per_minute].contains(&Some(0));
+    let zero = [limits.page_max, limits.depth_max, limits.requests_per_minute, limits.concurrent_max]
+        .contains(&Some(0));
     if zero || limits.cost_max == Some(0) {
         faults.push("limits: each is at least 1".to_owned());
     }

@@ -32,6 +32,7 @@ pub fn diff(before: &Contract, after: &Contract) -> Vec<Change> {
     all.bound("limits.depth_max", was.depth_max, is.depth_max);
     all.bound("limits.cost_max", was.cost_max, is.cost_max);
     all.bound("limits.requests_per_minute", was.requests_per_minute, is.requests_per_minute);
+    all.bound("limits.concurrent_max", was.concurrent_max, is.concurrent_max);
     let seconds = |of: &Contract| of.freshness.as_ref().map(|freshness| freshness.seconds);
     // To be told later than promised breaks, sooner does not.
     match (seconds(before), seconds(after)) {

@@ -118,6 +118,9 @@ pub struct Limits {
     /// Requests a minute of all its consumers together, on each node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// Requests of one of its consumers in work at once, on each node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_max: Option<u32>,
 }
 
 impl Limits {

@@ -7,6 +7,7 @@ mod coerce;
 mod collection;
 mod cost;
 mod describe;
+mod documents;
 mod enums;
 mod execute;
 mod faults;
@@ -31,9 +32,11 @@ mod subscribe;
 mod table;
 mod unions;
 mod words;
+mod working;
 #[cfg(test)]
 mod tests;
 
+pub use documents::{Asked, Trusted};
 pub use sdl::sdl;
 pub use table::{Ask, Table};
 
@@ -53,19 +56,21 @@ use crate::sourcing::Sourcing;
 
 use answer::Fault;
 use async_graphql::parser::types::OperationType;
+use documents::Documents;
 use execute::Execution;
 use introspect::Whole;
 use prepare::{Prepared, Preparer, Transport, Wanted};
+use working::{Place, Working};
 
-/// One request as every transport carries it.
+/// A request whose document is known.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The document.
-    pub query: String,
+struct Request {
+    /// The document's text.
+    query: Arc<str>,
     /// Which operation of it.
-    pub operation_name: Option<String>,
+    operation_name: Option<String>,
     /// Variables, exact: number texts survive into `data: JSON!`.
-    pub variables: Vec<(String, Json)>,
+    variables: Vec<(String, Json)>,
 }
 
 /// Who asks, and how.
@@ -95,6 +100,12 @@ impl Context {
     fn cost_max(&self, limits: &config::Graphql) -> u64 {
         let agreed = self.actor.contract.as_ref().and_then(|bound| bound.cost_max);
         agreed.unwrap_or(u64::MAX).min(limits.cost_max)
+    }
+
+    /// The most requests of the actor that are in work at once.
+    fn concurrent_max(&self, limits: &config::Graphql) -> usize {
+        let agreed = self.actor.contract.as_ref().and_then(|bound| bound.concurrent_max);
+        agreed.map_or(usize::MAX, |most| most as usize).min(limits.concurrent_max)
     }
 }
 
@@ -126,6 +137,8 @@ struct Inner {
     services: Services,
     preparer: Arc<Preparer>,
     whole: Arc<Whole>,
+    documents: Documents,
+    working: Working,
 }
 
 /// The GraphQL engine; cheap to clone.
@@ -147,12 +160,31 @@ impl Engine {
         let all = publishing.clone();
         let visible = Box::new(move |actor: &Actor| all.visible(actor));
         let whole = Arc::new(Whole::new(visible, preparer.clone(), schemas));
+        let (documents, working) = (Documents::new(&config.graphql), Working::default());
         let services = Services { sourcing, provisioning, publishing, config };
-        Engine { inner: Arc::new(Inner { services, preparer, whole }) }
+        Engine { inner: Arc::new(Inner { services, preparer, whole, documents, working }) }
+    }
+
+    /// From now on these are the trusted documents.
+    pub fn trust(&self, trusted: Trusted) {
+        self.inner.documents.trust(trusted);
+    }
+
+    /// The request with its document, and a place in work for it.
+    fn admit(&self, context: &Context, asked: Asked) -> Result<(Request, Place<'_>), Response> {
+        let Inner { services, documents, working, .. } = &*self.inner;
+        let place = working.enter(&context.actor, context.concurrent_max(&services.config.graphql));
+        let exempt = || services.publishing.administers(&context.actor);
+        let admitted = place.and_then(|place| Ok((documents.named(asked, exempt)?, place)));
+        admitted.map_err(|error| answer::refusal(context, &[Fault::of(context, error)]))
     }
 
     /// Runs a query or mutation. Never panics, never fails: errors are in the response.
-    pub async fn execute(&self, context: Context, request: Request) -> Response {
+    pub async fn execute(&self, context: Context, asked: Asked) -> Response {
+        let (request, _place) = match self.admit(&context, asked) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refusal,
+        };
         match self.prepare(&context, &request, Transport::Single).await {
             Ok(prepared) => self.fresh(&context, &request, &prepared).await,
             Err(faults) => answer::refusal(&context, &faults),
@@ -181,8 +213,9 @@ impl Engine {
     pub async fn subscribe(
         &self,
         context: Context,
-        request: Request,
+        asked: Asked,
     ) -> Result<BoxStream<'static, Response>, Response> {
+        let (request, _place) = self.admit(&context, asked)?;
         let prepared = self
             .prepare(&context, &request, Transport::Stream)
             .await

@@ -93,7 +93,7 @@ async fn answer(
     visit: &door::Visit,
     method: Method,
     media: Media,
-    payload: graphql::Request,
+    payload: graphql::Asked,
 ) -> Response {
     let transport = if media == Media::EventStream { Transport::Sse } else { Transport::Http };
     let bound = visit

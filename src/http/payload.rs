@@ -1,4 +1,4 @@
-//! The parameters of a GraphQL request as every transport carries them: `query`, `operationName`,
+//! The parameters of a GraphQL request as every transport carries them: `query` or `documentId`, `operationName`,
 //! `variables`, `extensions`. Variables are parsed exactly, so that the digits of a number survive.
 
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
-use crate::graphql::Request;
+use crate::graphql::Asked;
 use crate::record::{self, Json, Limits};
 
 #[derive(Deserialize)]
@@ -15,6 +15,8 @@ struct Parts<'a> {
     #[serde(borrow, default)]
     query: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    document_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     operation_name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     variables: Option<&'a RawValue>,
@@ -22,11 +24,27 @@ struct Parts<'a> {
     extensions: Option<&'a RawValue>,
 }
 
+/// What of `extensions` is understood; others are left alone.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Extensions {
+    #[serde(default)]
+    persisted_query: Option<PersistedQuery>,
+}
+
+/// How clients of automatic persisted queries name a document.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PersistedQuery {
+    version: i64,
+    sha256_hash: String,
+}
+
 /// The parameters of a JSON text, a request body or a socket's payload.
 ///
 /// # Errors
 /// `BAD_REQUEST` that names the parameter.
-pub(super) fn from_json(bytes: &[u8], config: &Config) -> Result<Request> {
+pub(super) fn from_json(bytes: &[u8], config: &Config) -> Result<Asked> {
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
         Some(b'[') => {
@@ -36,22 +54,26 @@ pub(super) fn from_json(bytes: &[u8], config: &Config) -> Result<Request> {
     }
     let parts: Parts<'_> = serde_json::from_slice(bytes)
         .map_err(|error| Error::bad_request(format!("the body is not JSON that can be read: {error}")))?;
-    let query = text("query", parts.query)?;
-    let operation_name = text("operationName", parts.operation_name)?;
-    extensions(parts.extensions.map(RawValue::get))?;
-    let variables = variables(parts.variables.map(RawValue::get), config)?;
-    request(query, operation_name, variables)
+    about(Asked {
+        query: text("query", parts.query)?,
+        document_id: text("documentId", parts.document_id)?,
+        sha256: extensions(parts.extensions.map(RawValue::get))?,
+        operation_name: text("operationName", parts.operation_name)?,
+        variables: variables(parts.variables.map(RawValue::get), config)?,
+    })
 }
 
 /// The parameters of a URL's query.
 ///
 /// # Errors
 /// `BAD_REQUEST` that names the parameter.
-pub(super) fn from_url(url_query: &str, config: &Config) -> Result<Request> {
+pub(super) fn from_url(url_query: &str, config: &Config) -> Result<Asked> {
     let (mut query, mut operation_name, mut variables, mut extensions) = (None, None, None, None);
+    let mut document_id = None;
     for (name, value) in url::form_urlencoded::parse(url_query.as_bytes()) {
         let place = match name.as_ref() {
             "query" => &mut query,
+            "documentId" => &mut document_id,
             "operationName" => &mut operation_name,
             "variables" => &mut variables,
             "extensions" => &mut extensions,
@@ -61,18 +83,21 @@ pub(super) fn from_url(url_query: &str, config: &Config) -> Result<Request> {
             return Err(Error::bad_request(format!("`{name}` is given twice")));
         }
     }
-    self::extensions(extensions.as_deref().filter(|text| !text.is_empty()))?;
-    let variables = self::variables(variables.as_deref().filter(|text| !text.is_empty()), config)?;
-    request(query, operation_name.filter(|name| !name.is_empty()), variables)
+    about(Asked {
+        query,
+        document_id: document_id.filter(|id| !id.is_empty()),
+        sha256: self::extensions(extensions.as_deref().filter(|text| !text.is_empty()))?,
+        operation_name: operation_name.filter(|name| !name.is_empty()),
+        variables: self::variables(variables.as_deref().filter(|text| !text.is_empty()), config)?,
+    })
 }
 
-fn request(
-    query: Option<String>,
-    operation_name: Option<String>,
-    variables: Vec<(String, Json)>,
-) -> Result<Request> {
-    let query = query.ok_or_else(|| Error::bad_request("`query` is missing; send the document's text"))?;
-    Ok(Request { query, operation_name, variables })
+/// Refuses what names no document.
+fn about(asked: Asked) -> Result<Asked> {
+    if asked.query.is_none() && asked.document_id.is_none() && asked.sha256.is_none() {
+        return Err(Asked::nameless());
+    }
+    Ok(asked)
 }
 
 fn text(name: &str, raw: Option<&RawValue>) -> Result<Option<String>> {
@@ -82,12 +107,21 @@ fn text(name: &str, raw: Option<&RawValue>) -> Result<Option<String>> {
         .map_err(|_| Error::bad_request(format!("`{name}` must be a text")))
 }
 
-fn extensions(raw: Option<&str>) -> Result<()> {
-    match raw.map(str::trim_start) {
-        Some(text) if text != "null" && !text.starts_with('{') => {
-            Err(Error::bad_request("`extensions` must be an object"))
+/// The hash by which the document is named or registered.
+fn extensions(raw: Option<&str>) -> Result<Option<String>> {
+    let Some(raw) = raw.filter(|raw| raw.trim() != "null") else { return Ok(None) };
+    if !raw.trim_start().starts_with('{') {
+        return Err(Error::bad_request("`extensions` must be an object"));
+    }
+    let read: Extensions = serde_json::from_str(raw).map_err(|error| {
+        let text = "`extensions.persistedQuery` is `{\"version\": 1, \"sha256Hash\": \"…\"}`";
+        Error::bad_request(format!("{text}: {error}"))
+    })?;
+    match read.persisted_query {
+        Some(query) if query.version != 1 => {
+            Err(Error::bad_request("`extensions.persistedQuery` is understood in version 1"))
         }
-        _ => Ok(()),
+        query => Ok(query.map(|query| query.sha256_hash)),
     }
 }
 
@@ -117,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    fn of(body: &str) -> Result<Request> {
+    fn of(body: &str) -> Result<Asked> {
         from_json(body.as_bytes(), &Config::default())
     }
 
@@ -125,9 +159,21 @@ mod tests {
     fn a_request_has_its_parts() {
         let request =
             of(r#"{"query":"{a}","operationName":"A","variables":null,"extensions":{},"id":1}"#).unwrap();
-        assert_eq!((request.query.as_str(), request.operation_name.as_deref()), ("{a}", Some("A")));
+        assert_eq!((request.query.as_deref(), request.operation_name.as_deref()), (Some("{a}"), Some("A")));
         let request = from_url("query=%7Ba%7D&operationName=&variables=", &Config::default()).unwrap();
-        assert_eq!((request.query.as_str(), request.operation_name), ("{a}", None));
+        assert_eq!((request.query.as_deref(), request.operation_name), (Some("{a}"), None));
+    }
+
+    #[test]
+    fn a_document_is_named_by_id_or_hash() {
+        let hash = r#"{"persistedQuery":{"version":1,"sha256Hash":"ab"},"other":[]}"#;
+        let asked = of(&format!(r#"{{"documentId":"o1","extensions":{hash}}}"#)).unwrap();
+        assert_eq!((asked.document_id.as_deref(), asked.sha256.as_deref()), (Some("o1"), Some("ab")));
+        let mut url = url::form_urlencoded::Serializer::new(String::new());
+        url.append_pair("documentId", "o1").append_pair("extensions", hash);
+        let asked = from_url(&url.finish(), &Config::default()).unwrap();
+        assert_eq!((asked.document_id.as_deref(), asked.sha256.as_deref()), (Some("o1"), Some("ab")));
+        assert_eq!(asked.query, None);
     }
 
     #[test]
@@ -148,6 +194,9 @@ mod tests {
             (r#"{"query":"a","variables":[]}"#, "`variables`"),
             (r#"{"query":"a","variables":"{}"}"#, "`variables`"),
             (r#"{"query":"a","extensions":0}"#, "`extensions`"),
+            (r#"{"extensions":{"persistedQuery":{}}}"#, "`extensions.persistedQuery`"),
+            (r#"{"extensions":{"persistedQuery":{"version":2,"sha256Hash":""}}}"#, "version 1"),
+            (r#"{"documentId":1}"#, "`documentId`"),
             (r#"{"query":"a","query":"b"}"#, "duplicate"),
         ];
         for (body, expected) in cases {

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::contract::{Format, Transport};
 use crate::error::{Code, Error};
-use crate::graphql::{self, Context, Request};
+use crate::graphql::{self, Asked, Context};
 use crate::record::Actor;
 use crate::telemetry::Open;
 
@@ -407,7 +407,7 @@ fn unwelcome(error: &Error) -> Close {
 }
 
 /// What an operation yields, its opening counted and limited like any request. Nothing happens before it is polled.
-fn opened(shared: Shared, context: Context, request: Request) -> impl Stream<Item = Yield> + Send {
+fn opened(shared: Shared, context: Context, request: Asked) -> impl Stream<Item = Yield> + Send {
     let opening = async move {
         let request_id = context.request_id.clone();
         let working = door::working(&shared);

@@ -22,18 +22,18 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Shared, accept::Media, answer::Refusal, close::Outcome};
 use crate::error::{Code, Error};
-use crate::graphql::{self, Context, Request};
+use crate::graphql::{self, Asked, Context};
 use crate::telemetry::{Metrics, Open};
 
 /// Runs the operation and streams its results.
-pub(super) async fn answer(shared: &Shared, context: Context, request: Request) -> Response {
+pub(super) async fn answer(shared: &Shared, context: Context, asked: Asked) -> Response {
     let Ok(permit) = shared.0.subscriptions.clone().try_acquire_owned() else {
         let text =
             "this node has as many subscriptions as it may; try again or raise `subscriptions.open_max`";
         return Refusal::new(Error::new(Code::Backpressure, text)).into_response();
     };
     let expiry = shared.auth.ended(&context.actor);
-    let results = match shared.engine.subscribe(context, request).await {
+    let results = match shared.engine.subscribe(context, asked).await {
         Ok(results) => results,
         Err(refused) => stream::once(std::future::ready(refused)).boxed(),
     };

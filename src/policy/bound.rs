@@ -168,7 +168,13 @@ fn objects(kept: &[Field], fields: &mut std::collections::BTreeMap<u32, Access>)
 fn bound(agreed: &Agreed) -> Option<Bound> {
     let Contract { name, version, limits, .. } = &agreed.contract;
     let (name, version) = (name.clone(), *version);
-    Some(Bound { name, version, depth_max: limits.depth_max, cost_max: limits.cost_max })
+    Some(Bound {
+        name,
+        version,
+        depth_max: limits.depth_max,
+        cost_max: limits.cost_max,
+        concurrent_max: limits.concurrent_max,
+    })
 }
 
 /// What a pledge is to, and what is asked for within it; a version of its own leaves no choice.

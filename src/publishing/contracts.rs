@@ -348,6 +348,7 @@ fn told(contract: &Contract) -> Value {
             "depthMax": limits.depth_max,
             "costMax": limits.cost_max.map(|cost| cost.to_string()),
             "requestsPerMinute": limits.requests_per_minute,
+            "concurrentMax": limits.concurrent_max,
         },
         "freshnessSeconds": contract.freshness.as_ref().map(|freshness| freshness.seconds),
         "collections": contract.collections.iter().map(collection).collect::<Vec<_>>(),

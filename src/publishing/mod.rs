@@ -175,6 +175,11 @@ impl Publishing {
         self.0.policy.allow_request(actor, request)
     }
 
+    /// Whether an actor may administer.
+    pub fn administers(&self, actor: &Actor) -> bool {
+        self.0.policy.allow(actor, policy::Action::Administer).is_ok()
+    }
+
     /// What this node knows of collections: raised by each published version.
     pub fn version(&self) -> i64 {
         self.0.store.catalog.load().version

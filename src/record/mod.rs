@@ -155,6 +155,8 @@ pub struct Bound {
     pub depth_max: Option<u32>,
     /// The most rows times fields of a document.
     pub cost_max: Option<u64>,
+    /// The most requests of one actor in work at once, on each node.
+    pub concurrent_max: Option<u32>,
 }
 
 impl Actor {

@@ -21,6 +21,7 @@ mod contracts;
 mod attacks;
 mod decisions;
 mod demo;
+mod documents;
 mod envelope;
 mod events;
 mod examples;

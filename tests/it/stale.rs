@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
 use wellspring::{
     format,
-    graphql::{self, Context, Engine, Request},
+    graphql::{self, Asked, Context, Engine},
     policy,
     provisioning::Provisioning,
     publishing::{Publishing, Step},
@@ -37,7 +37,7 @@ impl Deaf {
         Deaf { engine, publishing }
     }
 
-    fn request(role: &str, query: &str) -> (Context, Request) {
+    fn request(role: &str, query: &str) -> (Context, Asked) {
         let roles = vec![role.to_owned()];
         let claims = json!({"roles": roles, "subject": "ann"}).as_object().unwrap().clone();
         let actor = Actor { subject: "ann".into(), roles, claims, contract: None, key: None };
@@ -49,8 +49,8 @@ impl Deaf {
             transport: wellspring::contract::Transport::Http,
             format: wellspring::contract::Format::Json,
         };
-        let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
-        (context, request)
+        let asked = Asked { query: Some(query.into()), ..Asked::default() };
+        (context, asked)
     }
 
     async fn ask(&self, query: &str) -> Value {

@@ -38,5 +38,6 @@ fn speaker(key: &ApiKey) -> Actor {
 /// Until it is known which version holds, it is of none: then nothing is shown.
 fn pledge(contract: &str) -> Bound {
     let (name, version) = contract.split_once('@').unwrap_or((contract, "0"));
-    Bound { name: name.to_owned(), version: version.parse().unwrap_or(0), depth_max: None, cost_max: None }
+    let version = version.parse().unwrap_or(0);
+    Bound { name: name.to_owned(), version, depth_max: None, cost_max: None, concurrent_max: None }
 }

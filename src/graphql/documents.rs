@@ -32,7 +32,9 @@ pub struct Asked {
 impl Asked {
     /// The error of a request that says nothing of its document.
     pub fn nameless() -> Error {
-        Error::bad_request("`query` is missing; send the document's text, or name one that is known by `documentId`")
+        Error::bad_request(
+            "`query` is missing; send the document's text, or name one that is known by `documentId`",
+        )
     }
 }
 
@@ -149,17 +151,26 @@ impl Documents {
     }
 
     /// A text, which is registered when its client says how it will be named.
-    fn admitted(&self, text: String, given: Option<String>, only: bool, trusted: &Trusted) -> Result<Arc<str>> {
+    fn admitted(
+        &self,
+        text: String,
+        given: Option<String>,
+        only: bool,
+        trusted: &Trusted,
+    ) -> Result<Arc<str>> {
         let text: Arc<str> = text.into();
         if given.is_none() && !only {
             return Ok(text);
         }
         let own = hash(&text);
         if given.as_ref().is_some_and(|given| !given.eq_ignore_ascii_case(&own)) {
-            return Err(Error::bad_request("`sha256Hash` is not the SHA-256 of `query` in hexadecimal digits"));
+            return Err(Error::bad_request(
+                "`sha256Hash` is not the SHA-256 of `query` in hexadecimal digits",
+            ));
         }
         if only && !trusted.0.contains_key(&own) {
-            let text = "only trusted documents are executed here; have this one added to them, or ask as an admin";
+            let text =
+                "only trusted documents are executed here; have this one added to them, or ask as an admin";
             return Err(Error::new(Code::Forbidden, text));
         }
         if given.is_some() && self.registers {
@@ -224,7 +235,11 @@ mod tests {
         let not_found = (Code::NotFound, "PersistedQueryNotFound".to_owned());
         assert_eq!(refused(&documents, hashed(None, hash(TEXT))), not_found);
         assert_eq!(refused(&documents, hashed(Some(TEXT), hash("{a}"))).0, Code::BadRequest);
-        assert_eq!(refused(&documents, hashed(None, hash("{a}"))), not_found, "a wrong hash registers nothing");
+        assert_eq!(
+            refused(&documents, hashed(None, hash("{a}"))),
+            not_found,
+            "a wrong hash registers nothing"
+        );
         assert_eq!(query(&documents, hashed(Some(TEXT), hash(TEXT).to_uppercase())), TEXT);
         assert_eq!(query(&documents, hashed(None, hash(TEXT))), TEXT);
         assert_eq!(query(&documents, named(&format!("sha256:{}", hash(TEXT)))), TEXT);
@@ -247,7 +262,9 @@ mod tests {
     #[test]
     fn only_what_is_trusted_is_executed_where_that_is_wanted() {
         let documents = of(|limits| limits.trusted_only = true);
-        let manifest = format!(r#"{{"format":"x","version":1,"operations":[{{"id":"o1","name":"A","type":"query","body":{TEXT:?}}}]}}"#);
+        let manifest = format!(
+            r#"{{"format":"x","version":1,"operations":[{{"id":"o1","name":"A","type":"query","body":{TEXT:?}}}]}}"#
+        );
         for file in [manifest, format!(r#"{{"o1":{TEXT:?}}}"#)] {
             documents.trust(Trusted::parse(&file).unwrap());
             for asked in [text(TEXT), named("o1"), named(&hash(TEXT)), hashed(None, hash(TEXT))] {

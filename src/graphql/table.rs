@@ -141,7 +141,7 @@ impl Engine {
         if let Some(after) = &ask.after {
             variables.push(("after".to_owned(), Json::String(after.clone())));
         }
-        let request = Request { query: document.clone(), operation_name: None, variables };
+        let request = Request { query: document.as_str().into(), operation_name: None, variables };
         let prepared = self.prepare(context, &request, Transport::Single).await;
         let prepared = prepared.map_err(|faults| {
             let first = faults.into_iter().next().map(Fault::into_error);

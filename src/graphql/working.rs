@@ -29,7 +29,8 @@ impl Working {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(who.clone()).or_default();
         if *count >= max {
-            let text = format!("{max} of your requests are in work at once, which is the most; wait for one to end");
+            let text =
+                format!("{max} of your requests are in work at once, which is the most; wait for one to end");
             return Err(Error::new(Code::RateLimited, text).retry_after_ms(PAUSE_MS));
         }
         *count += 1;
@@ -61,7 +62,8 @@ mod tests {
     #[test]
     fn each_actor_has_its_places() {
         let working = Working::default();
-        let [ann, bob] = ["ann", "bob"].map(|subject| Actor { subject: subject.into(), ..Actor::anonymous() });
+        let [ann, bob] =
+            ["ann", "bob"].map(|subject| Actor { subject: subject.into(), ..Actor::anonymous() });
         let first = working.enter(&ann, 2).unwrap();
         let _second = working.enter(&ann, 2).unwrap();
         let refused = working.enter(&ann, 2).err().unwrap();

@@ -126,7 +126,7 @@ impl Plan {
         &self.sources
     }
 
-    /// Whether rows that it writes may have [marks](super::marks).
+    /// Whether rows that it writes may have marks.
     pub fn has_marks(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Told { .. } | Op::Related { .. }))
     }

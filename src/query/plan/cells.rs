@@ -1,5 +1,5 @@
 //! Rows as cells of a table: what each leaf of a selection is in a row, handed on as a typed value, so that formats of
-//! tables need no JSON. Says the same as [`Plan`](super::Plan), and a test holds the two together.
+//! tables need no JSON. Says the same as [`Plan`], and a test holds the two together.
 
 use super::build::Builder;
 use super::{Extras, Op, Plan, Source, Values};

@@ -75,10 +75,9 @@ on_backends! { [embedded Embedded, postgres Postgres]
         app.source("a/b/s/1", &json!({"n": 1})).await;
         app.settled().await;
         let [ann, bob] = ["ann", "bob"].map(|name| app.token("admin", json!({"sub": name})));
-        // A query that waits for a record that is still to come keeps its place.
         let query = "subscription { aB(snapshot: true) { op } }";
         let mut open = app.subscribe(&ann, query).await;
-        assert_eq!(open.next().await["data"]["aB"]["op"], "UPSERT");
+        assert_eq!(open.next().await["op"], "UPSERT");
         let ask = async |token: &str| app.ask(token, "{ aB { nodes { n } } }", json!({})).await;
         assert!(ask(&ann).await.get("errors").is_none(), "an open subscription is no request in work");
         let asked = (0..40).map(|_| ask(&ann));

@@ -170,7 +170,7 @@ on_every_backend! {
         for (path, status, code) in [
             ("aC.json", 404, "NOT_FOUND"),
             ("aB.json?after=%25%25", 400, "BAD_REQUEST"),
-            ("aB.xml", 404, "NOT_FOUND"),
+            ("aB.pdf", 404, "NOT_FOUND"),
         ] {
             let request = app.client.get(format!("{}/data/{path}", app.url)).bearer_auth(&admin);
             let answer = request.send().await.unwrap();

@@ -46,8 +46,9 @@ misfits = {{ whole = "{misfit}", big = "{misfit}" }}
         [("3", "10.5", "7.25"), ("4", "-3.0", "1e300"), ("5", "3e9", "-5"), ("6", "null", "6")]
     {
         item(&app, uid, (whole, big, uid)).await;
+        // Rows that are equal stand in the order in which they were written; partitions write as they come.
+        app.settled().await;
     }
-    app.settled().await;
     app
 }
 

@@ -8,8 +8,6 @@ use std::{
     time::Instant,
 };
 
-use serde_json::Value;
-
 use crate::{
     bare, orders,
     process::{Mode, Server, Services, cpu_ms, spread},
@@ -92,39 +90,8 @@ async fn singles(server: &Server, count: u64) -> (f64, Vec<f64>) {
 }
 
 pub async fn batches(server: &Server, rows: u64) -> f64 {
-    let next = Arc::new(AtomicU64::new(0));
     let from = Instant::now();
-    let tasks: Vec<_> = (0..4)
-        .map(|_| {
-            let (client, url, token, next) =
-                (server.client.clone(), server.url.clone(), server.token.clone(), next.clone());
-            tokio::spawn(async move {
-                loop {
-                    let first = next.fetch_add(1_000, Ordering::Relaxed);
-                    if first >= rows {
-                        return;
-                    }
-                    let body: String =
-                        (first..rows.min(first + 1_000)).map(|n| orders::order(n).text + "\n").collect();
-                    loop {
-                        let answer = client
-                            .post(format!("{url}/source/bulk/order/bench?key=/orderNo"))
-                            .bearer_auth(&token);
-                        let answer = answer.header("content-type", "application/x-ndjson").body(body.clone());
-                        let answer: Value = answer.send().await.unwrap().json().await.unwrap();
-                        // Refused for back-pressure: the same batch again, as a client does. Revisions stay apart.
-                        if answer["rejected"].as_array().is_some_and(Vec::is_empty) {
-                            break;
-                        }
-                        assert!(answer.to_string().contains("BACKPRESSURE"), "{answer}");
-                    }
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
+    server.source("bulk/order/bench?key=/orderNo", rows, |n| orders::order(n).text).await;
     rows as f64 / from.elapsed().as_secs_f64()
 }
 

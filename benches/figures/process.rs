@@ -4,6 +4,10 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -171,6 +175,46 @@ impl Server {
 
     pub fn cpu_ms(&self) -> f64 {
         cpu_ms(self.child.id())
+    }
+
+    /// Sends documents in batches of 1,000 over four connections.
+    pub async fn source(
+        &self,
+        path: &str,
+        count: u64,
+        document: impl Fn(u64) -> String + Send + Sync + 'static,
+    ) {
+        let (next, document) = (Arc::new(AtomicU64::new(0)), Arc::new(document));
+        let url = format!("{}/source/{path}", self.url);
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let (client, token, next) = (self.client.clone(), self.token.clone(), next.clone());
+                let (url, document) = (url.clone(), document.clone());
+                tokio::spawn(async move {
+                    loop {
+                        let first = next.fetch_add(1_000, Ordering::Relaxed);
+                        if first >= count {
+                            return;
+                        }
+                        let body: String =
+                            (first..count.min(first + 1_000)).map(|n| document(n) + "\n").collect();
+                        loop {
+                            let request = client.post(&url).bearer_auth(&token).body(body.clone());
+                            let answer = request.header("content-type", "application/x-ndjson").send().await;
+                            let answer: serde_json::Value = answer.unwrap().json().await.unwrap();
+                            // Refused for back-pressure: the same batch again, as a client does. Revisions stay apart.
+                            if answer["rejected"].as_array().is_some_and(Vec::is_empty) {
+                                break;
+                            }
+                            assert!(answer.to_string().contains("BACKPRESSURE"), "{answer}");
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
     }
 
     pub async fn graphql(&self, query: &str) -> serde_json::Value {

@@ -1,11 +1,6 @@
 //! Wellspring under measurement: served as anybody would serve it, with policies on, its rows sourced through its own
 //! door, its relation accepted by a steward, and the indexes that the tables made by hand have.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
-
 use serde_json::{Value, json};
 use sqlx::Row;
 
@@ -55,10 +50,12 @@ impl Wellspring {
         let server = Server::start(services).await;
         let clerk = server.token_of("clerk", &[&format!("market=\"{}\"", data::MARKET)]);
         let this = Wellspring { server, clerk };
-        this.source("crm/customer/bench?key=/customerNo", data::customers(rows), data::customer_text).await;
+        this.server
+            .source("crm/customer/bench?key=/customerNo", data::customers(rows), data::customer_text)
+            .await;
         this.settled("crmCustomer", data::customers(rows)).await;
         let from = std::time::Instant::now();
-        this.source("shop/order/bench?key=/orderNo", rows, move |n| data::order(n, rows).text).await;
+        this.server.source("shop/order/bench?key=/orderNo", rows, move |n| data::order(n, rows).text).await;
         let sent = from.elapsed().as_secs_f64();
         this.settled("shopOrder", rows).await;
         println!(
@@ -76,42 +73,6 @@ impl Wellspring {
             address: address(&self.server.url),
             pid: self.server.pid(),
             token: self.clerk.clone(),
-        }
-    }
-
-    /// Sends documents in batches of 1,000 over four connections.
-    async fn source(&self, path: &str, count: u64, document: impl Fn(u64) -> String + Send + Sync + 'static) {
-        let (next, document) = (Arc::new(AtomicU64::new(0)), Arc::new(document));
-        let url = format!("{}/source/{path}", self.server.url);
-        let tasks: Vec<_> = (0..4)
-            .map(|_| {
-                let (client, token, next) =
-                    (self.server.client.clone(), self.server.token.clone(), next.clone());
-                let (url, document) = (url.clone(), document.clone());
-                tokio::spawn(async move {
-                    loop {
-                        let first = next.fetch_add(1_000, Ordering::Relaxed);
-                        if first >= count {
-                            return;
-                        }
-                        let body: String =
-                            (first..count.min(first + 1_000)).map(|n| document(n) + "\n").collect();
-                        loop {
-                            let request = client.post(&url).bearer_auth(&token).body(body.clone());
-                            let answer = request.header("content-type", "application/x-ndjson").send().await;
-                            let answer: Value = answer.unwrap().json().await.unwrap();
-                            // Refused for back-pressure: the same batch again, as a client does.
-                            if answer["rejected"].as_array().is_some_and(Vec::is_empty) {
-                                break;
-                            }
-                            assert!(answer.to_string().contains("BACKPRESSURE"), "{answer}");
-                        }
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap();
         }
     }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::files;
 use crate::config;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::graphql::{Engine, Trusted};
 
 /// How often the file is looked at.
@@ -17,7 +18,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// What reads the file.
 pub(super) struct Reader {
     path: PathBuf,
-    bytes_max: u64,
+    bytes_max: usize,
     engine: Engine,
     /// Of the file whose documents are in force, or that was refused: when it was changed, and its length.
     seen: Option<(SystemTime, u64)>,
@@ -27,34 +28,32 @@ pub(super) struct Reader {
 ///
 /// # Errors
 /// `BAD_REQUEST` when it cannot be read or has another form.
-pub(super) fn reader(config: &config::Graphql, engine: &Engine) -> Result<Option<Reader>> {
+pub(super) async fn reader(config: &config::Graphql, engine: &Engine) -> Result<Option<Reader>> {
     let Some(path) = config.trusted_documents.clone() else { return Ok(None) };
     let bytes_max = config.trusted_bytes_max;
     let mut reader = Reader { path, bytes_max, engine: engine.clone(), seen: None };
-    reader.step()?;
+    reader.step().await?;
     Ok(Some(reader))
 }
 
 impl Reader {
     /// Puts in force what the file has, when it is another than before; whether it was.
-    fn step(&mut self) -> Result<bool> {
-        let path = self.path.display();
-        let cannot = |error| {
-            let text = format!("`graphql.trusted_documents`: `{path}` cannot be read");
-            Error::bad_request(text).with_cause(error)
-        };
-        let file = std::fs::metadata(&self.path).map_err(cannot)?;
+    async fn step(&mut self) -> Result<bool> {
+        self.look().await.map_err(|error| {
+            let (path, why) = (self.path.display(), error.message());
+            Error::bad_request(format!("`graphql.trusted_documents`: `{path}`: {why}"))
+        })
+    }
+
+    async fn look(&mut self) -> Result<bool> {
+        let cannot = |error: std::io::Error| Error::bad_request(format!("it cannot be read: {error}"));
+        let file = tokio::fs::metadata(&self.path).await.map_err(cannot)?;
         let now = (file.modified().map_err(cannot)?, file.len());
         if self.seen == Some(now) {
             return Ok(false);
         }
         self.seen = Some(now);
-        if file.len() > self.bytes_max {
-            let most = self.bytes_max;
-            let text = format!("`{path}` is larger than `graphql.trusted_bytes_max`, which is {most} bytes");
-            return Err(Error::new(Code::TooLarge, text));
-        }
-        let text = std::fs::read_to_string(&self.path).map_err(cannot)?;
+        let text = files::read(&self.path, self.bytes_max, "graphql.trusted_bytes_max").await?;
         self.engine.trust(Trusted::parse(&text)?);
         Ok(true)
     }
@@ -70,7 +69,7 @@ pub(super) async fn watch(mut reader: Reader, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match reader.step() {
+        match reader.step().await {
             Ok(true) => {
                 tracing::info!("trusted documents changed and are in force");
                 refused = None;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, redirect};
-use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::files;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::http::auth::{Auth, Issuer, Whence};
@@ -17,6 +17,9 @@ use crate::telemetry::Clock;
 const FILE_PERIOD: Duration = Duration::from_millis(500);
 /// How often a URL may send on to another of the same server.
 const REDIRECTS_MAX: usize = 3;
+
+/// The option that bounds a list of keys.
+const BYTES_MAX: &str = "auth.jwks_bytes_max";
 
 /// What reads the keys of one issuer.
 pub(super) struct Reader {
@@ -92,7 +95,7 @@ impl Reader {
     async fn step(&mut self) -> Result<()> {
         self.issuer.begin(self.clock.now_us());
         let read = match &self.whence {
-            Whence::File(path) => read_file(path, self.bounds.jwks_bytes_max).await,
+            Whence::File(path) => files::read(path, self.bounds.jwks_bytes_max, BYTES_MAX).await,
             Whence::Url(url) => self.fetch(url).await,
         };
         let now_us = self.clock.now_us();
@@ -161,7 +164,7 @@ impl Reader {
         let mut text = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(away)? {
             text.extend_from_slice(&chunk);
-            bounded(&text, self.bounds.jwks_bytes_max)?;
+            files::bounded(&text, self.bounds.jwks_bytes_max, BYTES_MAX)?;
         }
         Ok(text)
     }
@@ -171,22 +174,4 @@ impl Reader {
 fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-async fn read_file(path: &std::path::Path, bytes_max: usize) -> Result<Vec<u8>> {
-    let unreadable = |error: std::io::Error| Error::bad_request(format!("it cannot be read: {error}"));
-    let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-    let mut text = Vec::new();
-    file.take(bytes_max as u64 + 1).read_to_end(&mut text).await.map_err(unreadable)?;
-    bounded(&text, bytes_max)?;
-    Ok(text)
-}
-
-fn bounded(text: &[u8], bytes_max: usize) -> Result<()> {
-    if text.len() > bytes_max {
-        return Err(Error::bad_request(format!(
-            "it has more than {bytes_max} bytes (`auth.jwks_bytes_max`)"
-        )));
-    }
-    Ok(())
 }

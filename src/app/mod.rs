@@ -3,6 +3,7 @@
 
 pub mod demo;
 mod documents;
+mod files;
 mod issuers;
 mod policies;
 mod signal;
@@ -91,7 +92,7 @@ impl App {
         }
         let engine =
             graphql::Engine::new(sourcing.clone(), provisioning.clone(), publishing.clone(), config.clone());
-        let trusted = documents::reader(&config.graphql, &engine)?;
+        let trusted = documents::reader(&config.graphql, &engine).await?;
         let services = Services {
             config: config.clone(),
             clock,

@@ -268,8 +268,7 @@ impl<'a> Load<'a> {
         body.push(b'[');
         body.extend_from_slice(&batch.records.join(&b','));
         body.push(b']');
-        let digest: String =
-            Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let digest = record::hex(Sha256::digest(&body).iter().take(16));
         let key = format!("{digest}-{}{}", batch.first, self.run);
         let outcome = self.post(&key, &Bytes::from(body)).await?;
         let unlisted = outcome.rejected_total.saturating_sub(outcome.rejected.len() as u64);

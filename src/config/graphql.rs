@@ -59,7 +59,7 @@ section! {
         /// Whether only trusted documents are executed, but for those who may administer.
         trusted_only: bool = false,
         /// The largest file of trusted documents, in bytes.
-        trusted_bytes_max: u64 = 16 * 1024 * 1024,
+        trusted_bytes_max: usize = 16 * 1024 * 1024,
         /// The most errors that one answer lists.
         errors_max: usize = 20,
         /// The most root fields of one query that are answered at once.

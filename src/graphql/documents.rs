@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::Request;
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::record::Json;
+use crate::record::{Json, hex};
 
 /// What a request says before its document is known.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +62,8 @@ impl Trusted {
     ///
     /// # Errors
     /// `BAD_REQUEST` when it is neither.
-    pub fn parse(text: &str) -> Result<Self> {
-        let file: File = serde_json::from_str(text).map_err(|error| {
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        let file: File = serde_json::from_slice(text).map_err(|error| {
             let form = "an object of documents by their ids, or a manifest with `operations`, each of `id` and `body`";
             Error::bad_request(format!("trusted documents are {form}")).with_cause(error)
         })?;
@@ -191,7 +191,7 @@ fn plain(id: &str) -> &str {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(text.as_bytes()).iter())
 }
 
 #[cfg(test)]
@@ -266,7 +266,7 @@ mod tests {
             r#"{{"format":"x","version":1,"operations":[{{"id":"o1","name":"A","type":"query","body":{TEXT:?}}}]}}"#
         );
         for file in [manifest, format!(r#"{{"o1":{TEXT:?}}}"#)] {
-            documents.trust(Trusted::parse(&file).unwrap());
+            documents.trust(Trusted::parse(file.as_bytes()).unwrap());
             for asked in [text(TEXT), named("o1"), named(&hash(TEXT)), hashed(None, hash(TEXT))] {
                 assert_eq!(query(&documents, asked), TEXT);
             }
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(registered.0, Code::NotFound, "what an admin has registered is not trusted");
         documents.trust(Trusted::default());
         assert_eq!(refused(&documents, named("o1")).0, Code::NotFound);
-        assert!(Trusted::parse("[]").is_err());
+        assert!(Trusted::parse(b"[]").is_err());
     }
 
     #[test]

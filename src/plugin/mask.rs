@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Effect, Failure, Plugin, Subject};
 use crate::config::{Config, MaskPlugin};
 use crate::error::{Error, Result as Fallible};
-use crate::record::{Draft, Json, Source};
+use crate::record::{Draft, Json, Source, hex};
 use crate::shape::Known;
 
 /// How one value is replaced.
@@ -89,7 +89,7 @@ impl Mask {
         let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key) else { return String::new() };
         mac.update(b"wellspring mask\0");
         mac.update(text.as_bytes());
-        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(mac.finalize().into_bytes().iter().take(16))
     }
 
     /// What stands where an object or a list was expected: it may hold what was to be masked, in a form unknown.

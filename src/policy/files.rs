@@ -66,5 +66,5 @@ pub(super) fn fingerprint(files: &[File]) -> Arc<str> {
             hash.update(part.as_bytes());
         }
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    crate::record::hex(hash.finalize().iter().take(8)).into()
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::error::{Error, Result};
 use crate::policy::filter;
-use crate::query::{Change, Collection, ColumnsUsed, Filter, Mask, Rules};
+use crate::query::{Change, Collection, ColumnsUsed, Extras, Filter, Mask, Rules};
 use crate::record::Json;
 
 /// The collections that there are at one moment, by field name: where relations lead.
@@ -68,6 +68,11 @@ impl Scope {
     /// a field is hidden or masked. Its field name in policies is `_record.rescued`.
     pub fn rescued(&self) -> &Access {
         &self.rescued
+    }
+
+    /// Which members that are no published fields are shown.
+    pub fn extras(&self) -> Extras {
+        Extras { rest: self.rest == Access::Visible, rescued: self.rescued == Access::Visible }
     }
 
     /// The memory that it takes, roughly. Conditions count for every field that has them.
@@ -251,4 +256,16 @@ pub enum Opened {
     LeftScope(Change),
     /// Not for this subscriber.
     Nothing,
+}
+
+impl Opened {
+    /// What is told of it, by the name in the enum `ChangeOp`; none when nothing is.
+    pub fn told(self) -> Option<(&'static str, Change)> {
+        match self {
+            Opened::Upsert(change) => Some(("UPSERT", change)),
+            Opened::Delete(change) => Some(("DELETE", change)),
+            Opened::LeftScope(change) => Some(("LEFT_SCOPE", change)),
+            Opened::Nothing => None,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use super::Publishing;
 use super::subscribe::{fingerprint, projector};
 use crate::error::{Code, Error, Result};
-use crate::policy::{Opened, Scoped};
+use crate::policy::Scoped;
 use crate::query::{
     Budget, Change, ChangeCursor, ChangeField, History, HistoryField, PastField, Plain, Query, write,
 };
@@ -63,7 +63,7 @@ impl Publishing {
             page = one;
         }
         for (index, (name, field)) in asked.fields.iter().enumerate() {
-            name_member(name, index, out);
+            write::member(name, index == 0, out);
             match field {
                 HistoryField::Typename(name) => write::text(name, out),
                 HistoryField::Complete => write::bool(page.complete(), out),
@@ -106,12 +106,8 @@ impl Publishing {
                 if tailed.generation != collection.generation {
                     continue;
                 }
-                let (op, change) = match query.open(tailed.change.clone(), query.get().filter(), said) {
-                    Opened::Upsert(change) => ("UPSERT", change),
-                    Opened::Delete(change) => ("DELETE", change),
-                    Opened::LeftScope(change) => ("LEFT_SCOPE", change),
-                    Opened::Nothing => continue,
-                };
+                let opened = query.open(tailed.change.clone(), query.get().filter(), said);
+                let Some((op, change)) = opened.told() else { continue };
                 if page.seen.len() == asked.limit {
                     page.end = page.seen.last().map(|last| last.change.pos).or(asked.after);
                     return Ok(page);
@@ -142,7 +138,7 @@ impl Publishing {
         let projector = projector(query, &self.0.signer, bytes_max);
         let change = &seen.change;
         for (index, (name, field)) in fields.iter().enumerate() {
-            name_member(name, index, out);
+            write::member(name, index == 0, out);
             if out.len() > bytes_max {
                 return Err(budget.spent());
             }
@@ -175,10 +171,4 @@ impl Publishing {
         let cursor = ChangeCursor { position, rows: fingerprint(query) };
         cursor.encode(query.get().collection(), &self.0.signer)
     }
-}
-
-fn name_member(name: &str, index: usize, out: &mut Vec<u8>) {
-    out.push(if index == 0 { b'{' } else { b',' });
-    write::text(name, out);
-    out.push(b':');
 }

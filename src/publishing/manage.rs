@@ -8,7 +8,7 @@ use super::{Publishing, Visible};
 use crate::error::{Error, Result};
 use crate::policy::{Access, Scope};
 use crate::query::{Budget, Collection, walk, write};
-use crate::record::{Actor, Json, Limits, Record, Source, parse};
+use crate::record::{Actor, Json, Limits, Record, Source, hex, parse};
 use crate::shape::{
     Difference, Field, Published, Scalar, Seen, Sighting, Statistic, Statistics, What, diff, type_of,
 };
@@ -319,10 +319,6 @@ fn tracker(record: &Record, lineage: &Lineage) -> Value {
         })
     }));
     Value::Array(chain)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which structure the document has, and as which version of its collection's shape it became a row.

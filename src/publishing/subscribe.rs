@@ -16,10 +16,10 @@ use super::related::Tree;
 use super::tail::Ear;
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::policy::{Access, Opened, Said, Scoped};
+use crate::policy::{Said, Scoped};
 use crate::query::{
-    Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, ColumnsUsed, Extras, Node, Projector, Query,
-    Root, Selected, write,
+    Ask, Budget, ChangeCursor, ChangeField, Changes, Collection, ColumnsUsed, Node, Projector, Query, Root,
+    Selected, write,
 };
 use crate::record::{Actor, Json, Signer};
 use crate::store::catalog::Catalog;
@@ -389,13 +389,8 @@ impl Subscriber {
         if tailed.generation != self.collection.generation {
             return Ok(0);
         }
-        let (op, change) =
-            match self.tree.query.open(tailed.change.clone(), self.tree.query.get().filter(), said) {
-                Opened::Upsert(change) => ("UPSERT", change),
-                Opened::Delete(change) => ("DELETE", change),
-                Opened::LeftScope(change) => ("LEFT_SCOPE", change),
-                Opened::Nothing => return Ok(0),
-            };
+        let opened = self.tree.query.open(tailed.change.clone(), self.tree.query.get().filter(), said);
+        let Some((op, change)) = opened.told() else { return Ok(0) };
         let node = change.after.as_deref().map_or(Image::None, Image::Document);
         let before = change.before.as_deref().map_or(Image::None, Image::Document);
         self.push(op, Some(&change.key), tailed.pos, node, before)
@@ -419,9 +414,7 @@ impl Subscriber {
         let mut out = Vec::with_capacity(256);
         let mut nodes_seen = 0;
         for (index, (name, field)) in changes(&self.tree.query)?.fields.iter().enumerate() {
-            out.push(if index == 0 { b'{' } else { b',' });
-            write::text(name, &mut out);
-            out.push(b':');
+            write::member(name, index == 0, &mut out);
             if out.len() > bytes_max {
                 return Err(Budget::new(bytes_max).spent());
             }
@@ -452,9 +445,7 @@ impl Subscriber {
 /// What shows images as the query's scope lets them be seen.
 pub(super) fn projector<'a>(query: &'a Scoped<Query>, signer: &'a Signer, bytes_max: usize) -> Projector<'a> {
     let scope = query.scope();
-    let extras =
-        Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible };
-    Projector { rules: scope.as_ref(), extras, signer, bytes_max }
+    Projector { rules: scope.as_ref(), extras: scope.extras(), signer, bytes_max }
 }
 
 fn image(projector: &Projector<'_>, nodes: &[Node], image: Image<'_>, place: usize, out: &mut Vec<u8>) {

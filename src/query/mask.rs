@@ -2,7 +2,7 @@
 //! nothing.
 
 use crate::query::{Mask, Unit, write};
-use crate::record::{Json, Signer};
+use crate::record::{Json, Signer, hex};
 use crate::shape::{Enumeration, Scalar};
 
 /// A scalar value on its way out.
@@ -116,7 +116,7 @@ fn kept(text: &str, count: usize) -> usize {
 
 fn hash(text: &str, signer: &Signer) -> String {
     let mark = signer.mark(&[b"wellspring mask", text.as_bytes()]);
-    mark.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(mark.iter().take(16))
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a mask is coarse by intent")]

@@ -115,9 +115,7 @@ impl Projector<'_> {
                     return out.extend_from_slice(b"null");
                 }
                 for (index, (key, part)) in parts.iter().enumerate() {
-                    out.push(if index == 0 { b'{' } else { b',' });
-                    write::text(key, out);
-                    out.push(b':');
+                    write::member(key, index == 0, out);
                     match part {
                         Part::Typename(name) => write::text(name, out),
                         Part::Value(place) => told(member, *place, record, out),
@@ -204,9 +202,7 @@ impl Projector<'_> {
 
     fn entry(&self, parts: &[(String, EntryPart)], key: &str, value: &Json, row: &Json, out: &mut Vec<u8>) {
         for (index, (name, part)) in parts.iter().enumerate() {
-            out.push(if index == 0 { b'{' } else { b',' });
-            write::text(name, out);
-            out.push(b':');
+            write::member(name, index == 0, out);
             match part {
                 EntryPart::Typename(name) => write::text(name, out),
                 EntryPart::Key => write::text(key, out),

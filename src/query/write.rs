@@ -45,6 +45,13 @@ pub fn text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends `"key":`, with what must stand before it in an object.
+pub fn member(key: &str, first: bool, out: &mut Vec<u8>) {
+    out.push(if first { b'{' } else { b',' });
+    text(key, out);
+    out.push(b':');
+}
+
 fn escaped(byte: u8, out: &mut Vec<u8>) {
     let short = match byte {
         b'"' | b'\\' => byte,

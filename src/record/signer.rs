@@ -32,7 +32,7 @@ impl Signer {
     /// What tells keys apart without telling anything about them; 32 hex digits.
     pub fn fingerprint(&self) -> String {
         let mark = self.mark(&[b"wellspring key fingerprint"]);
-        mark.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        super::hex(mark.iter().take(16))
     }
 }
 

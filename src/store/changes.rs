@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Store;
-use super::db::{Row, RowRef};
+use super::db::{Row, RowRef, Value};
 use crate::error::{Code, Error, Result};
 use crate::policy::Sealed;
 use crate::query::{Change, ChangeOp};
@@ -45,21 +45,7 @@ impl Store {
     ) -> Result<(Vec<Tailed>, bool)> {
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
         let params = [collection_id.into(), after.into(), limit.into()];
-        let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
-        let mut each = |row: &RowRef<'_>| {
-            if bytes >= bytes_max {
-                full = true;
-                return Err(Error::internal("the batch is full"));
-            }
-            let row = row.to_row()?;
-            bytes += image_bytes(&row)?;
-            rows.push(row);
-            Ok(())
-        };
-        match self.db.read_large(TAIL, &params, &mut each).await {
-            Err(_) if full => {}
-            read => read?,
-        }
+        let (rows, full) = self.images(TAIL, &params, bytes_max).await?;
         let changes: Vec<Tailed> =
             rows.iter().map(|row| change(collection_id, row)).collect::<Result<_>>()?;
         if changes.first().is_some_and(|first| first.pos != after + 1) {
@@ -74,6 +60,31 @@ impl Store {
         }
         let more = full || changes.len() == max;
         Ok((changes, more))
+    }
+
+    /// The rows of a statement about changes up to the one whose images reach `bytes_max`; whether that has cut them.
+    pub(super) async fn images(
+        &self,
+        sql: &str,
+        params: &[Value],
+        bytes_max: usize,
+    ) -> Result<(Vec<Row>, bool)> {
+        let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
+        let mut each = |row: &RowRef<'_>| {
+            if bytes >= bytes_max {
+                full = true;
+                return Err(Error::internal("the batch is full"));
+            }
+            let row = row.to_row()?;
+            bytes += image_bytes(&row)?;
+            rows.push(row);
+            Ok(())
+        };
+        match self.db.read_large(sql, params, &mut each).await {
+            Err(_) if full => {}
+            read => read?,
+        }
+        Ok((rows, full))
     }
 
     /// Whether a subscription can go on behind the position `after`.
@@ -114,7 +125,7 @@ pub(super) fn change(collection_id: i64, row: &Row) -> Result<Tailed> {
 }
 
 /// How long the texts of its images are.
-pub(super) fn image_bytes(row: &Row) -> Result<usize> {
+fn image_bytes(row: &Row) -> Result<usize> {
     Ok([row.opt_text(5)?, row.opt_text(6)?].into_iter().flatten().map(str::len).sum())
 }
 

@@ -47,9 +47,7 @@ impl Builder<'_> {
     }
 
     fn key(&mut self, key: &str, first: bool) {
-        self.literal.push(if first { b'{' } else { b',' });
-        write::text(key, &mut self.literal);
-        self.literal.push(b':');
+        write::member(key, first, &mut self.literal);
     }
 
     /// The members of an object.

@@ -158,9 +158,10 @@ impl Sqlite {
     }
 
     fn send(&self, sql: &str, params: &[Value], to: &mpsc::Sender<Vec<Row>>) -> Result<()> {
-        let waits = to.clone();
+        // The connection keeps what it looks at, and must not keep the rows from ending.
+        let waits = to.downgrade();
         self.with_reader_while(
-            move || !waits.is_closed(),
+            move || waits.upgrade().is_some_and(|to| !to.is_closed()),
             |reader| {
                 let mut rows = Vec::new();
                 let mut each = |row: &RowRef<'_>| {
@@ -192,8 +193,6 @@ impl Sqlite {
             .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until || !wanted()))
             .map_err(failure::sqlite)?;
         let done = work(&reader);
-        // What it looks at is given up with it.
-        reader.progress_handler(0, None::<fn() -> bool>).map_err(failure::sqlite)?;
         self.give_back(reader);
         done
     }

@@ -221,7 +221,7 @@ impl Row {
 pub enum RowRef<'a> {
     /// From rusqlite.
     Sqlite(&'a rusqlite::Row<'a>),
-    /// From rusqlite, copied by the thread that has read it.
+    /// One that was copied.
     Copied(&'a Row),
     /// From sqlx.
     Postgres(&'a sqlx::postgres::PgRow),
@@ -345,6 +345,9 @@ impl<'a> RowRef<'a> {
 
     /// UUID at `index`, `None` when null.
     pub fn uuid(&self, index: usize) -> Result<Option<Uuid>> {
+        if let RowRef::Copied(row) = self {
+            return row.opt_uuid(index);
+        }
         let Some(bytes) = self.bytes(index)? else { return Ok(None) };
         Uuid::from_slice(bytes).map(Some).map_err(|_| odd(index, "a uuid", "other bytes"))
     }

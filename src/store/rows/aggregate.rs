@@ -1,7 +1,7 @@
 //! Figures of groups, computed by the database over typed columns.
 
 use super::planned;
-use super::read::{Cells, OFFSET, member, rows_filter};
+use super::read::{Cells, OFFSET, rows_filter};
 use super::sql::{Sql, column};
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
@@ -180,7 +180,7 @@ impl Writer<'_> {
 
     fn fields(&mut self, fields: &[(String, Figure)]) {
         for (index, (key, figure)) in fields.iter().enumerate() {
-            self.text(|out| member(key, index == 0, out));
+            self.text(|out| write::member(key, index == 0, out));
             match figure {
                 Figure::Typename(name) => self.text(|out| write::text(name, out)),
                 Figure::Count => self.figure(How::Count, ["count(*)".into()]),
@@ -193,7 +193,7 @@ impl Writer<'_> {
 
     fn group(&mut self, fields: &[(String, GroupField)]) {
         for (index, (key, field)) in fields.iter().enumerate() {
-            self.text(|out| member(key, index == 0, out));
+            self.text(|out| write::member(key, index == 0, out));
             match field {
                 GroupField::Typename(name) => self.text(|out| write::text(name, out)),
                 GroupField::Value(place) => {
@@ -208,7 +208,7 @@ impl Writer<'_> {
 
     fn function(&mut self, function: Function, arguments: &[(String, Argument)]) {
         for (index, (key, argument)) in arguments.iter().enumerate() {
-            self.text(|out| member(key, index == 0, out));
+            self.text(|out| write::member(key, index == 0, out));
             match argument {
                 Argument::Typename(name) => self.text(|out| write::text(name, out)),
                 Argument::Field(field) => self.call(function, field),

@@ -6,17 +6,15 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::linked::cell;
 use super::list::{Beside, Page, literal, statement};
-use super::read::{OFFSET, several};
+use super::read::{Cells, OFFSET, several};
 use super::sql::Sql;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Scoped, Sealed};
 use crate::query::{
-    Budget, Change, Collection, ColumnRef, Columns, Connection, ConnectionField, ENVELOPE, FieldRef, List,
-    Literal, Node, Order, Query, RECORD, Source, by_record, column_of,
+    Budget, Change, Collection, ColumnRef, Connection, ConnectionField, ENVELOPE, FieldRef, List, Literal,
+    Node, Order, Query, RECORD, Source, by_record, column_of,
 };
 use crate::record::{Json, Signer};
 use crate::store::Store;
@@ -30,33 +28,14 @@ struct Past {
     place: Vec<Option<Literal>>,
 }
 
-struct Cells<'a>(&'a Row);
-
-impl Cells<'_> {
-    fn is_null(&self, index: usize) -> bool {
-        matches!(self.0.0.get(index), Some(Value::Null(_)))
-    }
-}
-
-impl Columns for Cells<'_> {
-    fn text(&self, index: usize) -> Result<Option<&str>> {
-        self.0.opt_text(index)
-    }
-
-    fn int(&self, index: usize) -> Result<Option<i64>> {
-        self.0.opt_i64(index)
-    }
-
-    fn float(&self, index: usize) -> Result<Option<f64>> {
-        self.0.opt_f64(index)
-    }
-
-    fn bool(&self, index: usize) -> Result<Option<bool>> {
-        if self.is_null(index) { Ok(None) } else { self.0.bool(index).map(Some) }
-    }
-
-    fn uuid(&self, index: usize) -> Result<Option<Uuid>> {
-        self.0.opt_uuid(index)
+impl Past {
+    fn new(list: &List, places: &[usize], row: Row) -> Result<Self> {
+        let values = list.order.iter().zip(places).map(|(order, place)| {
+            let row = &RowRef::Copied(&row);
+            literal(order, &Cells { row, offset: 0 }, *place)
+        });
+        let place = values.collect::<Result<_>>()?;
+        Ok(Past { row, place })
     }
 }
 
@@ -126,11 +105,12 @@ impl Store {
             Ok(())
         };
         self.read_planned(collection, &select, &sql, false, &mut each).await?;
-        let mut all = rows.into_iter().map(|row| past(list, &page.order, row)).collect::<Result<Vec<_>>>()?;
+        let mut all =
+            rows.into_iter().map(|row| Past::new(list, &page.order, row)).collect::<Result<Vec<_>>>()?;
         for sealed in self.undone(collection, position, last).await? {
             let Some(image) = query.before(sealed, query.get().filter()) else { continue };
             total += 1;
-            let past = past(list, &page.order, columns(collection, &sources, &image)?)?;
+            let past = Past::new(list, &page.order, columns(collection, &sources, &image)?)?;
             let behind = |from: &[Option<Literal>]| ordering(list, &past.place, from) == Ordering::Greater;
             if list.from.as_ref().is_none_or(|from| behind(&from.values)) {
                 all.push(past);
@@ -138,7 +118,7 @@ impl Store {
         }
         all.sort_by(|one, other| ordering(list, &one.place, &other.place));
         for past in all.iter().take(list.limit.saturating_add(1)) {
-            page.row(&Cells(&past.row))?;
+            page.row(&Cells { row: &RowRef::Copied(&past.row), offset: 0 })?;
         }
         (page.total, page.position) = (total, position.min(last));
         Ok(page)
@@ -202,12 +182,6 @@ impl Store {
 
 fn too_old(why: String) -> Error {
     Error::new(Code::CursorTooOld, format!("{why}; ask as of a later cursor, or without `asOf`"))
-}
-
-fn past(list: &List, places: &[usize], row: Row) -> Result<Past> {
-    let values = list.order.iter().zip(places).map(|(order, place)| literal(order, &Cells(&row), *place));
-    let place = values.collect::<Result<_>>()?;
-    Ok(Past { row, place })
 }
 
 /// Which of two rows comes first on the way of the list, as [`Sql::order`] has it.

@@ -1,15 +1,14 @@
 //! Exports: a scoped list that is read page after page by one plan, its rows written as they come, without an answer
 //! around them. Pages go by keys, each a statement of its own, so that no transaction stays open while a client reads.
 
-use super::list::{cursor_of, place};
-use super::planned;
-use super::read::{Cells as RowCells, OFFSET, extras, plan, rows_filter, select_list};
-use super::sql::{Sql, column};
+use super::list::{cursor_of, place, rows};
+use super::read::{Cells as RowCells, OFFSET, plan};
+use super::sql::Sql;
 use crate::error::{Error, Result};
 use crate::format::Writer;
 use crate::policy::Scoped;
 use crate::query::{
-    Ask, Budget, Cells, Columns, ConnectionField, List, Node, Order, PageCursor, Plain, Plan, Query, Source,
+    Ask, Budget, Cells, Columns, ConnectionField, List, Node, PageCursor, Plain, Plan, Query, Source,
     TableCell, write,
 };
 use crate::record::Signer;
@@ -68,7 +67,7 @@ impl Export {
         let mut sources = Vec::new();
         let (list, nodes) = list(&query)?;
         let as_cells = cells
-            .then(|| Cells::compile(nodes, query.scope().as_ref(), extras(query.scope()), &mut sources))
+            .then(|| Cells::compile(nodes, query.scope().as_ref(), query.scope().extras(), &mut sources))
             .flatten();
         let rows = match as_cells {
             Some(cells) => Rows::Cells(cells),
@@ -97,22 +96,6 @@ impl Export {
     /// As [`PageCursor::encode`].
     pub fn cursor(&self, place: &PageCursor, signer: &Signer) -> Result<String> {
         place.encode(self.query.get().collection(), signer)
-    }
-
-    /// The statement of a page, behind its `select`.
-    fn statement(&self, sql: &mut Sql, from: Option<&PageCursor>, limit: usize) -> Result<String> {
-        let (list, _) = list(&self.query)?;
-        let mut columns = select_list(sql, &self.sources)?;
-        columns.push("row_id".into());
-        let mut page = sql.condition(&rows_filter(&self.query), false)?;
-        if let Some(from) = from {
-            page = format!("{page} and {}", sql.keyset(&list.order, from, false)?);
-        }
-        let dialect = sql.dialect;
-        let of = |_, order: &Order| column(dialect, &order.field.column);
-        let order = Sql::order(&list.order, false, &of, "row_id");
-        let (columns, table) = (columns.join(", "), planned(self.query.get().collection()));
-        Ok(format!("{columns} from {table} where {page} {order} limit {limit}"))
     }
 }
 
@@ -143,7 +126,7 @@ impl Store {
         let mut sql = Sql::new(self.db.dialect(), collection);
         // One more than asked tells whether there is more; the text is one of few.
         let limit = page.rows_max.saturating_add(1).next_power_of_two();
-        let select = export.statement(&mut sql, page.from, limit)?;
+        let select = rows(&mut sql, &export.query, (list, page.from, limit), &export.sources)?;
         let (start, mut exported) = (out.len(), Exported::default());
         let (mut last, mut ended, mut scratch) = (None, false, Vec::new());
         let mut each = |row: &RowRef<'_>| {

@@ -7,8 +7,8 @@ use crate::error::{Code, Error, Result};
 use crate::query::Collection;
 use crate::record::{Key, Source};
 use crate::store::Store;
-use crate::store::changes::{Tailed, change, image_bytes};
-use crate::store::db::{RowRef, Value};
+use crate::store::changes::{Tailed, change};
+use crate::store::db::Value;
 
 /// The most sources of a collection among which a uid is looked for.
 const SOURCES_MAX: usize = 100;
@@ -58,21 +58,7 @@ impl Store {
         let skipped = usize::from(past.before.is_some());
         let params = [collection.id.into(), past.key.into(), Value::opt_int(past.before)];
         let statement = statement(collection, past.max.saturating_add(skipped));
-        let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
-        let mut each = |row: &RowRef<'_>| {
-            if bytes >= past.bytes_max {
-                full = true;
-                return Err(Error::internal("the batch is full"));
-            }
-            let row = row.to_row()?;
-            bytes += image_bytes(&row)?;
-            rows.push(row);
-            Ok(())
-        };
-        match self.db.read_large(&statement, &params, &mut each).await {
-            Err(_) if full => {}
-            read => read?,
-        }
+        let (rows, full) = self.images(&statement, &params, past.bytes_max).await?;
         let version = match rows.first() {
             Some(row) => row.i64(8)?,
             None => {

@@ -99,9 +99,7 @@ impl<'a> Images<'a> {
 
 fn envelope(origin: &Origin, out: &mut Vec<u8>) {
     let mut text = |name: &str, value: &str, first: bool| {
-        out.push(if first { b'{' } else { b',' });
-        write::text(name, out);
-        out.push(b':');
+        write::member(name, first, out);
         write::text(value, out);
     };
     text("id", &origin.record_id.to_string(), true);

@@ -1,7 +1,7 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
 
 use super::planned;
-use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, member, plan, rows_filter, select_list};
+use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
@@ -139,7 +139,7 @@ fn sink(query: &Scoped<Query>, field: &ConnectionField, sources: &mut Vec<Source
             let mut edges = Vec::with_capacity(fields.len());
             for (index, (key, field)) in fields.iter().enumerate() {
                 let mut head = Vec::new();
-                member(key, index == 0, &mut head);
+                write::member(key, index == 0, &mut head);
                 edges.push((
                     head,
                     match field {
@@ -179,26 +179,13 @@ pub(super) fn statement(
     Beside { total, position }: Beside,
 ) -> Result<String> {
     let collection = query.get().collection();
-    let table = planned(collection);
-    let mut columns = select_list(sql, sources)?;
-    columns.push("row_id".into());
-    let mut filter = sql.condition(&rows_filter(query), false)?;
-    if let Some(position) = query.get().as_of() {
-        filter = format!("{filter} and pos <= {}", sql.param(position.into()));
-    }
-    let mut page = filter.clone();
-    if let Some(from) = &list.from {
-        page = format!("{page} and {}", sql.keyset(&list.order, from, list.backward)?);
-    }
-    let dialect = sql.dialect;
-    let of = |_, order: &Order| column(dialect, &order.field.column);
-    let inner_order = Sql::order(&list.order, list.backward, &of, "row_id");
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
+    let inner = Inner::new(sql, query, (list, list.from.as_ref(), limit), sources)?;
     if !total && !position {
-        let columns = columns.join(", ");
-        return Ok(format!("{columns} from {table} where {page} {inner_order} limit {limit}"));
+        return Ok(inner.select(&inner.columns.join(", ")));
     }
+    let Inner { columns, table, filter, .. } = &inner;
     let total = if total { format!("(select count(*) from {table} where {filter})") } else { "0".into() };
     let position = if position {
         format!("(select pos from collection_pos where collection_id = {})", collection.id)
@@ -219,10 +206,61 @@ pub(super) fn statement(
         Sql::order(&list.order, list.backward, &|_, order| format!("q.c{}", place(order)), &row_id);
     Ok(format!(
         "m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
-         left join (select {} from {table} where {page} {inner_order} limit {limit}) q on true {outer_order}",
+         left join (select {}) q on true {outer_order}",
         outer.join(", "),
-        named.join(", ")
+        inner.select(&named.join(", "))
     ))
+}
+
+/// The statement of a page's rows alone, behind its `select`: so many behind (or, backward, before) a place.
+pub(super) fn rows(
+    sql: &mut Sql,
+    query: &Scoped<Query>,
+    page: (&List, Option<&PageCursor>, usize),
+    sources: &[Source],
+) -> Result<String> {
+    let inner = Inner::new(sql, query, page, sources)?;
+    Ok(inner.select(&inner.columns.join(", ")))
+}
+
+/// What the statement of a page's rows is made of.
+struct Inner {
+    table: String,
+    /// The columns of the sources, and the row's number behind them.
+    columns: Vec<String>,
+    /// Which rows there are, on whichever page.
+    filter: String,
+    /// Those of the page, in their order.
+    page: String,
+}
+
+impl Inner {
+    fn new(
+        sql: &mut Sql,
+        query: &Scoped<Query>,
+        (list, from, limit): (&List, Option<&PageCursor>, usize),
+        sources: &[Source],
+    ) -> Result<Self> {
+        let mut columns = select_list(sql, sources)?;
+        columns.push("row_id".into());
+        let mut filter = sql.condition(&rows_filter(query), false)?;
+        if let Some(position) = query.get().as_of() {
+            filter = format!("{filter} and pos <= {}", sql.param(position.into()));
+        }
+        let behind = match from {
+            Some(from) => format!(" and {}", sql.keyset(&list.order, from, list.backward)?),
+            None => String::new(),
+        };
+        let dialect = sql.dialect;
+        let of = |_, order: &Order| column(dialect, &order.field.column);
+        let order = Sql::order(&list.order, list.backward, &of, "row_id");
+        let page = format!("{filter}{behind} {order} limit {limit}");
+        Ok(Inner { table: planned(query.get().collection()), columns, filter, page })
+    }
+
+    fn select(&self, columns: &str) -> String {
+        format!("{columns} from {} where {}", self.table, self.page)
+    }
 }
 
 impl<'a> Page<'a> {
@@ -326,7 +364,7 @@ impl<'a> Page<'a> {
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let backward = self.list.backward;
         for (index, (field, sink)) in self.list.fields.iter().zip(&self.sinks).enumerate() {
-            member(&field.key, index == 0, out);
+            write::member(&field.key, index == 0, out);
             match (&field.what, sink) {
                 (_, Sink::Nodes(_, rows) | Sink::Edges(_, rows)) => rows.write(backward, out),
                 (ConnectionField::Typename(name), _) => write::text(name, out),
@@ -355,7 +393,7 @@ impl<'a> Page<'a> {
             Ok(())
         };
         for (index, (key, field)) in fields.iter().enumerate() {
-            member(key, index == 0, out);
+            write::member(key, index == 0, out);
             match field {
                 PageInfo::Typename => write::text("PageInfo", out),
                 PageInfo::HasNextPage => write::bool(if self.list.backward { from } else { self.more }, out),

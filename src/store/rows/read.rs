@@ -8,10 +8,9 @@ use uuid::Uuid;
 use super::planned;
 use super::sql::Sql;
 use crate::error::{Code, Error, Result};
-use crate::policy::{Access, Scope, Scoped};
+use crate::policy::Scoped;
 use crate::query::{
-    Ask, Budget, Collection, ColumnRef, Columns, Comparison, Extras, Filter, Node, Operand, Plan, Query,
-    Source, write,
+    Ask, Budget, Collection, ColumnRef, Columns, Comparison, Filter, Node, Operand, Plan, Query, Source,
 };
 use crate::record::Signer;
 use crate::store::Store;
@@ -51,15 +50,10 @@ impl Columns for Cells<'_, '_> {
     }
 }
 
-/// What a scope says of members that are no published fields.
-pub(super) fn extras(scope: &Scope) -> Extras {
-    Extras { rest: scope.rest() == &Access::Visible, rescued: scope.rescued() == &Access::Visible }
-}
-
 /// Compiles a selection, its columns added to those that the statement has already.
 pub(super) fn plan(query: &Scoped<Query>, nodes: &[Node], sources: &mut Vec<Source>) -> Plan {
     let scope = query.scope();
-    let mut plan = Plan::compile(nodes, scope.as_ref(), extras(scope), std::mem::take(sources));
+    let mut plan = Plan::compile(nodes, scope.as_ref(), scope.extras(), std::mem::take(sources));
     *sources = plan.into_sources();
     plan
 }
@@ -329,11 +323,4 @@ pub struct SnapshotPage<'a> {
     pub row_bytes_max: usize,
     /// Hashes masked values.
     pub signer: &'a Signer,
-}
-
-/// Appends `"key":`, with what must stand before it.
-pub(super) fn member(key: &str, first: bool, out: &mut Vec<u8>) {
-    out.push(if first { b'{' } else { b',' });
-    write::text(key, out);
-    out.push(b':');
 }

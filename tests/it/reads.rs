@@ -152,7 +152,13 @@ on_every_backend! {
         // What waits is written at the end, and a sample of none leaves denials only.
         let app = app.restart_with(|config| {
             config.reads.flush_ms = 3_600_000;
-            config.reads.rows_max = 1_000;
+            config.reads.rows_max = 10;
+        })
+        .await;
+        // A node looks once when it starts, and then not before the hour is over.
+        eventually("the first look", async || {
+            let all = reads(&app, &app.admin(), "(first: 500)").await;
+            if all.len() <= 10 { Ok(()) } else { Err(all) }
         })
         .await;
         let bo = app.token("consumer", json!({"sub": "bo"}));

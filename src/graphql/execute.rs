@@ -15,7 +15,7 @@ use super::model::TypeRef;
 use super::names::{AGGREGATE, BY_KEY, HISTORY};
 use super::plan::Node;
 use super::prepare::Prepared;
-use super::{Context, Response, Services, manage, project};
+use super::{Context, Engine, Response, Services, explain, manage, project};
 use crate::contract::Transport;
 use crate::error::{Error, Result};
 use crate::publishing::{Ended, Path, Root, Touched, Visible};
@@ -24,6 +24,8 @@ use crate::record::{Json, write_string};
 
 /// What a request is executed with.
 pub(super) struct Execution<'a> {
+    /// What prepares documents within it.
+    pub(super) engine: &'a Engine,
     /// Who is asked.
     pub(super) services: &'a Services,
     /// Whole schemas.
@@ -120,7 +122,10 @@ impl Execution<'_> {
         if &*node.name == "collections" {
             return self.collections(node, &arguments, out).await;
         }
-        let value = manage::resolve(self.services, self.context, node, &arguments).await?;
+        let value = match &*node.name {
+            "explain" => Json::from(explain::explain(self.engine, self.context, &arguments).await?),
+            _ => manage::resolve(self.services, self.context, node, &arguments).await?,
+        };
         project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)?;
         self.budget.take(out.len())
     }

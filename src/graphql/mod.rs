@@ -10,6 +10,7 @@ mod describe;
 mod documents;
 mod enums;
 mod execute;
+mod explain;
 mod faults;
 mod fingerprint;
 mod guard;
@@ -348,7 +349,7 @@ impl Engine {
         let inner = &*self.inner;
         let (services, whole) = (&inner.services, &inner.whole);
         let budget = Budget::new(services.config.graphql.answer_bytes_max);
-        Execution { services, whole, context, prepared, budget }.run().await
+        Execution { engine: self, services, whole, context, prepared, budget }.run().await
     }
 }
 

@@ -80,7 +80,7 @@ impl Engine {
         let around = Some(Around { collections, relations_max: self.config.relations_max });
         let world = World { program, user: &user, collection: Some(collection), around };
         let asked = Asked { world, steps_max: self.config.steps_max };
-        let rules = asked.rulings("allow", &[Value::User, Value::Text("read"), Value::Row]);
+        let rules = asked.row_rulings();
         let view = self.view(actor, collections, collection)?;
         let (built, fault) = match explained(world, collection, self.config.steps_max) {
             Ok(built) => (Some(built), None),
@@ -97,6 +97,22 @@ impl Engine {
             None => Vec::new(),
         };
         Ok(Explanation { rules, rows: view.map(|(_, scope)| scope.rows().clone()), fields, fault })
+    }
+
+    /// The rules by which `actor` may read rows of `collection`, of some rows at least.
+    pub fn row_rules(
+        &self,
+        actor: &Actor,
+        collections: &Collections,
+        collection: &Arc<Collection>,
+    ) -> Vec<Ruling> {
+        let loaded = self.loaded.load();
+        let user = known_claims(actor, &loaded.program);
+        let around = Some(Around { collections, relations_max: self.config.relations_max });
+        let world = World { program: &loaded.program, user: &user, collection: Some(collection), around };
+        let mut rules = Asked { world, steps_max: self.config.steps_max }.row_rulings();
+        rules.retain(|rule| rule.failed.is_none());
+        rules
     }
 
     /// Whether `actor` may do `action`, to a source or to the system as a whole, and the rules about that.
@@ -131,6 +147,11 @@ impl<'a> Asked<'a> {
     fn rulings(self, name: &str, args: &[Value<'a>]) -> Vec<Ruling> {
         let rules = self.world.program.named(name, args.len());
         rules.iter().filter_map(|rule| self.ruling(rule, args)).collect()
+    }
+
+    /// What each rule about reading rows says.
+    fn row_rulings(self) -> Vec<Ruling> {
+        self.rulings("allow", &[Value::User, Value::Text("read"), Value::Row])
     }
 
     fn ruling(self, rule: &Rule, args: &[Value<'a>]) -> Option<Ruling> {

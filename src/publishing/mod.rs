@@ -8,6 +8,7 @@ mod contracts;
 mod decide;
 mod enums;
 mod events;
+mod explain;
 mod export;
 mod history;
 mod judge;

@@ -24,7 +24,7 @@ const RECORDS_MAX: usize = 512;
 pub(super) struct Tree {
     pub(super) query: Scoped<Query>,
     /// One for each of the query's relations, in their order.
-    branches: Vec<Tree>,
+    pub(super) branches: Vec<Tree>,
     /// How many rows were read of it, where it is a branch.
     rows: Arc<AtomicUsize>,
 }

@@ -17,6 +17,8 @@ pub mod rows;
 mod statistics;
 pub mod wake;
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +51,8 @@ pub struct Store {
     signer: Signer,
     partitions: u32,
     seen: log::Seen,
+    /// Where statements that read rows are noted, for who asks what they do.
+    recorder: Option<Arc<rows::Recorder>>,
 }
 
 impl Store {
@@ -81,7 +85,8 @@ impl Store {
         let catalog = catalog::Cache::open(db.clone()).await?;
         let (wake, seen) = (wake::Wake::default(), log::Seen::default());
         let api_keys = api_keys::Cache::default();
-        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen })
+        let recorder = None;
+        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, recorder })
     }
 
     /// What must run beside the store until `stop`: hearing other nodes, looking after the replica, making room for

@@ -26,6 +26,7 @@ mod envelope;
 mod events;
 mod examples;
 mod explain;
+mod explained;
 mod faults;
 mod given_up;
 mod graphql;

@@ -95,6 +95,7 @@ on_every_backend! {
                     ("collection", "name") => "name: \"orderClothing\"".into(),
                     ("shapeDecisions" | "shapeDiff", "collection") => "collection: \"orderClothing\"".into(),
                     ("keyCandidates", "collection") => "collection: \"orderList\"".into(),
+                    ("explain", "query") => "query: \"{ orderList { totalCount } }\"".into(),
                     (_, other) => panic!("say here with which `{other}` to ask for `{name}`"),
                 })
                 .collect();

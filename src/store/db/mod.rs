@@ -130,6 +130,29 @@ impl Db {
         }
     }
 
+    /// How a reading statement is run, as the database tells it: on PostgreSQL the plan with what running it took, on
+    /// SQLite the lines of its plan. PostgreSQL runs it within a transaction that can only read.
+    pub async fn explain(&self, sql: &str, params: &[Value]) -> Result<serde_json::Value> {
+        match self.dialect() {
+            Dialect::Postgres => {
+                let mut tx = self.begin().await?;
+                tx.execute("set transaction read only", &[]).await?;
+                let told = format!("explain (analyze, buffers, format json) {sql}");
+                let rows = tx.query(&told, params).await?;
+                let text = rows.first().map_or(Ok("null"), |row| row.text(0))?;
+                serde_json::from_str(text).map_err(Error::internal)
+            }
+            Dialect::Sqlite => {
+                let rows = self.query(&format!("explain query plan {sql}"), params).await?;
+                let line = |row: &Row| {
+                    let (id, parent, detail) = (row.i64(0)?, row.i64(1)?, row.text(3)?);
+                    Ok(serde_json::json!({ "id": id, "parent": parent, "detail": detail }))
+                };
+                rows.iter().map(line).collect()
+            }
+        }
+    }
+
     /// Runs `sql` once for all `rows`, which it reads as the table `u` with these columns, and returns its rows.
     ///
     /// On SQLite it runs once for each row, so it must not relate rows of `u` to one another.

@@ -70,7 +70,8 @@ impl Store {
     }
 }
 
-fn shown(value: &Value) -> String {
+/// A bound value as a person reads it.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null(_) => "null".to_owned(),
         Value::Bool(value) => value.to_string(),

@@ -10,6 +10,7 @@ mod contained;
 mod ddl;
 mod decide;
 mod explain;
+mod explained;
 mod export;
 mod history;
 mod image;
@@ -30,6 +31,8 @@ mod texts;
 
 pub use contained::{Counted, Values};
 pub use decide::{Decided, Decision};
+pub(super) use explained::Recorder;
+pub use explained::{Plan, Statement};
 pub use export::{Export, ExportPage, Exported};
 pub use history::Past;
 pub use read::{EachRow, SnapshotPage};

@@ -190,6 +190,9 @@ impl Store {
     ) -> Result<()> {
         let version = version(collection, sql);
         let text = format!("select ({version}), {select}");
+        if let Some(recorder) = &self.recorder {
+            recorder.note(collection, &text, &sql.params);
+        }
         let mut empty = true;
         let mut checked = |row: &RowRef<'_>| {
             if std::mem::take(&mut empty) {

@@ -42,6 +42,8 @@ use process::{Mode, Services};
 pub struct Plan {
     pub quick: bool,
     pub rows: u64,
+    /// The number of rows that was said.
+    pub given: Option<u64>,
     pub postgraphile: bool,
     pub only: Vec<String>,
 }
@@ -58,8 +60,10 @@ fn main() {
     let after =
         |name: &str| args.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).collect();
     let rows: Vec<String> = after("--rows");
-    let rows = rows.first().map_or(if quick { 5_000 } else { 100_000 }, |text| text.parse().unwrap());
-    let plan = Plan { quick, rows, postgraphile: !has("--without-postgraphile"), only: after("--only") };
+    let given = rows.first().map(|text| text.parse().unwrap());
+    let rows = given.unwrap_or(if quick { 5_000 } else { 100_000 });
+    let plan =
+        Plan { quick, rows, given, postgraphile: !has("--without-postgraphile"), only: after("--only") };
     let all = !["postgres", "embedded", "growth"].iter().any(|name| has(name));
     if all || has("postgres") {
         runtime().block_on(side_by_side(Mode::Postgres, &plan));

@@ -105,55 +105,106 @@ impl Wellspring {
     /// Gives the tables these indexes.
     pub async fn index(&self, services: &Services, indexes: &[Index]) {
         let mut statements = Vec::new();
-        for (number, (collection, columns, direction)) in indexes.iter().enumerate() {
-            let find = format!(
-                "select c.id, c.generation, v.published from collection c join shape_version v \
-                 on v.collection_id = c.id and v.version = c.shape_version where c.field_name = '{collection}'"
-            );
-            let (id, generation, published) = row(services, find).await;
-            let shape: Value = serde_json::from_str(&published).unwrap();
-            let mut columns: Vec<String> = columns.iter().map(|key| column(&shape, key)).collect();
+        for (number, (collection, keys, direction)) in indexes.iter().enumerate() {
+            let found = Found::of(services, collection).await;
+            let mut columns: Vec<String> = keys.iter().map(|key| found.column(key)).collect();
             if let Some(last) = columns.last_mut() {
                 let nulls =
                     if services.postgres.is_some() && !direction.is_empty() { " nulls last" } else { "" };
                 last.push_str(&format!("{direction}{nulls}"));
             }
-            let table = format!("c_{id}_g{generation}");
-            statements
-                .push(format!("create index by_hand_{number} on {table}({}, row_id)", columns.join(", ")));
+            let (table, columns) = (found.table, columns.join(", "));
+            statements.push(format!("create index by_hand_{number} on {table}({columns}, row_id)"));
         }
-        match services.postgres_url() {
+        let settled = match services.postgres {
+            Some(_) => ["vacuum analyze", "checkpoint"].as_slice(),
+            None => ["analyze", "pragma wal_checkpoint(truncate)"].as_slice(),
+        };
+        statements.extend(settled.iter().map(|sql| (*sql).to_owned()));
+        execute(services, statements).await;
+    }
+
+    /// Takes them away again.
+    pub async fn unindex(&self, services: &Services, indexes: &[Index]) {
+        let names = (0..indexes.len()).map(|number| format!("drop index by_hand_{number}"));
+        execute(services, names.collect()).await;
+    }
+}
+
+async fn execute(services: &Services, statements: Vec<String>) {
+    match services.postgres_url() {
+        None => sqlite(services).execute_batch(&statements.join("; ")).unwrap(),
+        Some(url) => {
+            let pool = sqlx::PgPool::connect(&url).await.unwrap();
+            for statement in statements {
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
+            }
+        }
+    }
+}
+
+/// The database of an embedded server.
+pub fn sqlite(services: &Services) -> rusqlite::Connection {
+    let db = rusqlite::Connection::open(services.data.path().join("wellspring.db")).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    db
+}
+
+/// The table of a collection.
+pub struct Found {
+    pub table: String,
+    /// Its columns but for the row's number.
+    pub columns: Vec<String>,
+    /// The number of its last row.
+    pub last: i64,
+    shape: Value,
+}
+
+impl Found {
+    pub async fn of(services: &Services, collection: &str) -> Found {
+        let find = format!(
+            "select c.id, c.generation, v.published from collection c join shape_version v \
+             on v.collection_id = c.id and v.version = c.shape_version where c.field_name = '{collection}'"
+        );
+        let columns = |table: &str| match services.postgres {
+            Some(_) => format!(
+                "select column_name::text from information_schema.columns where table_name = '{table}' \
+                 order by ordinal_position"
+            ),
+            None => format!("select name from pragma_table_info('{table}')"),
+        };
+        let last = |table: &str| format!("select max(row_id) from {table}");
+        let (table, published, mut columns, last): (String, String, Vec<String>, i64) = match services
+            .postgres_url()
+        {
             None => {
-                let db = rusqlite::Connection::open(services.data.path().join("wellspring.db")).unwrap();
-                db.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
-                db.execute_batch(&(statements.join("; ") + "; analyze")).unwrap();
+                let db = sqlite(services);
+                let (id, generation, published): (i64, i64, String) =
+                    db.query_row(&find, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+                let table = format!("c_{id}_g{generation}");
+                let mut named = db.prepare(&columns(&table)).unwrap();
+                let named = named.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+                let last = db.query_row(&last(&table), [], |row| row.get(0)).unwrap();
+                (table, published, named, last)
             }
             Some(url) => {
                 let pool = sqlx::PgPool::connect(&url).await.unwrap();
-                statements.extend(["vacuum analyze".to_owned(), "checkpoint".to_owned()]);
-                for statement in statements {
-                    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
-                }
+                let all =
+                    async |sql: String| sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap();
+                let row = &all(find).await[0];
+                let table = format!("c_{}_g{}", row.get::<i64, _>(0), row.get::<i64, _>(1));
+                let named = all(columns(&table)).await.iter().map(|row| row.get(0)).collect();
+                let last = all(last(&table)).await[0].get(0);
+                (table, row.get(2), named, last)
             }
-        }
+        };
+        columns.retain(|column| column != "row_id");
+        Found { table, columns, last, shape: serde_json::from_str(&published).unwrap() }
     }
-}
 
-async fn row(services: &Services, sql: String) -> (i64, i64, String) {
-    match services.postgres_url() {
-        None => {
-            let db = rusqlite::Connection::open(services.data.path().join("wellspring.db")).unwrap();
-            db.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
-        }
-        Some(url) => {
-            let pool = sqlx::PgPool::connect(&url).await.unwrap();
-            let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
-            (row.get(0), row.get(1), row.get(2))
-        }
+    /// The column of the field with this key.
+    pub fn column(&self, key: &str) -> String {
+        let mut fields = self.shape["fields"].as_array().unwrap().iter();
+        format!("f{}", fields.find(|field| field["key"] == key).unwrap()["id"])
     }
-}
-
-fn column(shape: &Value, key: &str) -> String {
-    let mut fields = shape["fields"].as_array().unwrap().iter();
-    format!("f{}", fields.find(|field| field["key"] == key).unwrap()["id"])
 }

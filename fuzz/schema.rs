@@ -23,7 +23,7 @@ use crate::graphql::reach::{Mentioned, ROOTS, part};
 use crate::graphql::{guard, plan, schema::register, sdl};
 use crate::query::{Collection, Root, compile};
 use crate::record::Signer;
-use crate::shape::{Field, Published, Wish, name_types};
+use crate::shape::{Field, Kind as ShapedKind, Published, Wish, name_types};
 
 /// Made once: it is the same for all, and takes longer than all the rest.
 static MANAGEMENT: LazyLock<Model> = LazyLock::new(|| Model::management().unwrap());
@@ -98,6 +98,9 @@ fn stands_by_itself(collection: &Collection, given: &mut HashSet<String>) {
     assert!(roots.iter().all(|root| given.contains(root)), "{roots:?}");
 }
 
+/// What joins conditions on an item.
+const JOINING: &[&str] = &["and", "or", "not"];
+
 /// The type of each object has its fields, and so has its filter: nothing else was put in their place.
 fn members_are_fields(model: &Model, collection: &Collection, fields: &[Field]) {
     for field in fields.iter().filter(|field| !field.children().is_empty()) {
@@ -108,7 +111,9 @@ fn members_are_fields(model: &Model, collection: &Collection, fields: &[Field]) 
             assert_eq!(members, names, "{name}");
             if let Some(ty) = model.get(&format!("{name}Filter")) {
                 let Kind::Input(inputs) = &ty.kind else { panic!("{name}Filter is no input") };
-                assert!(inputs.iter().all(|input| names.contains(&*input.name)), "{name}Filter");
+                let joining = if matches!(field.kind, ShapedKind::List(_)) { JOINING } else { &[] };
+                let known = |name: &str| names.contains(name) || joining.contains(&name);
+                assert!(inputs.iter().all(|input| known(&input.name)), "{name}Filter");
             }
         }
         members_are_fields(model, collection, field.children());

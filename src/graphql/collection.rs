@@ -5,8 +5,8 @@
 mod conditions;
 mod groups;
 
-use conditions::filter;
-pub(super) use conditions::page;
+use conditions::{Place, filter};
+pub(super) use conditions::{of_items, page};
 use groups::Leaf;
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub(super) fn add(model: &mut Model, collection: &Collection, shown: Visibility<
     let mut build = Build { model, names, shown, types, narrow, groupable: Vec::new() };
     let row = build.row(&collection.shape, &origin(collection));
     build.collect(&collection.shape.fields, &[], Shown::Visible);
-    build.filter(&collection.shape.fields, names.ty, Shown::Visible, true);
+    build.filter(&collection.shape.fields, names.ty, Shown::Visible, Place::Row);
     build.order(&collection.shape.fields, names.ty, Shown::Visible, true);
     build.connection(&row);
     build.aggregate();

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::collection::{Shown, printable};
+use super::collection::{Shown, of_items, printable};
 use super::model::{EnumValue, Input, Kind, Model, Type, TypeRef};
-use crate::shape::{Field, Kind as FieldKind};
+use crate::shape::Field;
 
 /// The name of the field's enum, of those in `types`; `None` when it is none to whom it is shown so.
 pub(super) fn own<'a>(types: &'a BTreeMap<u32, String>, field: &Field, shown: Shown) -> Option<&'a str> {
@@ -31,7 +31,7 @@ pub(super) fn add<'a>(
     Some(name)
 }
 
-/// Adds what compares the field with its enum's values, and tells its name; of a list, what looks for them in it.
+/// Adds what compares the field, or an item of it, with its enum's values, and tells its name.
 pub(super) fn add_filter(
     model: &mut Model,
     types: &BTreeMap<u32, String>,
@@ -41,24 +41,31 @@ pub(super) fn add_filter(
     let own = own(types, field, shown)?;
     let one = || TypeRef::named(own);
     let some = || one().required().list();
-    let null = Input::new("isNull", TypeRef::named("Boolean"), "Null or absent, or with false neither.");
-    let (suffix, inputs) = match field.kind {
-        FieldKind::List(_) => {
-            ("ListFilter", vec![Input::new("contains", one(), "The list has this item."), null])
-        }
-        _ => {
-            let inputs = vec![
-                Input::new("eq", one(), "Equal."),
-                Input::new("ne", one(), "Not equal, and not null."),
-                Input::new("in", some(), "One of these."),
-                Input::new("notIn", some(), "None of these, and not null."),
-                null,
-            ];
-            ("Filter", inputs)
-        }
-    };
-    let name = format!("{own}{suffix}");
+    let inputs = vec![
+        Input::new("eq", one(), "Equal."),
+        Input::new("ne", one(), "Not equal, and not null."),
+        Input::new("in", some(), "One of these."),
+        Input::new("notIn", some(), "None of these, and not null."),
+        Input::new("isNull", TypeRef::named("Boolean"), "Null or absent, or with false neither."),
+    ];
+    Some(conditions(model, format!("{own}Filter"), field, inputs))
+}
+
+/// Adds what looks for its enum's values in the field, a list, and tells its name.
+pub(super) fn add_list_filter(
+    model: &mut Model,
+    types: &BTreeMap<u32, String>,
+    field: &Field,
+    shown: Shown,
+) -> Option<String> {
+    let own = own(types, field, shown)?;
+    let item = TypeRef::named(add_filter(model, types, field, shown)?);
+    let has = Input::new("contains", TypeRef::named(own), "The list has this item.");
+    Some(conditions(model, format!("{own}ListFilter"), field, of_items(&item, "item", vec![has])))
+}
+
+fn conditions(model: &mut Model, name: String, field: &Field, inputs: Vec<Input>) -> String {
     let text = format!("Conditions on `{}`.", printable(&field.path));
     model.insert(Type::new(name.as_str(), text, Kind::Input(inputs)));
-    Some(name)
+    name
 }

@@ -369,7 +369,15 @@ pub fn filter_text(filter: &Filter) -> String {
         ColumnRef::Of(number, _) => {
             std::iter::once(format!("r{number}")).chain(f.path.iter().cloned()).collect::<Vec<_>>().join(".")
         }
+        ColumnRef::EntryKey(number) => format!("key of i{number}"),
         _ => f.path.join("."),
+    };
+    let sign = |op: &Comparison| match op {
+        Comparison::Eq => "=",
+        Comparison::Lt => "<",
+        Comparison::Lte => "<=",
+        Comparison::Gt => ">",
+        Comparison::Gte => ">=",
     };
     let operand = |o: &Operand| match o {
         Operand::Field(f) => name(f),
@@ -383,16 +391,7 @@ pub fn filter_text(filter: &Filter) -> String {
         Filter::And(parts) => list(parts, " and "),
         Filter::Or(parts) => list(parts, " or "),
         Filter::Not(part) => format!("not {}", filter_text(part)),
-        Filter::Compare(a, op, b) => {
-            let op = match op {
-                Comparison::Eq => "=",
-                Comparison::Lt => "<",
-                Comparison::Lte => "<=",
-                Comparison::Gt => ">",
-                Comparison::Gte => ">=",
-            };
-            format!("{} {op} {}", operand(a), operand(b))
-        }
+        Filter::Compare(a, op, b) => format!("{} {} {}", operand(a), sign(op), operand(b)),
         Filter::In(f, ls) => {
             format!("{} in [{}]", name(f), ls.iter().map(literal).collect::<Vec<_>>().join(", "))
         }
@@ -401,6 +400,7 @@ pub fn filter_text(filter: &Filter) -> String {
         Filter::StartsWith(f, p) => format!("{} starts '{p}'", name(f)),
         Filter::Contains(f, l) => format!("{} has {}", name(f), literal(l)),
         Filter::HasKey(f, key) => format!("{} has key '{key}'", name(f)),
+        Filter::Length(f, op, length) => format!("length of {} {} {length}", name(f), sign(op)),
         Filter::SomeItem(f, number, when) => {
             format!("some i{number} of {}: {}", name(f), filter_text(when))
         }

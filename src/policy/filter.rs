@@ -129,7 +129,7 @@ pub(super) fn closed(mut parts: Vec<Filter>) -> Filter {
 /// The number of the item or the related row that a column is of.
 fn number(column: &mut ColumnRef) -> Option<&mut u32> {
     match column {
-        ColumnRef::Item(number, _) | ColumnRef::Of(number, _) => Some(number),
+        ColumnRef::Item(number, _) | ColumnRef::EntryKey(number) | ColumnRef::Of(number, _) => Some(number),
         _ => None,
     }
 }

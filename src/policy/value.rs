@@ -283,7 +283,7 @@ impl<'a> Column<'a> {
 
     /// What it is called in messages.
     pub(super) fn name(&self) -> String {
-        if self.field.path.is_empty() { "the item".to_owned() } else { self.field.name() }
+        self.field.name()
     }
 }
 

@@ -12,6 +12,7 @@ mod differential;
 mod export;
 mod figures;
 mod lineage;
+mod lists;
 mod live;
 mod locks;
 mod nodes;

@@ -31,13 +31,13 @@ fn class(scalar: Scalar) -> Class {
 impl FieldRef {
     /// Names joined by dots, for messages.
     pub fn name(&self) -> String {
-        self.path.join(".")
+        if self.path.is_empty() { "the item".to_owned() } else { self.path.join(".") }
     }
 
     fn single(&self) -> Result<()> {
         if self.list || class(self.scalar) == Class::Opaque {
             return Err(Error::bad_request(format!(
-                "`{}` is a list or JSON and cannot be compared; use `isNull`, or `contains` on a list",
+                "`{}` is a list or JSON and cannot be compared; use `isNull`, or `some` on a list",
                 self.name()
             )));
         }
@@ -196,7 +196,8 @@ impl Filter {
             | Filter::Like(field, _)
             | Filter::StartsWith(field, _)
             | Filter::Contains(field, _)
-            | Filter::HasKey(field, _) => each(field),
+            | Filter::HasKey(field, _)
+            | Filter::Length(field, ..) => each(field),
             Filter::SomeItem(list, _, when) => {
                 each(list);
                 when.fields(each);

@@ -132,8 +132,11 @@ pub enum ColumnRef {
     /// A published number, column `f<id>`, in the narrower type that a contract keeps; null where it does not fit.
     Narrowed(u32, Narrowing),
     /// In the text of a list's column: of the item that the [`Filter::SomeItem`] with this number is about, the member
-    /// with this id, or the item itself by the list's id. Paths begin at the item.
+    /// with this id, or the item itself by the list's id. Paths begin at the item. Of a map, an item is the value of an
+    /// entry.
     Item(u32, u32),
+    /// Of the entry of a map that the [`Filter::SomeItem`] with this number is about, the key.
+    EntryKey(u32),
     /// Of the related row that the [`Filter::Related`] with this number is about, this column. Paths begin at that row.
     Of(u32, Box<ColumnRef>),
     /// `_record.key`, column `key` (text).
@@ -231,8 +234,10 @@ pub enum Filter {
     Contains(FieldRef, Literal),
     /// A map has this key.
     HasKey(FieldRef, String),
-    /// A list has an item for which this holds. Within, [`ColumnRef::Item`] with this number is of that item; of
-    /// conditions within each other none has the number of another.
+    /// So many items, or entries, has a list, or a map; of null that is false.
+    Length(FieldRef, Comparison, i64),
+    /// A list has an item, or a map an entry, for which this holds. Within, [`ColumnRef::Item`] with this number is of
+    /// that item; of conditions within each other none has the number of another.
     SomeItem(FieldRef, u32, Box<Filter>),
     /// There is a related row for which this holds. Within, [`ColumnRef::Of`] with this number is of that row; numbers
     /// are as those of items, none of which it shares. What is asked of other rows only the store can tell.

@@ -87,8 +87,10 @@ impl Collection {
 
     /// The texts that this field of the collection may have, if it is an enum.
     pub fn enumeration(&self, field: &FieldRef) -> Option<&Enumeration> {
-        let ColumnRef::Field(id) = field.column else { return None };
-        self.shape.field(id)?.enumeration()
+        match field.column.own() {
+            ColumnRef::Field(id) | ColumnRef::Item(_, id) => self.shape.field(*id)?.enumeration(),
+            _ => None,
+        }
     }
 }
 
@@ -139,14 +141,22 @@ pub(super) fn named<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
 
 /// Column, scalar and whether it is a list.
 pub(super) fn column(field: &Field) -> (ColumnRef, Scalar, bool) {
-    match &field.kind {
-        Kind::Scalar(scalar) => (ColumnRef::Field(field.id), *scalar, false),
-        Kind::Object(_) => (ColumnRef::Presence(field.id), Scalar::Boolean, false),
-        Kind::Packed(_) | Kind::Map(_) => (ColumnRef::Field(field.id), Scalar::Json, false),
-        Kind::List(item) => {
-            let scalar = if let Kind::Scalar(scalar) = **item { scalar } else { Scalar::Json };
-            (ColumnRef::Field(field.id), scalar, true)
-        }
+    if let Kind::Object(_) = field.kind {
+        return (ColumnRef::Presence(field.id), Scalar::Boolean, false);
+    }
+    let (scalar, list) = scalar_of(&field.kind);
+    (ColumnRef::Field(field.id), scalar, list)
+}
+
+/// The scalar of a kind that is held as a whole, of a list that of its items, and whether it is a list.
+pub(super) fn scalar_of(kind: &Kind) -> (Scalar, bool) {
+    match kind {
+        Kind::Scalar(scalar) => (*scalar, false),
+        Kind::Object(_) | Kind::Packed(_) | Kind::Map(_) => (Scalar::Json, false),
+        Kind::List(item) => match **item {
+            Kind::Scalar(scalar) => (scalar, true),
+            _ => (Scalar::Json, true),
+        },
     }
 }
 

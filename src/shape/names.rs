@@ -256,20 +256,18 @@ fn words(name: &str) -> String {
     if words.is_empty() { "Field".to_owned() } else { words }
 }
 
-/// What the inputs of an object are called after its type.
-const OBJECT_SUFFIXES: [&str; 2] = ["Filter", "Order"];
-/// What the inputs of an enum are called after its type.
-const ENUM_SUFFIXES: [&str; 2] = ["Filter", "ListFilter"];
+/// What the inputs of an object are called after its type, also of one that is an item of a list.
+const OBJECT_SUFFIXES: &[&str] = &["Filter", "Order", "ListFilter"];
+/// What the inputs of an enum, or of a map after the type of its entries, are called after its type.
+const ENUM_SUFFIXES: &[&str] = &["Filter", "ListFilter"];
 
 /// The names of a type and of those that derive from it by these suffixes: all of them must be free for it to be given.
 /// `maps` stand in each other there, each with a type for its entries.
-fn with_derived(
-    name: &str,
-    suffixes: &'static [&'static str; 2],
-    maps: usize,
-) -> impl Iterator<Item = String> {
+fn with_derived(name: &str, suffixes: &'static [&'static str], maps: usize) -> impl Iterator<Item = String> {
     let inputs = suffixes.iter().map(move |suffix| format!("{name}{suffix}"));
-    let entries = (1..=maps).map(move |depth| entry_type(name, depth));
+    let entries = (1..=maps).flat_map(move |depth| {
+        [""].iter().chain(ENUM_SUFFIXES).map(move |suffix| entry_type(name, depth) + suffix)
+    });
     std::iter::once(name.to_owned()).chain(inputs).chain(entries)
 }
 
@@ -292,8 +290,8 @@ pub fn name_types(published: &mut Published, type_name: &str, taken: &dyn Fn(&st
     let maps = |id: &u32| parents.get(id).map_or(0, |of| of.maps);
     let mut given: BTreeSet<String> = own_types(type_name).collect();
     for (id, name) in names.iter() {
-        given.extend(with_derived(name, &OBJECT_SUFFIXES, maps(id)));
-        given.extend(with_derived(name, &ENUM_SUFFIXES, 0));
+        given.extend(with_derived(name, OBJECT_SUFFIXES, maps(id)));
+        given.extend(with_derived(name, ENUM_SUFFIXES, 0));
     }
     given.extend(unions);
     let mut new = Vec::new();
@@ -344,7 +342,7 @@ pub fn own_types(type_name: &str) -> impl Iterator<Item = String> {
 struct Parent<'a> {
     parent: Option<u32>,
     name: &'a str,
-    suffixes: &'static [&'static str; 2],
+    suffixes: &'static [&'static str],
     maps: usize,
 }
 
@@ -352,10 +350,10 @@ fn collect<'a>(fields: &'a [Field], parent: Option<u32>, out: &mut BTreeMap<u32,
     for field in fields {
         let (name, children, maps) = (field.name.as_str(), field.children(), field.kind.maps());
         if maps > 0 || !children.is_empty() || matches!(field.kind, Kind::Object(_)) {
-            out.insert(field.id, Parent { parent, name, suffixes: &OBJECT_SUFFIXES, maps });
+            out.insert(field.id, Parent { parent, name, suffixes: OBJECT_SUFFIXES, maps });
             collect(children, Some(field.id), out);
         } else if field.enumeration().is_some() {
-            out.insert(field.id, Parent { parent, name, suffixes: &ENUM_SUFFIXES, maps });
+            out.insert(field.id, Parent { parent, name, suffixes: ENUM_SUFFIXES, maps });
         }
     }
 }
@@ -459,7 +457,7 @@ mod tests {
         let new = name_types(&mut published, "Row1", &|name| name == "Row1XYOrder");
         let names = |published: &Published| published.type_names.values().cloned().collect::<Vec<_>>();
         assert_eq!(names(&published), ["Row1A", "Row1ABC", "Row1Edge2", "Row1XY2", "Row1AB", "Row1ABC2"]);
-        assert!(new.len() == 18 && new.contains(&"Row1ABC2Filter".to_owned()), "{new:?}");
+        assert!(new.len() == 24 && new.contains(&"Row1ABC2Filter".to_owned()), "{new:?}");
         // What has a name keeps it, whatever is taken now, and what comes later keeps off what derives from it.
         published.fields.extend([object(7, "aFilter", Vec::new()), object(8, "pull_request", Vec::new())]);
         published.fields.push(object(9, "__", Vec::new()));
@@ -468,6 +466,6 @@ mod tests {
             names(&published)
                 .ends_with(&["Row1AFilter2", "Row1PullRequest", "Row1Field2"].map(str::to_owned))
         );
-        assert_eq!(new.len(), 9);
+        assert_eq!(new.len(), 12);
     }
 }

@@ -16,6 +16,7 @@ mod api_keys;
 mod as_of;
 mod candidates;
 mod cli;
+mod conditions;
 mod consistency;
 mod contracts;
 mod attacks;

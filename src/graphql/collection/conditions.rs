@@ -6,7 +6,7 @@ use crate::graphql::called::called;
 use crate::graphql::enums;
 use crate::graphql::model::{Field, Input, Kind, Model, Type, TypeRef};
 use crate::graphql::names::Names;
-use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar};
+use crate::shape::{Field as Shaped, Kind as ShapedKind, Scalar, entry_type};
 
 impl Build<'_> {
     /// The input type `suffix` of `_record` with what this actor may compare; none when that is nothing.
@@ -26,51 +26,103 @@ impl Build<'_> {
         fields: &[Shaped],
         ty: &str,
         above: Shown,
-        root: bool,
+        place: Place,
     ) -> Option<TypeRef> {
         let name = format!("{ty}Filter");
         let mut inputs = Vec::new();
         for field in fields {
             let shown = self.shown(field, above);
-            if shown != Shown::Visible {
+            // What is given out in another type is compared in that only where the database holds it in a column.
+            let cast = self.narrow.is_some_and(|narrow| narrow.casts.contains_key(&field.id));
+            if shown != Shown::Visible || cast && place.is_text() {
                 continue;
             }
-            let ty = match &field.kind {
-                ShapedKind::Scalar(Scalar::Json) | ShapedKind::Packed(_) => {
-                    Some(TypeRef::named("PresenceFilter"))
-                }
-                ShapedKind::Map(_) => Some(TypeRef::named("MapFilter")),
-                ShapedKind::Scalar(scalar) => {
-                    let own = enums::add_filter(self.model, self.types, field, shown);
-                    Some(TypeRef::named(own.unwrap_or_else(|| format!("{}Filter", scalar_name(*scalar)))))
-                }
-                ShapedKind::List(item) => Some(TypeRef::named(match &**item {
-                    ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
-                        let own = enums::add_filter(self.model, self.types, field, shown);
-                        own.unwrap_or_else(|| format!("{}ListFilter", scalar_name(*scalar)))
-                    }
-                    _ => "PresenceFilter".to_owned(),
-                })),
-                ShapedKind::Object(children) => {
-                    self.types.get(&field.id).and_then(|ty| self.filter(children, ty, shown, false))
-                }
-            };
-            if let Some(ty) = ty {
+            if let Some(ty) = self.condition((field, 0), &field.kind, shown, place.is_text()) {
                 let text = format!("Condition on `{}`.", printable(&field.path));
                 inputs.extend(called(field).map(|name| name.input(ty.clone(), text.clone())));
             }
         }
-        if root {
-            let this = || TypeRef::named(name.as_str());
+        if place == Place::Row {
             let meta = self.record_input("RecordMetaFilter");
             inputs.extend(meta.map(|ty| Input::new("_record", ty, "Condition on the record's envelope.")));
-            inputs.extend([
-                Input::new("and", this().required().list(), "All of these hold."),
-                Input::new("or", this().required().list(), "At least one of these holds."),
-                Input::new("not", this(), "This does not hold."),
-            ]);
+        }
+        if place == Place::Row || place == Place::Item && !inputs.is_empty() {
+            inputs.extend(joining(&name));
         }
         self.input(name, "Conditions; all that are given must hold.", inputs)
+    }
+
+    /// The type of conditions on a field, or on what is in it below so many maps, in the text of a column or not; none
+    /// when nothing of it can be asked.
+    fn condition(
+        &mut self,
+        (field, maps): (&Shaped, usize),
+        kind: &ShapedKind,
+        shown: Shown,
+        text: bool,
+    ) -> Option<TypeRef> {
+        let named = |name: String| Some(TypeRef::named(name));
+        match kind {
+            ShapedKind::Packed(_) if !text => Some(TypeRef::named("PresenceFilter")),
+            ShapedKind::Scalar(Scalar::Json) => Some(TypeRef::named("PresenceFilter")),
+            ShapedKind::Scalar(scalar) => {
+                let own = enums::add_filter(self.model, self.types, field, shown);
+                named(own.unwrap_or_else(|| format!("{}Filter", scalar_name(*scalar))))
+            }
+            ShapedKind::Object(children) | ShapedKind::Packed(children) => {
+                let ty = self.types.get(&field.id)?;
+                let place = if text { Place::Text } else { Place::Columns };
+                self.filter(children, ty, shown, place)
+            }
+            ShapedKind::List(item) => match &**item {
+                ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
+                    let own = enums::add_list_filter(self.model, self.types, field, shown);
+                    named(own.unwrap_or_else(|| format!("{}ListFilter", scalar_name(*scalar))))
+                }
+                ShapedKind::Object(children) | ShapedKind::Packed(children) => {
+                    let ty = self.types.get(&field.id)?;
+                    match self.filter(children, ty, shown, Place::Item) {
+                        Some(item) => self.input(
+                            format!("{ty}ListFilter"),
+                            "Conditions on a list; all that are given must hold.",
+                            of_items(&item, "item", Vec::new()),
+                        ),
+                        None => Some(TypeRef::named("ListFilter")),
+                    }
+                }
+                _ => Some(TypeRef::named("ListFilter")),
+            },
+            ShapedKind::Map(value) => {
+                let ty = entry_type(self.types.get(&field.id)?, maps + 1);
+                let value = self.value((field, maps + 1), value, shown);
+                let name = format!("{ty}Filter");
+                let mut inputs =
+                    vec![Input::new("key", TypeRef::named("StringFilter"), "Condition on the key.")];
+                inputs.extend(
+                    value.map(|value| Input::new("value", value, "Condition on what stands under the key.")),
+                );
+                inputs.extend(joining(&name));
+                let entry =
+                    self.input(name, "Conditions on an entry; all that are given must hold.", inputs)?;
+                let key = Input::new("hasKey", TypeRef::named("String"), "The map has this key.");
+                self.input(
+                    format!("{ty}ListFilter"),
+                    "Conditions on a map; all that are given must hold.",
+                    of_items(&entry, "entry", vec![key]),
+                )
+            }
+        }
+    }
+
+    /// The type of conditions on the values of a map.
+    fn value(&mut self, of: (&Shaped, usize), kind: &ShapedKind, shown: Shown) -> Option<TypeRef> {
+        match kind {
+            ShapedKind::Object(children) | ShapedKind::Packed(children) => {
+                let ty = self.types.get(&of.0.id)?;
+                self.filter(children, ty, shown, Place::Item)
+            }
+            kind => self.condition(of, kind, shown, true),
+        }
     }
 
     /// The order of an object; none when nothing of it can be ordered.
@@ -110,6 +162,50 @@ impl Build<'_> {
         self.model.insert(Type::new(name.as_str(), description, Kind::Input(inputs)));
         Some(TypeRef::named(name))
     }
+}
+
+/// Where the members of an object stand that are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// They are the row's.
+    Row,
+    /// In columns.
+    Columns,
+    /// They are those of an item of a list, or of a value of a map.
+    Item,
+    /// Below those, in the text of a column.
+    Text,
+}
+
+impl Place {
+    fn is_text(self) -> bool {
+        matches!(self, Place::Item | Place::Text)
+    }
+}
+
+/// What joins conditions of the input type `name`.
+fn joining(name: &str) -> [Input; 3] {
+    let this = || TypeRef::named(name);
+    [
+        Input::new("and", this().required().list(), "All of these hold."),
+        Input::new("or", this().required().list(), "At least one of these holds."),
+        Input::new("not", this(), "This does not hold."),
+    ]
+}
+
+/// What can be asked of a list or map whose items are asked about by the type `item`; `word` names one.
+pub(in crate::graphql) fn of_items(item: &TypeRef, word: &str, more: Vec<Input>) -> Vec<Input> {
+    let one = |name: &str, text: String| Input::new(name, item.clone(), text);
+    let mut inputs = vec![
+        one("some", format!("There is an {word} for which this holds.")),
+        one("every", format!("It is not null, and this holds for every {word}; also when there are none.")),
+        one("none", format!("It is not null, and there is no {word} for which this holds.")),
+        Input::new("length", TypeRef::named("LengthFilter"), "How many it has; of null none of this holds."),
+    ];
+    inputs.extend(more);
+    let null = "Null or absent, or with false neither.";
+    inputs.push(Input::new("isNull", TypeRef::named("Boolean"), null));
+    inputs
 }
 
 pub(super) fn filter(names: Names<'_>) -> Input {

@@ -15,9 +15,10 @@ struct At<'a> {
     item: Option<&'a Within<'a>>,
 }
 
-/// An item, by the number of the condition that goes through its list.
+/// An item, by the number of the condition that goes through its list; of a map, the value of an entry.
 struct Within<'a> {
     number: u32,
+    key: Option<&'a str>,
     item: &'a Json,
     above: Option<&'a Within<'a>>,
 }
@@ -25,20 +26,23 @@ struct Within<'a> {
 impl<'a> At<'a> {
     /// The document that the field's path begins at.
     fn root(&self, field: &FieldRef) -> Option<&'a Json> {
-        let number = match field.column {
-            ColumnRef::Item(number, _) => number,
-            // It is not at hand.
-            ColumnRef::Of(..) => return None,
-            _ => return Some(self.row),
-        };
+        match field.column {
+            ColumnRef::Item(number, _) => self.within(number).map(|within| within.item),
+            // It is not at hand, or no document.
+            ColumnRef::Of(..) | ColumnRef::EntryKey(_) => None,
+            _ => Some(self.row),
+        }
+    }
+
+    fn within(&self, number: u32) -> Option<&'a Within<'a>> {
         let mut within = self.item;
         while let Some(at) = within {
             if at.number == number {
-                return Some(at.item);
+                break;
             }
             within = at.above;
         }
-        None
+        within
     }
 }
 
@@ -88,14 +92,18 @@ impl Filter {
                 Some(Json::Object(members)) => members.iter().any(|(known, _)| known == key),
                 _ => false,
             },
-            Filter::SomeItem(list, number, when) => match find(list, at) {
-                Some(Json::Array(items)) => {
-                    return any(items.iter().map(|item| {
-                        let within = Within { number: *number, item, above: at.item };
+            Filter::Length(list, comparison, length) => {
+                let count = items(list, at).map(|items| i64::try_from(items.count()).unwrap_or(i64::MAX));
+                count.is_some_and(|count| holds(*comparison, &Value::Int(count), &Value::Int(*length)))
+            }
+            Filter::SomeItem(list, number, when) => match items(list, at) {
+                Some(items) => {
+                    return any(items.map(|(key, item)| {
+                        let within = Within { number: *number, key, item, above: at.item };
                         when.holds(At { row: at.row, item: Some(&within) })
                     }));
                 }
-                _ => false,
+                None => false,
             },
             Filter::Related(..) => return None,
         })
@@ -150,7 +158,24 @@ fn find<'a>(field: &FieldRef, at: At<'a>) -> Option<&'a Json> {
     field.path.iter().try_fold(at.root(field)?, |value, name| value.get(name))
 }
 
+/// The items of a list, or the entries of a map with their keys; none when it is not there.
+fn items<'a>(
+    list: &FieldRef,
+    at: At<'a>,
+) -> Option<impl Iterator<Item = (Option<&'a str>, &'a Json)> + use<'a>> {
+    let (items, entries): (&[Json], &[(String, Json)]) = match find(list, at)? {
+        Json::Array(items) if list.list => (items, &[]),
+        Json::Object(entries) if !list.list => (&[], entries),
+        _ => return None,
+    };
+    let entries = entries.iter().map(|(key, value)| (Some(key.as_str()), value));
+    Some(items.iter().map(|item| (None, item)).chain(entries))
+}
+
 fn value<'a>(field: &FieldRef, at: At<'a>) -> Value<'a> {
+    if let ColumnRef::EntryKey(number) = field.column {
+        return at.within(number).and_then(|within| within.key).map_or(Value::Null, Value::Text);
+    }
     let found = find(field, at);
     if let ColumnRef::Presence(_) = field.column {
         return Value::Bool(matches!(found, Some(Json::Object(_))));

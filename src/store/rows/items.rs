@@ -14,11 +14,27 @@ const NUL: &str = r"'(?<!\\)((?:\\\\)*)\\u0000'";
 const READABLE: &str = r"'\1\\u0001'";
 
 impl Sql {
-    /// Whether a list has an item for which this holds.
+    /// Whether a list has an item, or a map an entry, for which this holds.
     pub(super) fn some_item(&mut self, list: &FieldRef, number: u32, when: &Filter) -> Result<String> {
         let items = self.elements(list);
         let condition = self.condition(when, false)?;
-        Ok(format!("exists (select 1 from {items} {} where {condition})", alias(self.dialect, number)))
+        let named = if list.list { named(self.dialect) } else { entries_named(self.dialect) };
+        Ok(format!("exists (select 1 from {items} i{number}{named} where {condition})"))
+    }
+
+    /// How many items a list, or entries a map, has; null of null.
+    pub(super) fn length(&self, list: &FieldRef) -> String {
+        let text = self.text(list);
+        match (self.dialect, list.list) {
+            (_, false) => {
+                format!(
+                    "(case when {text} is not null then (select count(*) from {}) end)",
+                    self.elements(list)
+                )
+            }
+            (Dialect::Sqlite, true) => format!("json_array_length({text})"),
+            (Dialect::Postgres, true) => format!("json_array_length(({text})::json)"),
+        }
     }
 
     /// Whether a list of scalars has one of these items.
@@ -40,47 +56,70 @@ impl Sql {
         )
     }
 
-    /// The items of a list, as a table.
-    fn elements(&self, list: &FieldRef) -> String {
+    /// The text of a list or map; null when it is not there.
+    fn text(&self, list: &FieldRef) -> String {
+        let is = if list.list { "array" } else { "object" };
         match (self.dialect, &list.column) {
             (Dialect::Sqlite, ColumnRef::Item(number, _)) => {
                 let item = format!("i{number}");
                 match path(list) {
-                    None => format!(
-                        "(select value, type from json_each(case when {item}.type = 'array' then {item}.value end))"
-                    ),
+                    None => format!("case when {item}.type = '{is}' then {item}.value end"),
                     Some(path) => format!(
-                        "(select value, type from json_each(case when json_type({item}.value, {path}) = 'array' \
-                         then json_extract({item}.value, {path}) end))"
+                        "case when json_type({item}.value, {path}) = '{is}' then json_extract({item}.value, {path}) end"
                     ),
                 }
             }
-            // Its other columns have names that columns of rows have.
-            (Dialect::Sqlite, of) => format!("(select value, type from json_each({}))", self.named(of)),
             (Dialect::Postgres, ColumnRef::Item(number, _)) => {
                 let within = list.path.iter().map(|name| format!("->{}", quoted(name))).collect::<String>();
                 let value = format!("i{number}.value{within}");
-                format!("json_array_elements(case when json_typeof({value}) = 'array' then {value} end)")
+                format!("case when json_typeof({value}) = '{is}' then {value} end")
             }
-            (Dialect::Postgres, of) => {
-                let name = self.named(of);
-                let readable = format!("regexp_replace({name}, {NUL}, {READABLE}, 'g')");
-                let text = format!("case when strpos({name}, '\\u0000') = 0 then {name} else {readable} end");
-                format!("json_array_elements(({text})::json)")
+            (_, of) => self.named(of),
+        }
+    }
+
+    /// The items of a list as a table, or the entries of a map.
+    fn elements(&self, list: &FieldRef) -> String {
+        let text = self.text(list);
+        match (self.dialect, list.list, &list.column) {
+            // Its other columns have names that columns of rows have.
+            (Dialect::Sqlite, true, _) => format!("(select value, type from json_each({text}))"),
+            (Dialect::Sqlite, false, _) => {
+                format!("(select key as name, value, type from json_each({text}))")
+            }
+            (Dialect::Postgres, true, ColumnRef::Item(..)) => format!("json_array_elements({text})"),
+            (Dialect::Postgres, false, ColumnRef::Item(..)) => format!("json_each({text})"),
+            (Dialect::Postgres, list, _) => {
+                let each = if list { "json_array_elements" } else { "json_each" };
+                let readable = format!("regexp_replace({text}, {NUL}, {READABLE}, 'g')");
+                let text = format!("case when strpos({text}, '\\u0000') = 0 then {text} else {readable} end");
+                format!("{each}(({text})::json)")
             }
         }
     }
 }
 
-/// The name of an item among the tables of a statement, with that of its only column.
-fn alias(dialect: Dialect, number: u32) -> String {
-    format!("i{number}{}", named(dialect))
-}
-
+/// The name of the only column of a list's items, where it must be given.
 fn named(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => "",
         Dialect::Postgres => "(value)",
+    }
+}
+
+/// The same of a map's entries.
+fn entries_named(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "(name, value)",
+    }
+}
+
+/// The key of an entry.
+pub(super) fn key(dialect: Dialect, number: u32) -> String {
+    match dialect {
+        Dialect::Sqlite => format!("i{number}.name"),
+        Dialect::Postgres => format!("i{number}.name collate \"C\""),
     }
 }
 
@@ -93,6 +132,8 @@ pub(super) fn member(dialect: Dialect, number: u32, field: &FieldRef) -> String 
                 Some(path) => format!("json_extract(i{number}.value, {path})"),
             };
             match field.scalar {
+                // It is only asked whether it is there.
+                _ if field.list => value,
                 // A number, or its text when it is a BigInt.
                 Scalar::Int | Scalar::BigInt => format!("cast({value} as integer)"),
                 Scalar::Float => format!("cast({value} as real)"),
@@ -109,6 +150,7 @@ pub(super) fn member(dialect: Dialect, number: u32, field: &FieldRef) -> String 
                 }
             };
             match field.scalar {
+                _ if field.list => value,
                 // What the text of an older shape has as a float would be no bigint.
                 Scalar::Int | Scalar::BigInt => format!("cast({value} as numeric)"),
                 Scalar::Float => format!("cast({value} as double precision)"),

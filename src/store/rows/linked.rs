@@ -83,7 +83,8 @@ impl Store {
                 field.column = ColumnRef::Field(id);
                 field.scalar = if narrowing.is_float() { Scalar::Float } else { Scalar::BigInt };
             }
-            let beyond = matches!(field.column, ColumnRef::Item(..) | ColumnRef::Of(..));
+            let beyond =
+                matches!(field.column, ColumnRef::Item(..) | ColumnRef::EntryKey(_) | ColumnRef::Of(..));
             if !beyond && fields.iter().all(|known| known.column != field.column) {
                 fields.push(field);
             }

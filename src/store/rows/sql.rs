@@ -31,7 +31,7 @@ pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
         ColumnRef::Field(id) | ColumnRef::Presence(id) => format!("f{id}"),
         ColumnRef::Narrowed(id, narrowing) => narrowed(dialect, *id, *narrowing),
         // Told by `items`; alone it is no column.
-        ColumnRef::Item(..) => "null".into(),
+        ColumnRef::Item(..) | ColumnRef::EntryKey(_) => "null".into(),
         ColumnRef::Of(number, own) => format!("{}.{}", linked::alias(*number), self::column(dialect, own)),
         ColumnRef::Key => "key".into(),
         ColumnRef::Revision => "rev".into(),
@@ -100,6 +100,10 @@ impl Sql {
             },
             Filter::Contains(field, literal) => self.contains(field, &[literal]),
             Filter::HasKey(field, key) => self.has_key(&self.field(field), key),
+            Filter::Length(list, comparison, length) => {
+                let (count, mark) = (self.length(list), self.param((*length).into()));
+                two_valued(&format!("{count} {} {mark}", symbol(*comparison)), exact)
+            }
             Filter::SomeItem(list, number, when) => self.some_item(list, *number, when)?,
             Filter::Related(link, number, when) => self.related(link, *number, when)?,
             leaf => two_valued(&self.leaf(leaf)?, exact),
@@ -181,6 +185,7 @@ impl Sql {
     pub(super) fn field(&self, field: &FieldRef) -> String {
         match field.column {
             ColumnRef::Item(number, _) => items::member(self.dialect, number, field),
+            ColumnRef::EntryKey(number) => items::key(self.dialect, number),
             _ => self.column(&field.column),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::db::{Row, RowRef, Value};
+use super::rows::Left;
 use crate::error::{Code, Error, Result};
 use crate::policy::Sealed;
 use crate::query::{Change, ChangeOp};
@@ -22,9 +23,8 @@ pub struct Tailed {
     pub change: Sealed<Change>,
 }
 
-const TAIL: &str = "select pos, generation, key, rev, op, before, after, at, \
-     (select shape_version from collection where id = $1) from change \
-     where collection_id = $1 and pos > $2 order by pos limit $3";
+/// How often changes are read anew because a newer shape was published meanwhile.
+const SHAPES_MAX: usize = 8;
 
 const KEPT: &str = "select (select pos from collection_pos where collection_id = $1), \
      (select min(pos) from change where collection_id = $1)";
@@ -45,42 +45,55 @@ impl Store {
     ) -> Result<(Vec<Tailed>, bool)> {
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
         let params = [collection_id.into(), after.into(), limit.into()];
-        let (rows, full) = self.images(TAIL, &params, bytes_max).await?;
-        let changes: Vec<Tailed> =
-            rows.iter().map(|row| change(collection_id, row)).collect::<Result<_>>()?;
-        if changes.first().is_some_and(|first| first.pos != after + 1) {
-            return Err(too_old());
-        }
-        if let Some(row) = rows.first() {
-            let known = self.catalog.load();
-            let known = known.by_id(collection_id).map(|known| i64::from(known.shape.version));
-            if known != Some(row.i64(8)?) {
-                self.catalog.refresh().await?;
+        let mut known = self.catalog.load();
+        for _ in 0..SHAPES_MAX {
+            let Some(collection) = known.by_id(collection_id) else {
+                known = self.catalog.refresh().await?;
+                continue;
+            };
+            let left = Left::of(collection, self.db.dialect());
+            let (rows, full) = self.images(&tail(&left), &params, &left, bytes_max).await?;
+            // What is read by an older shape than there is lacks something, in the rows and in who may see it.
+            let version = i64::from(collection.shape.version);
+            if rows.first().map_or(Ok(version), |row| row.i64(8))? != version {
+                known = self.catalog.refresh().await?;
+                continue;
             }
+            let changes: Vec<Tailed> =
+                rows.iter().map(|row| change(collection_id, row)).collect::<Result<_>>()?;
+            if changes.first().is_some_and(|first| first.pos != after + 1) {
+                return Err(too_old());
+            }
+            let more = full || changes.len() == max;
+            return Ok((changes, more));
         }
-        let more = full || changes.len() == max;
-        Ok((changes, more))
+        Err(Error::stale("the shape is newer whenever changes are read"))
     }
 
-    /// The rows of a statement about changes up to the one whose images reach `bytes_max`; whether that has cut them.
+    /// The rows of a statement about changes up to the one whose images reach `bytes_max`, with what they have left;
+    /// the columns of that begin at 9. Whether that has cut them.
     pub(super) async fn images(
         &self,
         sql: &str,
         params: &[Value],
+        left: &Left<'_>,
         bytes_max: usize,
     ) -> Result<(Vec<Row>, bool)> {
         let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
+        let completed = left.completed();
         let mut each = |row: &RowRef<'_>| {
             if bytes >= bytes_max {
                 full = true;
                 return Err(Error::internal("the batch is full"));
             }
-            let row = row.to_row()?;
+            let mut row = row.to_row()?;
+            completed.complete(&mut row, 9)?;
+            row.0.truncate(9);
             bytes += image_bytes(&row)?;
             rows.push(row);
             Ok(())
         };
-        match self.db.read_large(sql, params, &mut each).await {
+        match self.db.read_each(sql, params, &mut each).await {
             Err(_) if full => {}
             read => read?,
         }
@@ -98,6 +111,18 @@ impl Store {
         let held = after == head || (after < head && kept.is_some_and(|kept| kept <= after + 1));
         if held { Ok(()) } else { Err(too_old()) }
     }
+}
+
+/// The changes of the collection `$1` behind `$2`, at most `$3`, with what they have left.
+fn tail(left: &Left<'_>) -> String {
+    format!(
+        "select c.pos, c.generation, c.key, c.rev, c.op, c.before, {}, c.at, \
+         (select shape_version from collection where id = $1), {} from change c {} \
+         where c.collection_id = $1 and c.pos > $2 order by c.pos limit $3",
+        left.image(),
+        left.columns(),
+        left.join()
+    )
 }
 
 fn too_old() -> Error {

@@ -42,6 +42,8 @@ mod m0015_api_keys;
 mod m0016_reads;
 #[path = "../../migrations/m0017_history.rs"]
 mod m0017_history;
+#[path = "../../migrations/m0019_left.rs"]
+mod m0019_left;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -68,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_api_keys::Migration),
             Box::new(m0016_reads::Migration),
             Box::new(m0017_history::Migration),
+            Box::new(m0019_left::Migration),
         ]
     }
 }

@@ -145,20 +145,23 @@ on_both_databases! {
         let rows = |collection: &'static str| {
             let bench = &bench;
             async move {
-                let sql = "select c.after from change c join collection l on l.id = c.collection_id \
+                let sql = "select c.op, c.before from change c join collection l on l.id = c.collection_id \
                            where l.subcategory = $1 order by c.pos";
                 let rows = bench.store.db.query(sql, &[collection.into()]).await.unwrap();
                 rows.iter()
-                    .map(|row| row.opt_text(0).unwrap().unwrap_or("deleted").to_owned())
+                    .map(|row| (row.text(0).unwrap().to_owned(), row.opt_text(1).unwrap().map(str::to_owned)))
                     .collect::<Vec<_>>()
             }
         };
-        let (plain, masked) = (rows("t").await, rows("masked").await);
-        assert!(plain[0].contains("123456"), "{plain:?}");
-        assert!(masked[0].contains("…56") && !masked[0].contains("123456"), "{masked:?}");
+        let upsert = vec![("upsert".to_owned(), None)];
+        assert_eq!((&rows("t").await, &rows("masked").await), (&upsert, &upsert));
         bench.document("a", None).await;
         drain(&node).await;
-        assert_eq!((rows("t").await[1].as_str(), rows("masked").await[1].as_str()), ("deleted", "deleted"));
+        let [plain, masked] = [rows("t").await, rows("masked").await].map(|mut rows| rows.remove(1));
+        assert_eq!((plain.0.as_str(), masked.0.as_str()), ("delete", "delete"));
+        let (plain, masked) = (plain.1.unwrap(), masked.1.unwrap());
+        assert!(plain.contains("123456"), "{plain}");
+        assert!(masked.contains("…56") && !masked.contains("123456"), "{masked}");
 
         let report = crate::provisioning::verify(&bench.store, &bench.config).await.unwrap();
         assert!(report.is_sound(), "{report:?}");

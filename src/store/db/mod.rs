@@ -153,6 +153,20 @@ impl Db {
         }
     }
 
+    /// [`Db::read_large`] for a statement that finds rows one by one: PostgreSQL plans it anew each time, as a plan
+    /// from when a table was small would read all of it for each.
+    pub async fn read_each(
+        &self,
+        sql: &str,
+        params: &[Value],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        match &self.0.driver {
+            Driver::Sqlite(sqlite) => sqlite.read_large(sql, params, each).await,
+            Driver::Postgres(postgres) => postgres.read_anew(sql, params, each).await,
+        }
+    }
+
     /// Runs `sql` once for all `rows`, which it reads as the table `u` with these columns, and returns its rows.
     ///
     /// On SQLite it runs once for each row, so it must not relate rows of `u` to one another.

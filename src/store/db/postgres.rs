@@ -98,6 +98,16 @@ impl Postgres {
         self.fetch(sql, self.texts.comes_again(sql), &|| arguments(params), each).await
     }
 
+    /// The same, planned anew each time, as [`Postgres::query_many`] is.
+    pub(super) async fn read_anew(
+        &self,
+        sql: &str,
+        params: &[Value],
+        each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.fetch(sql, false, &|| arguments(params), each).await
+    }
+
     /// Runs a reading statement over rows that it reads as the table `u`. It is planned anew each time: a plan that was
     /// kept from when the tables were small, or for a few rows, would scan them whole.
     pub(super) async fn query_many(

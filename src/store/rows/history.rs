@@ -1,8 +1,8 @@
 //! The changes of one row, back from the last. Each knows the one before it, the row itself knows its last; only where
 //! a row was gone an index leads on. They leave sealed.
 
-use super::planned;
 use super::read::check_shape;
+use super::{Left, planned};
 use crate::error::{Code, Error, Result};
 use crate::query::Collection;
 use crate::record::{Key, Source};
@@ -57,8 +57,9 @@ impl Store {
     pub async fn past(&self, collection: &Collection, past: Past<'_>) -> Result<(Vec<Tailed>, bool)> {
         let skipped = usize::from(past.before.is_some());
         let params = [collection.id.into(), past.key.into(), Value::opt_int(past.before)];
-        let statement = statement(collection, past.max.saturating_add(skipped));
-        let (rows, full) = self.images(&statement, &params, past.bytes_max).await?;
+        let left = Left::of(collection, self.db.dialect());
+        let statement = statement(collection, &left, past.max.saturating_add(skipped));
+        let (rows, full) = self.images(&statement, &params, &left, past.bytes_max).await?;
         let version = match rows.first() {
             Some(row) => row.i64(8)?,
             None => {
@@ -78,8 +79,9 @@ impl Store {
     }
 }
 
-/// Follows a row's changes back from its last, or from the one at `$3`.
-fn statement(collection: &Collection, limit: usize) -> String {
+/// Follows a row's changes back from its last, or from the one at `$3`. The limit stands within: whoever orders reads
+/// all first.
+fn statement(collection: &Collection, left: &Left<'_>, limit: usize) -> String {
     let columns = "pos, generation, key, rev, op, before, after, at, prev";
     let own = columns.split(", ").map(|column| format!("c.{column}")).collect::<Vec<_>>().join(", ");
     let gone =
@@ -87,11 +89,15 @@ fn statement(collection: &Collection, limit: usize) -> String {
     format!(
         "with recursive h ({columns}) as (\
          select {own} from change c where c.collection_id = $1 and c.key = $2 and c.pos = coalesce($3, \
-         (select r.pos from {} r where r.key = $2), ({gone})) \
+         (select r.pos from {table} r where r.key = $2), ({gone})) \
          union all select {own} from h join change c on c.collection_id = $1 and c.key = $2 \
          and c.pos = case when h.before is null then ({gone} and d.pos < h.pos) else h.prev end) \
-         select pos, generation, key, rev, op, before, after, at, \
-         (select shape_version from collection where id = $1) from h limit {limit}",
-        planned(collection)
+         select c.pos, c.generation, c.key, c.rev, c.op, c.before, {image}, c.at, \
+         (select shape_version from collection where id = $1), {row} from (select * from h limit {limit}) c {join} \
+         order by c.pos desc",
+        table = planned(collection),
+        image = left.image(),
+        row = left.columns(),
+        join = left.join()
     )
 }

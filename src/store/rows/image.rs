@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use crate::error::Result;
 use crate::query::write;
-use crate::shape::{Cell, Column, Field, Kind, Published, Scalar};
+use crate::shape::{Cell, Column, Field, Kind, Published, Scalar, SqlType};
+use crate::store::db::{Row, Value};
 
 /// What a row says of its record.
 #[derive(Clone, Debug)]
@@ -27,17 +29,75 @@ pub(super) struct Origin {
     pub(super) rest: Option<String>,
 }
 
+/// The columns of a row that tell its [`Origin`].
+const ORIGIN: [&str; 11] = [
+    "key",
+    "rev",
+    "record_id",
+    "source_name",
+    "source_uid",
+    "author",
+    "ingested_at",
+    "occurred_at",
+    "purposes",
+    "rescued",
+    "rest",
+];
+
+/// What is read of a row for its image, each behind `prefix`: what [`Images::read`] takes.
+pub(super) fn selected(columns: &[Column], prefix: &str) -> String {
+    let names = ORIGIN.into_iter().chain(columns.iter().map(|column| column.name.as_str()));
+    names.map(|name| format!("{prefix}{name}")).collect::<Vec<_>>().join(",")
+}
+
+/// The columns of a row from this one on.
+pub(super) fn cells(row: &Row, from: usize, columns: &[Column]) -> Vec<Cell> {
+    let values = row.0.iter().skip(from);
+    values
+        .zip(columns)
+        .map(|(value, column)| match (value, column.sql) {
+            (Value::Bool(value), _) => Cell::Bool(*value),
+            (Value::Int(value), SqlType::Bool) => Cell::Bool(*value != 0),
+            (Value::Int(value), _) => Cell::Int(*value),
+            (Value::Float(value), _) => Cell::Float(*value),
+            (Value::Text(text), _) => Cell::Text(text.clone()),
+            _ => Cell::Null,
+        })
+        .collect()
+}
+
 /// Writes images of the rows of one shape.
 pub(super) struct Images<'a> {
     shape: &'a Published,
+    columns: &'a [Column],
     places: HashMap<u32, usize>,
 }
 
 impl<'a> Images<'a> {
     /// For rows whose cells stand as `columns` do.
-    pub(super) fn new(shape: &'a Published, columns: &[Column]) -> Self {
+    pub(super) fn new(shape: &'a Published, columns: &'a [Column]) -> Self {
         let places = columns.iter().enumerate().map(|(index, column)| (column.field_id, index));
-        Images { shape, places: places.collect() }
+        Images { shape, columns, places: places.collect() }
+    }
+
+    /// The image of a row that was read as [`selected`] says, from the column `from` on; with its origin.
+    pub(super) fn read(&self, row: &Row, from: usize) -> Result<(Origin, String)> {
+        let optional = |index| row.opt_text(from + index).map(|text| text.map(str::to_owned));
+        let origin = Origin {
+            key: row.text(from)?.to_owned(),
+            revision: row.i64(from + 1)?,
+            record_id: row.uuid(from + 2)?,
+            source_name: row.text(from + 3)?.to_owned(),
+            source_uid: row.text(from + 4)?.to_owned(),
+            author: row.text(from + 5)?.to_owned(),
+            ingested_at: row.text(from + 6)?.to_owned(),
+            occurred_at: optional(7)?,
+            purposes: optional(8)?,
+            rescued: optional(9)?,
+            rest: optional(10)?,
+        };
+        let image = self.image(&origin, &cells(row, from + ORIGIN.len(), self.columns));
+        Ok((origin, image))
     }
 
     /// The image of one row.

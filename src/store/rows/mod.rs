@@ -4,6 +4,7 @@
 //! in a circle: collections' rows and tables by their numbers, then positions by their collections' numbers, and the
 //! position of events last.
 
+mod after;
 mod aggregate;
 mod as_of;
 mod contained;
@@ -29,6 +30,7 @@ mod sight;
 mod sql;
 mod texts;
 
+pub(super) use after::Left;
 pub use contained::{Counted, Values};
 pub use decide::{Decided, Decision};
 pub(super) use explained::Recorder;

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::query::{Collection, write};
 use crate::record::Record;
 use crate::shape::{Cell, Column, SqlType, conform};
-use crate::store::db::{Dialect, Row, Tx, Type, Value};
-use crate::store::rows::image::{Images, Origin};
+use crate::store::db::{Dialect, Tx, Type, Value};
+use crate::store::rows::image::{Images, Origin, selected};
 use crate::store::rows::publish::Batch;
 use crate::store::rows::{Conformed, RowEffect, columns, marks, planned, table};
 
@@ -34,7 +34,8 @@ const META: [(&str, Type); 12] = [
     ("rest", Type::Text),
 ];
 
-const CHANGE: [(&str, Type); 11] = [
+/// What is written of a change. What it left is not: it is the image before the next change of its row, or the row.
+const CHANGE: [(&str, Type); 10] = [
     ("collection_id", Type::Int),
     ("pos", Type::Int),
     ("generation", Type::Int),
@@ -43,7 +44,6 @@ const CHANGE: [(&str, Type); 11] = [
     ("record_id", Type::Uuid),
     ("op", Type::Text),
     ("before", Type::Text),
-    ("after", Type::Text),
     ("at", Type::Int),
     ("prev", Type::Int),
 ];
@@ -54,7 +54,8 @@ pub(super) struct Planned {
     revision: i64,
     record_id: Uuid,
     before: Option<String>,
-    after: Option<String>,
+    /// There is no row any more.
+    gone: bool,
     previous: Option<Previous>,
 }
 
@@ -88,7 +89,8 @@ pub(super) struct Work {
 /// The row of a key while the batch goes through it.
 struct Current {
     revision: i64,
-    image: String,
+    /// `None`: the batch itself has written it.
+    image: Option<String>,
     last: Previous,
 }
 
@@ -105,10 +107,14 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
         let key = record.key.as_str();
         let (before, previous) = match current.get(key) {
             Some(row) if row.revision >= record.revision => continue,
-            Some(row) => (Some(row.image.clone()), Some(row.last)),
+            Some(row) => {
+                let written = || last.get(key).and_then(|last: &Last| last.row.as_ref());
+                let image = || written().map(|(origin, cells)| images.image(origin, cells));
+                (row.image.clone().or_else(image), Some(row.last))
+            }
             None => (None, None),
         };
-        let (row, after) = match &effect.document {
+        let row = match &effect.document {
             Some(document) => {
                 let conformed = conform(&collection.shape, document);
                 let misfits = (!conformed.rescued.is_empty())
@@ -120,19 +126,18 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
                     rescued: misfits.clone(),
                 });
                 let origin = origin(record, misfits, conformed.rest)?;
-                let image = images.image(&origin, &conformed.cells);
-                (Some((origin, conformed.cells)), Some(image))
+                Some((origin, conformed.cells))
             }
             None if before.is_none() => continue,
-            None => (None, None),
+            None => None,
         };
-        match &after {
-            Some(image) => {
-                let last = Previous::Here(changes.len());
-                let row = Current { revision: record.revision, image: image.clone(), last };
-                current.insert(key.to_owned(), row);
-            }
-            None => drop(current.remove(key)),
+        let gone = row.is_none();
+        if gone {
+            current.remove(key);
+        } else {
+            let last = Previous::Here(changes.len());
+            let row = Current { revision: record.revision, image: None, last };
+            current.insert(key.to_owned(), row);
         }
         last.insert(key.to_owned(), Last { change: changes.len(), row });
         changes.push(Planned {
@@ -140,7 +145,7 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
             revision: record.revision,
             record_id: record.draft.id,
             before,
-            after,
+            gone,
             previous,
         });
     }
@@ -170,7 +175,7 @@ pub(super) async fn again(
             .then(|| serde_json::to_string(&conformed.rescued).map_err(Error::internal))
             .transpose()?;
         let origin = origin(record, misfits, conformed.rest)?;
-        let image = images.image(&origin, &conformed.cells);
+        let image = Some(images.image(&origin, &conformed.cells));
         let seen = image != row.image;
         let mut params =
             vec![Value::from(key), Value::opt_text(origin.rescued), Value::opt_text(origin.rest)];
@@ -186,8 +191,8 @@ pub(super) async fn again(
                 key: key.to_owned(),
                 revision: record.revision,
                 record_id: record.draft.id,
-                before: Some(row.image.clone()),
-                after: Some(image),
+                before: row.image.clone(),
+                gone: false,
                 previous: Some(row.last),
             });
         }
@@ -236,35 +241,16 @@ async fn read(
     let mut keys: Vec<&str> = batch.effects.iter().map(|effect| effect.record.key.as_str()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let mut select =
-        "select key, rev, record_id, source_name, source_uid, author, ingested_at, occurred_at, \
-                      purposes, rescued, rest, pos"
-            .to_owned();
-    for column in columns {
-        select.push(',');
-        select.push_str(&column.name);
-    }
+    let select = format!("select pos, {}", selected(columns, ""));
     let table = planned(&batch.collection);
     let mut found = HashMap::new();
     for chunk in keys.chunks(KEYS_MAX) {
         let params = padded(chunk);
         let sql = format!("{select} from {table} where key in ({})", marks(1, params.len()));
         for row in tx.query(&sql, &params).await? {
-            let origin = Origin {
-                key: row.text(0)?.to_owned(),
-                revision: row.i64(1)?,
-                record_id: row.uuid(2)?,
-                source_name: row.text(3)?.to_owned(),
-                source_uid: row.text(4)?.to_owned(),
-                author: row.text(5)?.to_owned(),
-                ingested_at: row.text(6)?.to_owned(),
-                occurred_at: row.opt_text(7)?.map(str::to_owned),
-                purposes: row.opt_text(8)?.map(str::to_owned),
-                rescued: row.opt_text(9)?.map(str::to_owned),
-                rest: row.opt_text(10)?.map(str::to_owned),
-            };
-            let (cells, last) = (cells(&row, 12, columns), Previous::At(row.i64(11)?));
-            let current = Current { revision: origin.revision, image: images.image(&origin, &cells), last };
+            let (origin, image) = images.read(&row, 1)?;
+            let image = Some(image);
+            let current = Current { revision: origin.revision, image, last: Previous::At(row.i64(0)?) };
             found.insert(origin.key, current);
         }
     }
@@ -279,22 +265,6 @@ fn padded(keys: &[&str]) -> Vec<Value> {
         params.resize(params.len().next_power_of_two(), last);
     }
     params
-}
-
-/// The columns of a row from this one on.
-pub(super) fn cells(row: &Row, from: usize, columns: &[Column]) -> Vec<Cell> {
-    let values = row.0.iter().skip(from);
-    values
-        .zip(columns)
-        .map(|(value, column)| match (value, column.sql) {
-            (Value::Bool(value), _) => Cell::Bool(*value),
-            (Value::Int(value), SqlType::Bool) => Cell::Bool(*value != 0),
-            (Value::Int(value), _) => Cell::Int(*value),
-            (Value::Float(value), _) => Cell::Float(*value),
-            (Value::Text(text), _) => Cell::Text(text.clone()),
-            _ => Cell::Null,
-        })
-        .collect()
 }
 
 fn value(cell: Cell, sql: SqlType) -> Value {
@@ -362,7 +332,7 @@ pub(super) async fn write_changes(tx: &mut Tx, works: Vec<Work>, now: i64, kept_
             old.push([id.into(), (head - kept_max).into()]);
         }
         rows.extend(changes.into_iter().enumerate().map(|(index, change)| {
-            let op = if change.after.is_some() { "upsert" } else { "delete" };
+            let op = if change.gone { "delete" } else { "upsert" };
             vec![
                 id.into(),
                 work.position(index).into(),
@@ -372,7 +342,6 @@ pub(super) async fn write_changes(tx: &mut Tx, works: Vec<Work>, now: i64, kept_
                 change.record_id.into(),
                 op.into(),
                 Value::opt_text(change.before),
-                Value::opt_text(change.after),
                 now.into(),
                 Value::opt_int(change.previous.map(|previous| match previous {
                     Previous::At(position) => position,

@@ -1,8 +1,8 @@
 //! The latest rows of a collection as documents of published names, to measure what they are like; no policy looks at
 //! them, so what is told of them is for whom statistics are.
 
+use super::image::cells;
 use super::planned;
-use super::prepare::cells;
 use crate::error::{Error, Result};
 use crate::query::Collection;
 use crate::record::{Json, Limits, parse};

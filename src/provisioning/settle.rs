@@ -199,6 +199,7 @@ impl Inner {
                 rescued: conformed.and_then(|one| one.rescued.clone()),
                 shape_version: conformed.map(|one| one.shape_version),
                 prev_hash: tails.get(&id).cloned().unwrap_or_else(|| marker::genesis(store.signer(), record)),
+                first: !tails.contains_key(&id),
                 hash: Vec::new(),
                 settled_at: now,
                 claimed_at: entry.item.claimed_at,

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::Store;
-use super::ledger::{GENERATION, ids};
+use super::ledger::{GENERATION, ids, previous};
 use crate::error::{Error, Result};
 
 /// What became of one record.
@@ -62,9 +62,10 @@ impl Store {
             found.insert(row.uuid(0)?, Lineage { genesis, markers: Vec::new(), pending });
         }
         let sql = format!(
-            "select l.record_id, p.name, l.version, l.hook, l.outcome, l.tags, l.rescued, l.prev_hash, l.hash, \
+            "select l.record_id, p.name, l.version, l.hook, l.outcome, l.tags, l.rescued, {}, l.hash, \
              l.settled_at, l.shape_version from ledger l join plugin p on p.id = l.plugin_id \
-             where l.generation = {GENERATION} and l.record_id in ({list}) order by l.settled_at, p.name"
+             where l.generation = {GENERATION} and l.record_id in ({list}) order by l.settled_at, p.name",
+            previous!()
         );
         for row in self.db.query(&sql, &params).await? {
             let Some(lineage) = found.get_mut(&row.uuid(0)?) else { continue };

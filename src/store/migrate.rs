@@ -44,6 +44,8 @@ mod m0016_reads;
 mod m0017_history;
 #[path = "../../migrations/m0019_left.rs"]
 mod m0019_left;
+#[path = "../../migrations/m0020_packed.rs"]
+mod m0020_packed;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -71,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_reads::Migration),
             Box::new(m0017_history::Migration),
             Box::new(m0019_left::Migration),
+            Box::new(m0020_packed::Migration),
         ]
     }
 }

@@ -52,6 +52,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("jiter", &["record"]),
     ("deunicode", &["shape"]),
     ("siphasher", &["shape"]),
+    ("zstd", &["store"]),
     ("figment", &["config"]),
     ("jsonwebtoken", &["http", "cli"]),
     ("prometheus_client", &["telemetry"]),

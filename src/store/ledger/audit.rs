@@ -9,6 +9,7 @@ use super::{GENERATION, fitting, ids};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::db::Value;
+use crate::store::log::BODY_BYTES;
 
 /// How far everything is.
 #[derive(Clone, Debug, Default)]
@@ -51,9 +52,8 @@ impl Store {
 
     /// Ids of records after one, in order; so many that their documents are no larger than `bytes_max` together.
     pub async fn record_ids(&self, after: Uuid, max: usize, bytes_max: i64) -> Result<Vec<Uuid>> {
-        let sql = format!(
-            "select id, coalesce(octet_length(body), 0) from record where id > $1 order by id limit {max}"
-        );
+        let sql =
+            format!("select r.id, {BODY_BYTES} from record r where r.id > $1 order by r.id limit {max}");
         let rows = self.db.query(&sql, &[Value::Uuid(after)]).await?;
         let sizes = rows.iter().map(|row| row.i64(1)).collect::<Result<Vec<_>>>()?;
         let fits = fitting(sizes.into_iter(), bytes_max);

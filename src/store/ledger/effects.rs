@@ -29,6 +29,8 @@ pub struct Settled {
     pub shape_version: Option<i64>,
     /// The marker before it in the record's chain.
     pub prev_hash: Vec<u8>,
+    /// That is the first link, which the record has: it is not written again.
+    pub first: bool,
     /// Its marker.
     pub hash: Vec<u8>,
     /// When.
@@ -107,7 +109,7 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
             Value::opt_text(row.tags.as_deref()),
             Value::opt_text(row.rescued.as_deref()),
             Value::opt_int(row.shape_version),
-            Value::Bytes(row.prev_hash.clone()),
+            Value::Bytes(if row.first { Vec::new() } else { row.prev_hash.clone() }),
             Value::Bytes(row.hash.clone()),
             Value::Int(row.settled_at),
             Value::opt_int(row.claimed_at),
@@ -146,9 +148,21 @@ pub async fn hold(tx: &mut Tx, p: u32, fence: i64) -> Result<bool> {
     Ok(tx.execute(sql, &[int(p), Value::Int(fence)]).await? == 1)
 }
 
+/// The marker before the one of `ledger l`. Where nothing is written it is the record's first link.
+macro_rules! previous {
+    () => {
+        "case when octet_length(l.prev_hash) > 0 then l.prev_hash else \
+         coalesce((select r.genesis from record r where r.id = l.record_id), l.prev_hash) end"
+    };
+}
+pub(in crate::store) use previous;
+
 /// The columns of [`Settled`], of `ledger l`.
-pub(super) const SETTLED: &str = "l.record_id, l.plugin_id, l.version, l.hook, l.outcome, l.tags, l.rescued, \
-                                  l.prev_hash, l.hash, l.settled_at, l.claimed_at, l.shape_version";
+pub(super) const SETTLED: &str = concat!(
+    "l.record_id, l.plugin_id, l.version, l.hook, l.outcome, l.tags, l.rescued, ",
+    previous!(),
+    ", l.hash, l.settled_at, l.claimed_at, l.shape_version, octet_length(l.prev_hash)"
+);
 
 pub(super) fn settled_row(row: &Row) -> Result<Settled> {
     Ok(Settled {
@@ -164,5 +178,6 @@ pub(super) fn settled_row(row: &Row) -> Result<Settled> {
         settled_at: row.i64(9)?,
         claimed_at: row.opt_i64(10)?,
         shape_version: row.opt_i64(11)?,
+        first: row.i64(12)? == 0,
     })
 }

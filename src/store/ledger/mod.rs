@@ -13,6 +13,7 @@ mod plugins;
 
 pub use audit::Lag;
 pub use checks::Contradiction;
+pub(super) use effects::previous;
 pub use effects::{Settled, Stretch, advance, hold, settle, settled_in, waiting_in};
 pub use letters::{Letter, Waiting, Which, drop_letter, history_of, park, promote, replace_letter};
 pub use plugins::Registered;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use super::Store;
 use super::db::{Dialect, Row, Type, Value};
+use super::log::BODY_BYTES;
 use super::wake::{Topic, announce};
 use crate::error::{Error, Result};
 
@@ -320,12 +322,14 @@ impl Store {
         let columns = [("p", Type::Int), ("above", Type::Int), ("upto", Type::Int)];
         let rows = each.iter().map(|(p, above, upto)| vec![int(*p), (*above).into(), (*upto).into()]);
         // A size by itself is always found by the record's key, where a join may read all records.
-        let sql = "select o.partition, o.pseq, o.record_id, o.hook, \
-             coalesce((select octet_length(r.body) from record r where r.id = o.record_id), 0), o.claimed_at \
+        let sql = format!(
+            "select o.partition, o.pseq, o.record_id, o.hook, \
+             coalesce((select {BODY_BYTES} from record r where r.id = o.record_id), 0), o.claimed_at \
              from u join outbox o on o.partition = u.p and o.pseq > u.above and o.pseq <= u.upto \
-             order by o.partition, o.pseq";
+             order by o.partition, o.pseq"
+        );
         let mut found: BTreeMap<u32, Vec<Claimed>> = BTreeMap::new();
-        for row in self.db.query_many(&columns, rows.collect(), sql).await? {
+        for row in self.db.query_many(&columns, rows.collect(), &sql).await? {
             let p = u32::try_from(row.i64(0)?).unwrap_or(u32::MAX);
             found.entry(p).or_default().push(claimed(&row)?);
         }

@@ -5,9 +5,11 @@
 //! batches of several nodes wait for each other instead of blocking each other. What is read after it is current.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher as _;
 
 use uuid::Uuid;
 
+use super::pack::Packer;
 use crate::error::{Code, Error, Result};
 use crate::query::Awaited;
 use crate::record::{Draft, Key, Receipt, ReceiptStatus, Signer, Source};
@@ -23,7 +25,7 @@ pub struct Appended {
     /// How many records were written.
     pub written: usize,
     sources: Vec<(Source, i64)>,
-    structures: Vec<i64>,
+    structures: Vec<(i64, u64)>,
 }
 
 /// The first link of a record's lineage.
@@ -78,6 +80,9 @@ struct Batch<'a> {
     heads: BTreeMap<Key, i64>,
     records: Vec<Vec<Value>>,
     outbox: Vec<Vec<Value>>,
+    packer: Packer,
+    /// Structures that this node had not seen, and what tells their texts.
+    structures: BTreeMap<i64, u64>,
 }
 
 const RECORD: &[(&str, Type)] = &[
@@ -91,6 +96,7 @@ const RECORD: &[(&str, Type)] = &[
     ("author", Type::Text),
     ("payload_hash", Type::Bytes),
     ("body", Type::Bytes),
+    ("body_bytes", Type::Int),
     ("content_type", Type::Text),
     ("occurred_at", Type::Int),
     ("ingested_at", Type::Int),
@@ -130,14 +136,17 @@ impl Store {
             heads: BTreeMap::new(),
             records: Vec::with_capacity(drafts.len()),
             outbox: Vec::with_capacity(drafts.len()),
+            packer: Packer::new()?,
+            structures: BTreeMap::new(),
         };
         let asked = self.raise_heads(tx, &mut batch).await?;
         let new_sources = self.find_sources(tx, &mut batch).await?;
         find_known(tx, &mut batch).await?;
+        batch.structures = self.write_structures(tx, drafts).await?;
         let before = batch.heads.clone();
         let receipts = self.number(&mut batch);
         correct_heads(tx, &batch, &before, &asked).await?;
-        let structures = self.write_structures(tx, drafts).await?;
+        let structures = batch.structures.into_iter().collect();
         let written = batch.records.len();
         write_records(tx, batch.records, batch.outbox).await?;
         Ok(Appended { receipts, written, sources: new_sources, structures })
@@ -148,8 +157,8 @@ impl Store {
         for (source, id) in &appended.sources {
             self.seen.sources.insert(source.clone(), *id);
         }
-        for fingerprint in &appended.structures {
-            self.seen.structures.insert(*fingerprint, ());
+        for (fingerprint, telling) in &appended.structures {
+            self.seen.structures.insert(*fingerprint, *telling);
         }
         if appended.written > 0 {
             self.wake.notify(Topic::Outbox);
@@ -274,7 +283,8 @@ impl Store {
             draft.hops.into(),
         ]);
         let genesis = genesis(&self.signer, draft.id, &key, revision, &draft.payload_hash);
-        batch.records.push(record_row(draft, &key, source_id, revision, partition, genesis)?);
+        let packed = self.packed(batch, draft)?;
+        batch.records.push(record_row(draft, packed, &key, source_id, revision, partition, genesis)?);
         if draft.causation_id.is_some() {
             batch.derived.insert(draft.id, known.clone());
         }
@@ -285,8 +295,20 @@ impl Store {
         Ok(Receipt { id: draft.id, key, revision, duplicate: false, status: ReceiptStatus::Accepted, cursor })
     }
 
-    /// Writes structures that this node has not seen; returns their fingerprints.
-    async fn write_structures(&self, tx: &mut Tx, drafts: &[Draft]) -> Result<Vec<i64>> {
+    /// The document as it is kept, if it is packed: only where the text of its structure is what the database has.
+    fn packed(&self, batch: &mut Batch<'_>, draft: &Draft) -> Result<Option<Vec<u8>>> {
+        let Some((fingerprint, tree)) = &draft.structure else { return batch.packer.pack(&draft.body, "") };
+        let fresh = batch.structures.get(fingerprint).copied();
+        let known = fresh.or_else(|| self.seen.structures.get(fingerprint));
+        if known != Some(self.seen.telling.hash_one(&**tree)) {
+            return Ok(None);
+        }
+        batch.packer.pack(&draft.body, tree)
+    }
+
+    /// Writes structures that this node has not seen; returns their fingerprints, and what tells the texts that the
+    /// database has.
+    async fn write_structures(&self, tx: &mut Tx, drafts: &[Draft]) -> Result<BTreeMap<i64, u64>> {
         let mut fresh: BTreeMap<i64, &str> = BTreeMap::new();
         for (fingerprint, tree) in drafts.iter().filter_map(|draft| draft.structure.as_ref()) {
             if self.seen.structures.get(fingerprint).is_none() {
@@ -294,10 +316,13 @@ impl Store {
             }
         }
         let columns = [("fingerprint", Type::Int), ("tree", Type::Text)];
-        let rows =
+        let rows: Vec<Vec<Value>> =
             fresh.iter().map(|(fingerprint, tree)| vec![(*fingerprint).into(), (*tree).into()]).collect();
         tx.insert_many("structure", &columns, rows, "on conflict (fingerprint) do nothing").await?;
-        Ok(fresh.into_keys().collect())
+        let rows = fresh.keys().map(|fingerprint| vec![(*fingerprint).into()]).collect();
+        let sql = "select t.fingerprint, t.tree from u join structure t on t.fingerprint = u.fingerprint";
+        let there = tx.query_many(&[("fingerprint", Type::Int)], rows, sql).await?;
+        there.iter().map(|row| Ok((row.i64(0)?, self.seen.telling.hash_one(row.text(1)?)))).collect()
     }
 }
 
@@ -323,12 +348,14 @@ async fn write_records(tx: &mut Tx, records: Vec<Vec<Value>>, outbox: Vec<Vec<Va
 
 fn record_row(
     draft: &Draft,
+    packed: Option<Vec<u8>>,
     key: &Key,
     source_id: i64,
     revision: i64,
     partition: u32,
     genesis: [u8; 32],
 ) -> Result<Vec<Value>> {
+    let bytes = packed.is_some().then_some(i64::try_from(draft.body.len()).map_err(Error::internal)?);
     Ok(vec![
         draft.id.into(),
         source_id.into(),
@@ -339,7 +366,8 @@ fn record_row(
         Value::opt_text(draft.idempotency_key.as_deref()),
         draft.author.as_str().into(),
         Value::Bytes(draft.payload_hash.to_vec()),
-        Value::Bytes(draft.body.to_vec()),
+        Value::Bytes(packed.unwrap_or_else(|| draft.body.to_vec())),
+        Value::opt_int(bytes),
         draft.content_type.as_str().into(),
         Value::opt_int(draft.occurred_at),
         draft.ingested_at.into(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::pack::Unpacker;
 use crate::error::{Error, Result};
 use crate::record::{Draft, Envelope, Key, ReceiptStatus, Record, Source};
 use crate::store::Store;
@@ -70,7 +71,10 @@ macro_rules! columns {
 }
 
 /// The columns of a record.
-const COLUMNS: &str = columns!("t.tree, r.body");
+const COLUMNS: &str = columns!("t.tree, r.body, r.body_bytes");
+
+/// How long the document of the record `r` is.
+pub(in crate::store) const BODY_BYTES: &str = "coalesce(r.body_bytes, octet_length(r.body))";
 
 /// The tables they come from.
 const JOINS: &str =
@@ -84,7 +88,7 @@ impl Store {
 
     /// As [`Store::records`], without what can be large: document and structure's text are empty.
     pub async fn envelopes(&self, ids: &[Uuid]) -> Result<Vec<Record>> {
-        let columns = columns!("'', cast('' as {bytes})");
+        let columns = columns!("'', cast('' as {bytes}), null");
         let bytes = if self.db.dialect() == Dialect::Postgres { "bytea" } else { "blob" };
         let columns = columns.replace("{bytes}", bytes);
         let from = "from u join record r on r.id = u.id join source s on s.id = r.source_id";
@@ -97,9 +101,9 @@ impl Store {
         }
         let rows = ids.iter().map(|id| vec![Value::Uuid(*id)]).collect();
         let found = self.db.query_many(&[("id", Type::Uuid)], rows, sql).await?;
-        let mut records = HashMap::with_capacity(found.len());
+        let (mut records, mut unpacker) = (HashMap::with_capacity(found.len()), Unpacker::new()?);
         for row in found {
-            let record = record(row)?;
+            let record = record(row, &mut unpacker)?;
             records.insert(record.draft.id, record);
         }
         Ok(ids.iter().filter_map(|id| records.remove(id)).collect())
@@ -110,7 +114,7 @@ impl Store {
         let sql =
             format!("select {COLUMNS} from record r {JOINS} where r.key = $1 order by r.rev desc limit 1");
         let rows = self.db.query(&sql, &[key.as_str().into()]).await?;
-        rows.into_iter().next().map(record).transpose()
+        rows.into_iter().next().map(|row| record(row, &mut Unpacker::new()?)).transpose()
     }
 
     /// The ids of records newest first, of one source or all, older than the record `before`, each with how many bytes
@@ -136,7 +140,7 @@ impl Store {
         }
         let filter = if conditions.is_empty() { "true".into() } else { conditions.join(" and ") };
         let sql = format!(
-            "select r.id, octet_length(r.body) from record r where {filter} order by r.id desc limit {first}"
+            "select r.id, {BODY_BYTES} from record r where {filter} order by r.id desc limit {first}"
         );
         self.db.query(&sql, &params).await?.iter().map(|row| Ok((row.uuid(0)?, row.i64(1)?))).collect()
     }
@@ -208,9 +212,13 @@ fn step(row: &Row) -> Result<Step> {
     })
 }
 
-/// A record from [`COLUMNS`]; its document is moved, not copied.
-fn record(mut row: Row) -> Result<Record> {
-    let body = row.take_bytes(20)?;
+/// A record from [`COLUMNS`].
+fn record(mut row: Row, unpacker: &mut Unpacker) -> Result<Record> {
+    let mut body = row.take_bytes(20)?;
+    if let Some(bytes) = row.opt_i64(21)? {
+        let bytes = usize::try_from(bytes).map_err(Error::internal)?;
+        body = unpacker.unpack(body, row.opt_text(19)?.unwrap_or_default(), bytes)?;
+    }
     let structure = match (row.opt_i64(14)?, row.opt_text(19)?) {
         (Some(fingerprint), Some(tree)) => Some((fingerprint, tree.into())),
         _ => None,

@@ -1,5 +1,5 @@
 //! The log on SQLite; the integration tests ask PostgreSQL the same.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -9,6 +9,7 @@ use super::*;
 use crate::error::{Code, Result};
 use crate::record::{Draft, Envelope, Receipt, ReceiptStatus};
 use crate::store::Store;
+use crate::store::db::Value;
 
 async fn open() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -66,6 +67,54 @@ async fn a_record_comes_back_as_it_was_taken_in() {
     assert_eq!(store.recent(Some(&sent.source), 5, None).await.unwrap().len(), 1);
     assert!(store.recent(Some(&sent.source), 5, Some(sent.id)).await.unwrap().is_empty());
     assert_eq!(store.sources().await.unwrap(), [sent.source]);
+}
+
+const LONG: &str = r#"{"number":"O-1","status":"open","customer":{"name":"Ann","city":"Lisboa"},"total":5}"#;
+const TREE: &str =
+    r#"[128,0,0,0,0,{"customer":[128,{"city":[64],"name":[64]}],"number":[64],"status":[64]}]"#;
+
+/// How long the document of each record is as it is kept, and as it is told.
+async fn lengths(store: &Store) -> Vec<(i64, Option<i64>, i64)> {
+    let sql = format!("select octet_length(r.body), r.body_bytes, {BODY_BYTES} from record r order by r.id");
+    let rows = store.db.query(&sql, &[]).await.unwrap();
+    rows.iter().map(|row| (row.i64(0).unwrap(), row.opt_i64(1).unwrap(), row.i64(2).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn documents_are_kept_shorter_and_come_back_as_they_were() {
+    let (dir, store) = open().await;
+    let shaped = |uid: &str, tree: &str, fingerprint| Draft {
+        structure: Some((fingerprint, tree.into())),
+        ..draft(uid, LONG)
+    };
+    let none = Draft { structure: None, ..draft("0", LONG) };
+    let drafts = [none, shaped("a", TREE, 6), shaped("b", TREE, 6)];
+    append(&store, &drafts).await;
+    // Another structure that has the fingerprint of the first.
+    append(&store, &[shaped("d", "[128]", 6), shaped("e", TREE, 6)]).await;
+    let long = i64::try_from(LONG.len()).unwrap();
+    let kept = lengths(&store).await;
+    assert!(kept.iter().all(|(_, _, told)| *told == long), "{kept:?}");
+    let packed = |at: usize| kept[at].1.is_some() && kept[at].0 * 5 < long * 4;
+    assert_eq!([1, 2, 3, 4].map(packed), [true, true, false, true], "{kept:?}");
+    // As they were kept before.
+    let mut tx = store.db.begin().await.unwrap();
+    let params = [drafts[1].id.into(), Value::Bytes(LONG.into())];
+    tx.execute("update record set body = $2, body_bytes = null where id = $1", &params).await.unwrap();
+    tx.commit().await.unwrap();
+    drop(store);
+    let store = crate::store::tests::open(dir.path()).await.unwrap();
+    let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id).collect();
+    let found = store.records(&ids).await.unwrap();
+    assert_eq!(found.len(), 3);
+    for record in found {
+        assert_eq!(record.draft.body, LONG);
+        assert_eq!(store.latest(&record.key).await.unwrap().unwrap().draft.body, LONG);
+    }
+    // A node that has not seen the structure packs with what the database has.
+    append(&store, &[shaped("f", "[128]", 6), shaped("g", TREE, 6)]).await;
+    let fresh: Vec<bool> = lengths(&store).await.iter().skip(5).map(|(_, told, _)| told.is_some()).collect();
+    assert_eq!(fresh, [false, true]);
 }
 
 #[tokio::test]

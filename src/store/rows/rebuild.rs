@@ -9,6 +9,7 @@ use crate::query::Collection;
 use crate::shape::{Published, Shape};
 use crate::store::Store;
 use crate::store::db::{Dialect, Row, Tx, Value};
+use crate::store::log::BODY_BYTES;
 use crate::store::wake::{Topic, announce};
 
 /// How far it is with one collection.
@@ -96,7 +97,7 @@ impl Store {
             tx.commit().await?;
         }
         let sql = format!(
-            "select c.row_id, c.record_id, coalesce(octet_length(r.body), 0) from {table} c \
+            "select c.row_id, c.record_id, coalesce({BODY_BYTES}, 0) from {table} c \
              left join record r on r.id = c.record_id where c.row_id > $1 and c.row_id <= $2{clean} \
              order by c.row_id limit {max}"
         );

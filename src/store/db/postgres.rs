@@ -1,7 +1,8 @@
 //! PostgreSQL through sqlx's pool, which sea-orm opens so that migrations share it.
 //!
-//! Connections are not tested before use (that costs a round trip each); instead a statement whose connection turns
-//! out to be gone before it gave anything is run again on another, so that a restarted server needs no restart here.
+//! Connections are not tested before use, nor after a read (that costs a round trip each); instead a statement whose
+//! connection turns out to be gone before it gave anything is run again on another, so that a restarted server needs no
+//! restart here.
 
 use std::{
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
@@ -13,18 +14,20 @@ use futures_util::TryStreamExt as _;
 use quick_cache::sync::Cache;
 use sqlx::{
     Acquire as _, Arguments as _, AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres as Driver,
-    pool::PoolConnection, postgres::PgArguments,
+    postgres::PgArguments,
 };
 
 use crate::config;
 use crate::error::{Code, Error, Result};
 
+use super::kept::{Held, Kept};
 use super::{Row, RowRef, Type, Value, failure};
 
 /// A PostgreSQL server.
 pub(super) struct Postgres {
     orm: sea_orm::DatabaseConnection,
     pool: PgPool,
+    kept: Kept,
     texts: Arc<Texts>,
     /// How many stale connections may stand in the way of a live one.
     tries_max: u32,
@@ -75,7 +78,9 @@ impl Postgres {
         let pool = orm.get_postgres_connection_pool().clone();
         check_server(&pool).await?;
         let texts = Arc::new(Texts::new(statements_max));
-        Ok(Postgres { orm, pool, texts, tries_max: config.connections_max.max(4) + 1 })
+        let connections_max = config.connections_max.max(4);
+        let kept = Kept::new(pool.clone(), connections_max);
+        Ok(Postgres { orm, pool, kept, texts, tries_max: connections_max + 1 })
     }
 
     /// For migrations.
@@ -135,13 +140,16 @@ impl Postgres {
         let mut tries = 0;
         loop {
             let arguments = arguments()?;
-            let mut working = Working(Some(self.pool.acquire().await.map_err(failure::postgres)?));
+            let mut working = Working(Some(self.kept.take().await.map_err(failure::postgres)?));
             let mut delivered = false;
             let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(kept);
             let fetched = fetch(working.connection()?, query, &mut delivered, each).await;
-            let mut connection = working.done()?;
+            let mut held = working.done()?;
             let failed = match fetched {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.kept.keep(held);
+                    return Ok(());
+                }
                 Err(Failed::Own(error)) => return Err(error),
                 Err(Failed::Driver(error)) => error,
             };
@@ -152,9 +160,9 @@ impl Postgres {
             }
             if lost {
                 // What is left of it is thrown away here, or the pool would test it first.
-                drop(connection.detach());
+                drop(held.connection.detach());
             } else {
-                connection.clear_cached_statements().await.map_err(failure::postgres)?;
+                held.connection.clear_cached_statements().await.map_err(failure::postgres)?;
             }
         }
     }
@@ -163,6 +171,7 @@ impl Postgres {
     pub(super) async fn begin(&self, by_indexes: bool) -> Result<PostgresTx> {
         let mut tries = 0;
         let statement = if by_indexes { "begin; set local enable_seqscan = off" } else { "begin" };
+        let _wanted = self.kept.want();
         loop {
             let error = match self.pool.begin_with(statement).await {
                 Ok(inner) => return Ok(PostgresTx { inner, texts: self.texts.clone() }),
@@ -182,24 +191,24 @@ const LOOK_FOR_CLIENT: &str = "select set_config(name, '250', false) from pg_set
 
 /// A connection that runs a statement. When nobody waits for that any more, it is closed, by which the server notices
 /// that it can end the statement; the pool would go on reading what comes of it instead.
-struct Working(Option<PoolConnection<Driver>>);
+struct Working(Option<Held>);
 
 impl Working {
     fn connection(&mut self) -> Result<&mut sqlx::PgConnection> {
-        let connection = self.0.as_deref_mut();
+        let connection = self.0.as_mut().map(|held| &mut *held.connection);
         connection.ok_or_else(|| Error::internal("a connection was given back"))
     }
 
     /// The statement has ended.
-    fn done(mut self) -> Result<PoolConnection<Driver>> {
+    fn done(mut self) -> Result<Held> {
         self.0.take().ok_or_else(|| Error::internal("a connection was given back"))
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(connection.detach());
+        if let Some(held) = self.0.take() {
+            drop(held.connection.detach());
         }
     }
 }

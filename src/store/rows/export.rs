@@ -2,7 +2,7 @@
 //! around them. Pages go by keys, each a statement of its own, so that no transaction stays open while a client reads.
 
 use super::list::{cursor_of, place, rows};
-use super::read::{Cells as RowCells, OFFSET, plan};
+use super::read::{Cells as RowCells, plan};
 use super::sql::Sql;
 use crate::error::{Error, Result};
 use crate::format::Writer;
@@ -134,7 +134,7 @@ impl Store {
                 (exported.next, ended) = (last.take(), true);
                 return Err(Error::internal("the page is full"));
             }
-            let cells = RowCells { row, offset: OFFSET };
+            let cells = RowCells { row, offset: 0 };
             let row_id = || {
                 let row_id = cells.int(export.sources.len())?;
                 row_id.ok_or_else(|| Error::internal("a row has no number"))

@@ -1,7 +1,7 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
 
 use super::planned;
-use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, plan, rows_filter, select_list};
+use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, gate, is_indexed, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
@@ -22,6 +22,18 @@ struct Rows {
 }
 
 impl Rows {
+    fn begin(&mut self, separated: bool) {
+        if separated {
+            self.bytes.push(b',');
+        }
+    }
+
+    fn end(&mut self, in_place: bool) {
+        if !in_place {
+            self.ends.push(self.bytes.len());
+        }
+    }
+
     /// Appends them as a list, turned round for a page from the end.
     fn write(&self, backward: bool, out: &mut Vec<u8>) {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -63,10 +75,14 @@ pub(super) struct Page<'a> {
     signer: &'a Signer,
     budget: &'a Budget,
     sinks: Vec<Sink>,
-    /// Columns of the order among the plan's columns.
+    /// Whether the rows stand already where they belong, in the answer that the first member has taken over.
+    in_place: bool,
+    /// Columns of the order among the plan's columns; none in rows without a place.
     pub(super) order: Vec<usize>,
-    /// The column of the row's number, behind all others.
-    row_id: usize,
+    /// The column of the row's number, behind all others, in rows that have a place.
+    row_id: Option<usize>,
+    /// Whether cursors are asked for.
+    cursors: bool,
     /// How many rows it has.
     pub(super) count: usize,
     more: bool,
@@ -95,6 +111,26 @@ impl Beside {
         });
         Beside { total, position }
     }
+
+    pub(super) fn is_asked(self) -> bool {
+        self.total || self.position
+    }
+}
+
+/// Whether a list shows cursors of its rows.
+fn has_cursors(list: &List) -> bool {
+    let of_page = |(_, field): &(String, PageInfo)| matches!(field, PageInfo::StartCursor | PageInfo::EndCursor);
+    list.fields.iter().any(|field| match &field.what {
+        ConnectionField::PageInfo(fields) => fields.iter().any(of_page),
+        ConnectionField::Edges(fields) => fields.iter().any(|(_, field)| matches!(field, EdgeField::Cursor)),
+        _ => false,
+    })
+}
+
+/// Whether rows must bring their places: the columns of the order, and their number, which is null where there is only
+/// what stands beside them.
+pub(super) fn have_places(query: &Query, list: &List) -> bool {
+    has_cursors(list) || Beside::of(list).is_asked() || query.as_of().is_some()
 }
 
 impl Store {
@@ -115,18 +151,21 @@ impl Store {
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let beside = Beside::of(list);
         let select = statement(&mut sql, query, list, &sources, beside)?;
-        let told = beside.total || beside.position;
+        let told = beside.is_asked();
+        page.take_over(out);
         let mut each = |row: &RowRef<'_>| {
             if told {
                 page.total = row.i64(OFFSET)?.unwrap_or_default();
                 page.position = row.i64(OFFSET + 1)?.unwrap_or_default();
             }
-            page.row(&Cells { row, offset: if told { OFFSET + 2 } else { OFFSET } })
+            page.row(&Cells { row, offset: if told { OFFSET + 2 } else { 0 } })
         };
         let filter = rows_filter(query);
         let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
         let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
-        self.read_near(query.get().collection(), &select, &sql, inline, &mut each).await?;
+        let read = self.read_near(query.get().collection(), &select, &sql, inline, &mut each).await;
+        page.give_back(out);
+        read?;
         page.write(out)?;
         Ok(page.count)
     }
@@ -181,9 +220,13 @@ pub(super) fn statement(
     let collection = query.get().collection();
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
-    let inner = Inner::new(sql, query, (list, list.from.as_ref(), limit), sources)?;
+    let mut inner = Inner::new(sql, query, (list, list.from.as_ref(), limit), sources)?;
     if !total && !position {
-        return Ok(inner.select(&inner.columns.join(", ")));
+        if !have_places(query.get(), list) {
+            inner.columns.truncate(sources.len().max(1));
+        }
+        let gate = gate(sql, collection);
+        return Ok(inner.select(&inner.columns.join(", "), &gate));
     }
     let Inner { columns, table, filter, .. } = &inner;
     let total = if total { format!("(select count(*) from {table} where {filter})") } else { "0".into() };
@@ -208,7 +251,7 @@ pub(super) fn statement(
         "m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
          left join (select {}) q on true {outer_order}",
         outer.join(", "),
-        inner.select(&named.join(", "))
+        inner.select(&named.join(", "), "")
     ))
 }
 
@@ -220,7 +263,8 @@ pub(super) fn rows(
     sources: &[Source],
 ) -> Result<String> {
     let inner = Inner::new(sql, query, page, sources)?;
-    Ok(inner.select(&inner.columns.join(", ")))
+    let gate = gate(sql, query.get().collection());
+    Ok(inner.select(&inner.columns.join(", "), &gate))
 }
 
 /// What the statement of a page's rows is made of.
@@ -230,8 +274,10 @@ struct Inner {
     columns: Vec<String>,
     /// Which rows there are, on whichever page.
     filter: String,
-    /// Those of the page, in their order.
+    /// Those of the page.
     page: String,
+    /// Their order, and how many there are at most.
+    order: String,
 }
 
 impl Inner {
@@ -254,17 +300,18 @@ impl Inner {
         let dialect = sql.dialect;
         let of = |_, order: &Order| column(dialect, &order.field.column);
         let order = Sql::order(&list.order, list.backward, &of, "row_id");
-        let page = format!("{filter}{behind} {order} limit {limit}");
-        Ok(Inner { table: planned(query.get().collection()), columns, filter, page })
+        let (page, order) = (format!("{filter}{behind}"), format!("{order} limit {limit}"));
+        Ok(Inner { table: planned(query.get().collection()), columns, filter, page, order })
     }
 
-    fn select(&self, columns: &str) -> String {
-        format!("{columns} from {} where {}", self.table, self.page)
+    fn select(&self, columns: &str, gate: &str) -> String {
+        format!("{columns} from {} where {}{gate} {}", self.table, self.page, self.order)
     }
 }
 
 impl<'a> Page<'a> {
-    /// An empty page, and the columns that it takes; the row's number must follow them.
+    /// An empty page, and the columns that it takes; where rows [have places](have_places) their number must follow
+    /// them.
     pub(super) fn new(
         query: &'a Scoped<Query>,
         list: &'a List,
@@ -273,15 +320,19 @@ impl<'a> Page<'a> {
     ) -> (Self, Vec<Source>) {
         let mut sources = Vec::new();
         let sinks = list.fields.iter().map(|field| sink(query, &field.what, &mut sources)).collect();
-        let order = list.order.iter().map(|order| place(&mut sources, order)).collect();
+        let places = have_places(query.get(), list);
+        let sorted = list.order.iter().filter(|_| places);
+        let order = sorted.map(|order| place(&mut sources, order)).collect();
         let page = Page {
             query,
             list,
             signer,
             budget,
             sinks,
+            in_place: false,
             order,
-            row_id: sources.len(),
+            row_id: places.then_some(sources.len()),
+            cursors: has_cursors(list),
             count: 0,
             more: false,
             first: None,
@@ -290,6 +341,30 @@ impl<'a> Page<'a> {
             position: 0,
         };
         (page, sources)
+    }
+
+    /// Has the rows written where they belong, behind what `out` has, so that they are not copied: where they come in
+    /// their order and the first member is the only one that has them.
+    fn take_over(&mut self, out: &mut Vec<u8>) {
+        let Some(((first, others), field)) = self.sinks.split_first_mut().zip(self.list.fields.first()) else {
+            return;
+        };
+        if let Sink::Nodes(_, rows) | Sink::Edges(_, rows) = first
+            && others.iter().all(|sink| matches!(sink, Sink::Other))
+            && !self.list.backward
+        {
+            write::member(&field.key, true, out);
+            out.push(b'[');
+            rows.bytes = std::mem::take(out);
+            self.in_place = true;
+        }
+    }
+
+    /// Gives the answer back, with the rows that it has been given.
+    fn give_back(&mut self, out: &mut Vec<u8>) {
+        if let (true, Some(Sink::Nodes(_, rows) | Sink::Edges(_, rows))) = (self.in_place, self.sinks.first_mut()) {
+            *out = std::mem::take(&mut rows.bytes);
+        }
     }
 
     /// Forgets its rows, to be another page of the same kind.
@@ -306,20 +381,26 @@ impl<'a> Page<'a> {
 
     pub(super) fn row<R: Columns>(&mut self, cells: &R) -> Result<()> {
         // Without rows the figures still come, with nulls beside them.
-        let Some(row_id) = cells.int(self.row_id)? else { return Ok(()) };
+        let row_id = self.row_id.map(|place| cells.int(place)).transpose()?;
+        if row_id == Some(None) {
+            return Ok(());
+        }
+        let row_id = row_id.flatten().unwrap_or_default();
         if self.count == self.list.limit {
             self.more = true;
             return Ok(());
         }
         self.count += 1;
-        let mut cursor = None;
+        let (mut cursor, in_place, separated) = (None, self.in_place, self.in_place && self.count > 1);
         for sink in &mut self.sinks {
             match sink {
                 Sink::Nodes(plan, rows) => {
+                    rows.begin(separated);
                     plan.write(cells, self.signer, self.budget, &mut rows.bytes)?;
-                    rows.ends.push(rows.bytes.len());
+                    rows.end(in_place);
                 }
                 Sink::Edges(fields, rows) => {
+                    rows.begin(separated);
                     for (head, field) in fields.iter() {
                         rows.bytes.extend_from_slice(head);
                         match field {
@@ -337,12 +418,13 @@ impl<'a> Page<'a> {
                         }
                     }
                     rows.bytes.push(b'}');
-                    rows.ends.push(rows.bytes.len());
+                    rows.end(in_place);
                 }
                 Sink::Other => {}
             }
         }
         let cursor = match cursor {
+            _ if !self.cursors => return Ok(()),
             Some(cursor) => cursor,
             None => cursor_of(self.list, &self.order, row_id, cells)?,
         };
@@ -364,6 +446,10 @@ impl<'a> Page<'a> {
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let backward = self.list.backward;
         for (index, (field, sink)) in self.list.fields.iter().zip(&self.sinks).enumerate() {
+            if index == 0 && self.in_place {
+                out.push(b']');
+                continue;
+            }
             write::member(&field.key, index == 0, out);
             match (&field.what, sink) {
                 (_, Sink::Nodes(_, rows) | Sink::Edges(_, rows)) => rows.write(backward, out),

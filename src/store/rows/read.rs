@@ -19,7 +19,7 @@ use crate::store::db::{Near, RowRef};
 /// Pages of up to this many rows are read on the calling thread, when an index leads to them.
 pub(super) const INLINE_ROWS_MAX: usize = 100;
 
-/// Where the columns of a planned statement begin: behind the shape's version.
+/// Where the columns of a planned statement begin: behind the shape's version. Those of a gated one begin at 0.
 pub(super) const OFFSET: usize = 1;
 
 /// A row of the statement, its selected columns beginning at `offset`.
@@ -98,6 +98,14 @@ fn version(collection: &Collection, sql: &Sql) -> String {
     )
 }
 
+/// What stands behind the conditions of a statement's rows so that there are none where a shape is another than it was
+/// planned for: then no row carries the version. All conditions must have been written, and it must be in every part of
+/// the statement that gives rows.
+pub(super) fn gate(sql: &mut Sql, collection: &Collection) -> String {
+    sql.gated = true;
+    format!(" and ({}) = {}", version(collection, sql), collection.shape.version)
+}
+
 /// Whether the shape is the one that something was planned for.
 ///
 /// # Errors
@@ -139,7 +147,8 @@ impl Store {
     }
 
     /// Runs what was planned with a collection's shape, `select` being what follows that word, and hands on its rows.
-    /// Their columns begin at [`OFFSET`]. An `inline` one takes well under a millisecond.
+    /// Their columns begin at [`OFFSET`], those of a [gated](gate) statement at 0. An `inline` one takes well under a
+    /// millisecond.
     ///
     /// # Errors
     /// A stale one when the statement finds a newer shape: a scope of the older one may show what it hides.
@@ -189,13 +198,16 @@ impl Store {
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         let version = version(collection, sql);
-        let text = format!("select ({version}), {select}");
+        let text = match sql.gated {
+            true => format!("select {select}"),
+            false => format!("select ({version}), {select}"),
+        };
         if let Some(recorder) = &self.recorder {
             recorder.note(collection, &text, &sql.params);
         }
         let mut empty = true;
         let mut checked = |row: &RowRef<'_>| {
-            if std::mem::take(&mut empty) {
+            if std::mem::take(&mut empty) && !sql.gated {
                 check_shape(collection, row.i64(0)?)?;
             }
             each(row)
@@ -228,15 +240,19 @@ impl Store {
         let mut sources = Vec::new();
         let plan = plan(query, nodes, &mut sources);
         let mut columns = select_list(&mut sql, &sources)?;
-        columns.push("row_id".into());
+        if columns.is_empty() {
+            columns.push("row_id".into());
+        }
         let filter = sql.condition(&rows_filter(query), false)?;
         let collection = query.get().collection();
-        let select = format!("{} from {} where {filter} limit 2", columns.join(", "), planned(collection));
+        let gate = gate(&mut sql, collection);
+        let (columns, table) = (columns.join(", "), planned(collection));
+        let select = format!("{columns} from {table} where {filter}{gate} limit 2");
         let from = out.len();
         let mut found = 0;
         let mut each = |row: &RowRef<'_>| {
             found += 1;
-            if found == 1 { plan.write(&Cells { row, offset: OFFSET }, signer, budget, out) } else { Ok(()) }
+            if found == 1 { plan.write(&Cells { row, offset: 0 }, signer, budget, out) } else { Ok(()) }
         };
         self.read_near(collection, &select, &sql, true, &mut each).await?;
         match found {

@@ -22,6 +22,8 @@ pub(super) struct Sql {
     pub(super) within: usize,
     /// The collections of related rows, with the versions of their shapes that it was planned for.
     pub(super) related: BTreeSet<(i64, u32)>,
+    /// Whether it finds no rows where a shape is another than it was planned for; else it tells the version.
+    pub(super) gated: bool,
 }
 
 /// The name of a column. On SQLite a column is there before it is known what its field will be.
@@ -63,7 +65,7 @@ fn narrowed(dialect: Dialect, id: u32, narrowing: Narrowing) -> String {
 impl Sql {
     pub(super) fn new(dialect: Dialect, collection: &Collection) -> Self {
         let root = table(collection);
-        Sql { dialect, params: Vec::new(), root, within: 0, related: BTreeSet::new() }
+        Sql { dialect, params: Vec::new(), root, within: 0, related: BTreeSet::new(), gated: false }
     }
 
     /// The mark of a new parameter.

@@ -129,11 +129,19 @@ pub(super) fn refusal(context: &Context, faults: &[Fault]) -> Response {
     Response { body, request_error: Some(code), fault: worst(faults), stale: false }
 }
 
+/// What stands before the data of an answer.
+pub(super) const HEAD: &[u8] = b"{\"data\":";
+
 /// The answer to a request that was executed: `data` is a complete JSON value.
 pub(super) fn executed(context: &Context, data: &[u8], faults: &[Fault]) -> Response {
     let mut body = Vec::with_capacity(data.len() + 16);
-    body.extend_from_slice(b"{\"data\":");
+    body.extend_from_slice(HEAD);
     body.extend_from_slice(data);
+    finished(context, body, faults)
+}
+
+/// The same of a body that has the data behind its [`HEAD`].
+pub(super) fn finished(context: &Context, mut body: Vec<u8>, faults: &[Fault]) -> Response {
     if !faults.is_empty() {
         body.push(b',');
         errors(context, faults, &mut body);

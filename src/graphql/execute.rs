@@ -19,7 +19,7 @@ use super::{Context, Engine, Response, Services, explain, manage, project};
 use crate::contract::Transport;
 use crate::error::{Error, Result};
 use crate::publishing::{Ended, Path, Root, Touched, Visible};
-use crate::query::Budget;
+use crate::query::{Budget, write};
 use crate::record::{Json, write_string};
 
 /// What a request is executed with.
@@ -41,6 +41,9 @@ pub(super) struct Execution<'a> {
 /// A root field's outcome: bytes of a JSON value, or a fault.
 type Outcome = std::result::Result<Vec<u8>, Fault>;
 
+/// How large an answer is that is begun.
+const USUAL_BYTES: usize = 4_096;
+
 /// The answers of the fields of introspection, by their response keys.
 type Introspected = HashMap<Arc<str>, Vec<u8>>;
 
@@ -53,12 +56,12 @@ impl Execution<'_> {
             Err(error) => return answer::refusal(self.context, &[Fault::of(self.context, error)]),
         };
         let outcomes = match (self.prepared.kind, &**nodes) {
+            (_, [only]) => return self.alone(only, &introspected).await,
             (OperationType::Mutation, _) => self.serially(&introspected).await,
-            (_, [only]) => vec![self.root(only, &introspected).await],
             _ => {
                 let roots: Vec<BoxFuture<'_, Outcome>> = nodes
                     .iter()
-                    .map(|node| Box::pin(self.root(node, &introspected)) as BoxFuture<'_, Outcome>)
+                    .map(|node| Box::pin(self.apart(node, &introspected)) as BoxFuture<'_, Outcome>)
                     .collect();
                 let at_once = self.services.config.graphql.roots_at_once_max.max(1);
                 stream::iter(roots).buffered(at_once).collect().await
@@ -67,11 +70,29 @@ impl Execution<'_> {
         self.assemble(outcomes)
     }
 
+    /// The answer of an only root field, which is written where it belongs.
+    async fn alone(&self, node: &Node, introspected: &Introspected) -> Response {
+        let mut body = Vec::with_capacity(USUAL_BYTES);
+        body.extend_from_slice(answer::HEAD);
+        write::member(&node.key, true, &mut body);
+        let begun = body.len();
+        if let Err(fault) = self.root(node, introspected, &mut body).await {
+            body.truncate(if node.ty.is_required() { answer::HEAD.len() } else { begun });
+            body.extend_from_slice(b"null");
+            if !node.ty.is_required() {
+                body.push(b'}');
+            }
+            return answer::finished(self.context, body, &[fault]);
+        }
+        body.push(b'}');
+        answer::finished(self.context, body, &[])
+    }
+
     /// Stops behind a failure that makes the whole answer null: what follows was not promised to happen.
     async fn serially(&self, introspected: &Introspected) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(self.prepared.nodes.len());
         for node in self.prepared.nodes.iter() {
-            let outcome = self.root(node, introspected).await;
+            let outcome = self.apart(node, introspected).await;
             let fatal = outcome.is_err() && node.ty.is_required();
             outcomes.push(outcome);
             if fatal {
@@ -91,23 +112,31 @@ impl Execution<'_> {
         self.whole.answers(&self.context.actor, self.prepared, limits.answer_bytes_max).await
     }
 
-    async fn root(&self, node: &Node, introspected: &Introspected) -> Outcome {
+    async fn apart(&self, node: &Node, introspected: &Introspected) -> Outcome {
         let mut out = Vec::new();
+        self.root(node, introspected, &mut out).await.map(|()| out)
+    }
+
+    /// Appends the value of a root field; on a fault something may have been appended.
+    async fn root(
+        &self,
+        node: &Node,
+        introspected: &Introspected,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Fault> {
         let outcome = match &*node.name {
             "__typename" => {
-                write_string(&node.parent, &mut out);
+                write_string(&node.parent, out);
                 Ok(())
             }
             "__schema" | "__type" => {
-                out.extend_from_slice(introspected.get(&node.key).map_or(b"null", Vec::as_slice));
-                self.budget.take(out.len())
+                let told = introspected.get(&node.key).map_or(b"null".as_slice(), Vec::as_slice);
+                out.extend_from_slice(told);
+                self.budget.take(told.len())
             }
-            _ => self.field(node, &mut out).await,
+            _ => self.field(node, out).await,
         };
-        match outcome {
-            Ok(()) => Ok(out),
-            Err(error) => Err(Fault::of(self.context, error).on(node.pos, vec![node.key.as_ref().into()])),
-        }
+        outcome.map_err(|error| Fault::of(self.context, error).on(node.pos, vec![node.key.as_ref().into()]))
     }
 
     async fn field(&self, node: &Node, out: &mut Vec<u8>) -> Result<()> {
@@ -126,8 +155,9 @@ impl Execution<'_> {
             "explain" => Json::from(explain::explain(self.engine, self.context, &arguments).await?),
             _ => manage::resolve(self.services, self.context, node, &arguments).await?,
         };
+        let begun = out.len();
         project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)?;
-        self.budget.take(out.len())
+        self.budget.take(out.len() - begun)
     }
 
     /// Notes what was read; pages of an export are noted together, and what is asked anew is noted then.
@@ -168,15 +198,12 @@ impl Execution<'_> {
     }
 
     fn assemble(&self, outcomes: Vec<Outcome>) -> Response {
-        let mut data = b"{".to_vec();
+        let mut data = Vec::with_capacity(outcomes.iter().flatten().map(Vec::len).sum::<usize>() + USUAL_BYTES);
+        data.extend_from_slice(answer::HEAD);
         let mut faults = Vec::new();
         let mut void = false;
-        for (node, outcome) in self.prepared.nodes.iter().zip(outcomes) {
-            if data.len() > 1 {
-                data.push(b',');
-            }
-            write_string(&node.key, &mut data);
-            data.push(b':');
+        for (index, (node, outcome)) in self.prepared.nodes.iter().zip(outcomes).enumerate() {
+            write::member(&node.key, index == 0, &mut data);
             match outcome {
                 Ok(bytes) => data.extend_from_slice(&bytes),
                 Err(fault) => {
@@ -186,8 +213,13 @@ impl Execution<'_> {
                 }
             }
         }
-        data.push(b'}');
-        answer::executed(self.context, if void { b"null" } else { &data }, &faults)
+        if void {
+            data.truncate(answer::HEAD.len());
+            data.extend_from_slice(b"null");
+        } else {
+            data.extend_from_slice(if self.prepared.nodes.is_empty() { b"{}" } else { b"}" });
+        }
+        answer::finished(self.context, data, &faults)
     }
 }
 

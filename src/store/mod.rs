@@ -53,6 +53,7 @@ pub struct Store {
     seen: log::Seen,
     /// Where statements that read rows are noted, for who asks what they do.
     recorder: Option<Arc<rows::Recorder>>,
+    led: rows::Led,
 }
 
 impl Store {
@@ -85,8 +86,8 @@ impl Store {
         let catalog = catalog::Cache::open(db.clone()).await?;
         let (wake, seen) = (wake::Wake::default(), log::Seen::default());
         let api_keys = api_keys::Cache::default();
-        let recorder = None;
-        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, recorder })
+        let (recorder, led) = (None, rows::Led::default());
+        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, recorder, led })
     }
 
     /// What must run beside the store until `stop`: hearing other nodes, looking after the replica, making room for

@@ -76,6 +76,13 @@ pub(super) fn is_stale_plan(error: &sqlx::Error) -> bool {
     inner.code().as_deref() == Some("0A000") && inner.message().contains("cached plan")
 }
 
+/// Whether PostgreSQL refused a statement as a number came up that its type cannot hold.
+pub fn is_out_of_range(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+    let state = cause.and_then(sqlx::Error::as_database_error).and_then(|inner| inner.code());
+    state.as_deref() == Some("22003")
+}
+
 /// Whether a statement broke a unique or primary key.
 pub fn is_unique_violation(error: &Error) -> bool {
     let Some(cause) = std::error::Error::source(error) else { return false };

@@ -10,7 +10,7 @@ mod replica;
 mod sqlite;
 mod value;
 
-pub use failure::is_unique_violation;
+pub use failure::{is_out_of_range, is_unique_violation};
 pub use replica::Near;
 pub use value::{Row, RowRef, Type, Value};
 

@@ -11,7 +11,7 @@ use crate::query::{
 };
 use crate::shape::{Enumeration, Scalar};
 use crate::store::Store;
-use crate::store::db::{Dialect, RowRef};
+use crate::store::db::{Dialect, RowRef, is_out_of_range};
 
 /// How a figure is made of the columns of the statement that begin at its place.
 #[derive(Clone)]
@@ -50,12 +50,33 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
+        // PostgreSQL says when a sum passes what a float can hold: only then it is worth what it takes to go round that.
+        let mut plainly = self.db.dialect() == Dialect::Postgres;
+        loop {
+            let (from, ahead) = (out.len(), budget.ahead());
+            match self.aggregated(query, (aggregate, plainly), &ahead, out).await {
+                Err(error) if plainly && is_out_of_range(&error) => out.truncate(from),
+                Err(error) => return Err(error),
+                Ok(count) => return budget.take(out.len() - from).map(|()| count),
+            }
+            plainly = false;
+        }
+    }
+
+    async fn aggregated(
+        &self,
+        query: &Scoped<Query>,
+        (aggregate, plainly): (&Aggregate, bool),
+        budget: &Budget,
+        out: &mut Vec<u8>,
+    ) -> Result<usize> {
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let groups: Vec<String> =
             aggregate.group_by.iter().map(|field| column(sql.dialect, &field.column)).collect();
         let mut columns = groups.clone();
         let mut writer = Writer {
             dialect: sql.dialect,
+            plainly,
             collection: query.get().collection(),
             groups: &aggregate.group_by,
             columns: &mut columns,
@@ -157,6 +178,8 @@ fn float_sum(cells: &Cells<'_, '_>, place: usize, by: f64) -> Result<Option<f64>
 
 struct Writer<'a> {
     dialect: Dialect,
+    /// Whether floats are just summed up.
+    plainly: bool,
     collection: &'a Collection,
     groups: &'a [FieldRef],
     columns: &'a mut Vec<String>,
@@ -223,9 +246,9 @@ impl Writer<'_> {
         let dialect = self.dialect;
         match (function, field.scalar) {
             (Function::CountDistinct, _) => self.figure(How::Count, [format!("count(distinct {name})")]),
-            (Function::Sum, Scalar::Float) => self.figure(How::FloatSum, Self::float_sum(&name)),
+            (Function::Sum, Scalar::Float) => self.figure(How::FloatSum, self.float_sum(&name)),
             (Function::Avg, Scalar::Float) => {
-                let [small, large] = Self::float_sum(&name);
+                let [small, large] = self.float_sum(&name);
                 self.figure(How::FloatMean, [small, large, count]);
             }
             (Function::Sum, _) => self.figure(How::WholeSum(dialect), self.whole_sum(&name)),
@@ -257,8 +280,11 @@ impl Writer<'_> {
 
     /// A sum of floats, which may pass what a float can hold, on the way or in the end: of the small ones, and of the
     /// scaled great ones. Also a mean is made of these: PostgreSQL's own fails on what it squares.
-    fn float_sum(name: &str) -> [String; 2] {
+    fn float_sum(&self, name: &str) -> [String; 2] {
         let value = format!("cast({name} as double precision)");
+        if self.plainly {
+            return [format!("sum({value})"), "null".into()];
+        }
         [
             format!("sum(case when abs({value}) < {SMALL_BELOW} then {value} end)"),
             format!("sum(case when abs({value}) >= {SMALL_BELOW} then {value} / {SCALE:e} end)"),

@@ -1,9 +1,9 @@
 //! Rows beside those of another query: for all of its keys at once, in one statement for each portion of them.
 //! Nothing is read here but through a [`Scoped`] query.
 
-use super::list::{Beside, Page};
+use super::list::{Beside, Page, have_places};
 use super::planned;
-use super::read::{Cells, OFFSET, plan, rows_filter, select_list};
+use super::read::{Cells, gate, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
@@ -11,7 +11,7 @@ use crate::query::{Ask, Budget, FieldRef, Found, Join, Joined, List, Node, Order
 use crate::record::Signer;
 use crate::shape::{Scalar, SqlType};
 use crate::store::Store;
-use crate::store::db::{RowRef, Value};
+use crate::store::db::{Dialect, RowRef, Type, Value};
 
 /// The most keys in one statement.
 const KEYS_MAX: usize = 4_096;
@@ -81,15 +81,16 @@ impl Store {
         let collection = query.get().collection();
         let (table, name) = (planned(collection), column(sql.dialect, &key.column));
         let filter = sql.condition(&rows_filter(query), false)?;
+        let wanted = one_of(&mut sql, &name, keys);
+        let gate = gate(&mut sql, collection);
         let select = format!(
             "q.k{} from (select {name} as k{columns}, row_number() over (partition by {name} order by row_id) as n \
-             from {table} where {filter} and {}) q where q.n = 1",
+             from {table} where {filter} and {wanted}{gate}) q where q.n = 1",
             outer(sources.len()),
-            one_of(&mut sql, &name, keys),
         );
         let mut each = |row: &RowRef<'_>| {
             let mut out = Vec::with_capacity(256);
-            plan.write(&Cells { row, offset: OFFSET + 1 }, signer, budget, &mut out)?;
+            plan.write(&Cells { row, offset: 1 }, signer, budget, &mut out)?;
             found.rows += 1;
             found.by_key.insert(text(key.scalar, row)?, out);
             Ok(())
@@ -108,7 +109,10 @@ impl Store {
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let (mut page, sources) = Page::new(query, list, signer, budget);
         page.position = position;
-        let select = statement(&mut sql, around, list, &sources, keys)?;
+        let led = sql.dialect == Dialect::Postgres
+            && self.is_led(query.get().collection(), &column(sql.dialect, &key.column)).await?;
+        let select = statement(&mut sql, around, list, (&sources, keys), led)?;
+        let total = Beside::of(list).total;
         let mut at: Option<String> = None;
         let mut each = |row: &RowRef<'_>| {
             let key = text(key.scalar, row)?;
@@ -118,9 +122,11 @@ impl Store {
                     page.write(found.by_key.entry(done).or_default())?;
                     page.clear();
                 }
-                page.total = row.i64(OFFSET + 1)?.unwrap_or_default();
+                if total {
+                    page.total = row.i64(1)?.unwrap_or_default();
+                }
             }
-            page.row(&Cells { row, offset: OFFSET + 2 })
+            page.row(&Cells { row, offset: 1 + usize::from(total) })
         };
         self.read_planned(query.get().collection(), &select, &sql, false, &mut each).await?;
         if let Some(done) = at {
@@ -131,44 +137,79 @@ impl Store {
     }
 }
 
-/// The statement of pages, one a key, behind its `select`: key, total, then the page's columns.
+/// The statement of pages, one a key, behind its `select`: key, total where it is asked, then the page's columns. Where
+/// an index leads to the rows of a key they are looked up key by key, so that not all of them are read and numbered.
 fn statement(
     sql: &mut Sql,
     around: Around<'_>,
     list: &List,
-    sources: &[Source],
-    keys: &[Value],
+    (sources, keys): (&[Source], &[Value]),
+    led: bool,
 ) -> Result<String> {
     let Around { query, key, .. } = around;
     let collection = query.get().collection();
     let (table, name) = (planned(collection), column(sql.dialect, &key.column));
     let mut columns = select_list(sql, sources)?;
-    columns.push("row_id".into());
-    let count = columns.len();
-    let filter = format!("{} and {}", sql.condition(&rows_filter(query), false)?, one_of(sql, &name, keys));
+    if have_places(query.get(), list) {
+        columns.push("row_id".into());
+    }
+    let outer = outer(columns.len());
+    let condition = sql.condition(&rows_filter(query), false)?;
+    let (all, wanted) = match led {
+        true => (listed(sql, key.scalar, keys), format!("{name} = k.k")),
+        false => (String::new(), one_of(sql, &name, keys)),
+    };
     let beyond = match &list.from {
         Some(from) => format!(" and {}", sql.keyset(&list.order, from, list.backward)?),
         None => String::new(),
     };
     let dialect = sql.dialect;
     let of = |_, order: &Order| column(dialect, &order.field.column);
-    let order = Sql::order(&list.order, list.backward, &of, "row_id");
+    // The index of all numbers is not to lead where that of the key should.
+    let row_id = if led && list.order.is_empty() { "row_id + 0" } else { "row_id" };
+    let order = Sql::order(&list.order, list.backward, &of, row_id);
+    let gate = gate(sql, collection);
+    let filter = format!("{condition} and {wanted}{gate}");
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
+    let columns = named(columns);
+    if led {
+        let rows = format!(
+            "lateral (select row_number() over ({order}) as n{columns} from {table} \
+             where {filter}{beyond} {order} limit {limit}) q"
+        );
+        return Ok(match Beside::of(list).total {
+            false => format!("k.k{outer} from {all} cross join {rows} order by k.k, q.n"),
+            true => format!(
+                "k.k, t.total{outer} from {all} cross join lateral (select count(*) as total from {table} \
+                 where {filter}) t left join {rows} on true where t.total > 0 order by k.k, q.n"
+            ),
+        });
+    }
     let rows = format!(
-        "select {name} as k{}, row_number() over (partition by {name} {order}) as n \
-         from {table} where {filter}{beyond}",
-        named(columns)
+        "select {name} as k{columns}, row_number() over (partition by {name} {order}) as n \
+         from {table} where {filter}{beyond}"
     );
-    let outer = outer(count);
     Ok(match Beside::of(list).total {
-        false => format!("q.k, 0{outer} from ({rows}) q where q.n <= {limit} order by q.k, q.n"),
+        false => format!("q.k{outer} from ({rows}) q where q.n <= {limit} order by q.k, q.n"),
         true => format!(
             "t.k, t.total{outer} from (select {name} as k, count(*) as total from {table} \
              where {filter} group by {name}) t left join ({rows}) q on q.k = t.k and q.n <= {limit} \
              order by t.k, q.n"
         ),
     })
+}
+
+/// The keys as the table `k` of one column, filled up with nulls, which equal nothing, to a power of two.
+fn listed(sql: &mut Sql, scalar: Scalar, keys: &[Value]) -> String {
+    let (ty, null) = match scalar.sql() {
+        SqlType::Int => ("bigint", Type::Int),
+        _ => ("text", Type::Text),
+    };
+    let padding = keys.len().next_power_of_two() - keys.len();
+    let keys = keys.iter().cloned().chain(std::iter::repeat_n(Value::Null(null), padding));
+    let marks: Vec<String> = keys.map(|key| format!("(cast({} as {ty}))", sql.param(key))).collect();
+    format!("(values {}) k(k)", marks.join(","))
 }
 
 /// Columns behind others, by the names `c0`, `c1`, ….
@@ -202,8 +243,8 @@ fn value(scalar: Scalar, key: &str) -> Option<Value> {
 /// The key of a row, as marks have it.
 fn text(scalar: Scalar, row: &RowRef<'_>) -> Result<String> {
     let text = match scalar.sql() {
-        SqlType::Int => row.i64(OFFSET)?.map(|number| number.to_string()),
-        _ => row.text(OFFSET)?.map(str::to_owned),
+        SqlType::Int => row.i64(0)?.map(|number| number.to_string()),
+        _ => row.text(0)?.map(str::to_owned),
     };
     text.ok_or_else(|| Error::internal("a row has no key that was found by its key"))
 }

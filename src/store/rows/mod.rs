@@ -17,6 +17,7 @@ mod history;
 mod image;
 mod items;
 mod join;
+mod led;
 mod linked;
 mod list;
 mod prepare;
@@ -40,6 +41,7 @@ pub use history::Past;
 pub use read::{EachRow, SnapshotPage};
 pub use rebuild::{Due, Rebuild};
 pub use relate::Side;
+pub(super) use led::Led;
 pub(super) use room::run as make_room;
 pub use texts::Looked;
 

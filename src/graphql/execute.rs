@@ -198,7 +198,8 @@ impl Execution<'_> {
     }
 
     fn assemble(&self, outcomes: Vec<Outcome>) -> Response {
-        let mut data = Vec::with_capacity(outcomes.iter().flatten().map(Vec::len).sum::<usize>() + USUAL_BYTES);
+        let mut data =
+            Vec::with_capacity(outcomes.iter().flatten().map(Vec::len).sum::<usize>() + USUAL_BYTES);
         data.extend_from_slice(answer::HEAD);
         let mut faults = Vec::new();
         let mut void = false;

@@ -10,6 +10,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use quick_cache::{Weighter, sync::Cache};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
@@ -31,6 +32,20 @@ pub struct Keys {
     key: Arc<Key>,
     times: Times,
     token_bytes_max: usize,
+    known: Arc<Cache<String, Arc<Actor>, Size>>,
+}
+
+/// Weighs tokens by about how much memory they take, decoded claims included.
+#[derive(Clone)]
+struct Size;
+
+/// About what a usual token weighs.
+const USUAL_BYTES: usize = 2_048;
+
+impl Weighter<String, Arc<Actor>> for Size {
+    fn weight(&self, token: &String, _: &Arc<Actor>) -> u64 {
+        (token.len() * 4 + 512) as u64
+    }
 }
 
 impl Keys {
@@ -75,7 +90,9 @@ impl Keys {
 
     fn new(secret: Vec<u8>, auth: &config::Auth) -> Self {
         let key = Arc::new(Key::secret(&secret));
-        Keys { secret, key, times: Times::new(auth), token_bytes_max: auth.token_bytes_max }
+        let bytes = auth.tokens_known_bytes_max;
+        let known = Arc::new(Cache::with_weighter(bytes / USUAL_BYTES + 1, bytes as u64, Size));
+        Keys { secret, key, times: Times::new(auth), token_bytes_max: auth.token_bytes_max, known }
     }
 
     /// A key for one purpose, derived from this one; equal on all nodes of a database.
@@ -105,7 +122,19 @@ impl Keys {
     pub(super) fn actor(&self, token: &Token<'_>, now_us: i64) -> Result<Actor> {
         let claims = self.key.claims(token)?;
         self.times.check(&claims, now_us)?;
-        actor(claims)
+        let actor = actor(claims)?;
+        self.known.insert(token.text.to_owned(), Arc::new(actor.clone()));
+        Ok(actor)
+    }
+
+    /// Who a token speaks for that was verified before; the key is the same as long as the process lives, its times are
+    /// those of this moment.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when it is good no longer.
+    pub(super) fn known(&self, token: &str, now_us: i64) -> Option<Result<Actor>> {
+        let actor = self.known.get(token)?;
+        Some(self.times.check(&actor.claims, now_us).map(|()| Actor::clone(&actor)))
     }
 
     /// Signs claims.
@@ -167,6 +196,32 @@ mod tests {
 
     fn token(keys: &Keys, claims: &Value) -> String {
         keys.sign(claims.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_token_that_is_known_is_good_as_long_as_its_times_are() {
+        let (_directory, keys) = keys();
+        let text = token(&keys, &json!({"sub": "ann", "exp": 1_800_000_100}));
+        assert!(keys.known(&text, NOW_US).is_none(), "nobody has verified it yet");
+        let actor = keys.verify(&text, NOW_US).unwrap();
+        assert_eq!(keys.known(&text, NOW_US).unwrap().unwrap(), actor);
+        let expired = keys.known(&text, NOW_US + 131_000_000).unwrap().unwrap_err();
+        assert_eq!(expired.code(), Code::Unauthenticated);
+        let forged = format!("{}x", text.get(..text.len() - 1).unwrap());
+        assert!(keys.known(&forged, NOW_US).is_none() && keys.verify(&forged, NOW_US).is_err());
+        assert!(keys.known(&forged, NOW_US).is_none(), "what is refused is not known");
+    }
+
+    #[test]
+    fn known_tokens_take_a_bounded_room() {
+        let (_directory, mut keys) = keys();
+        let auth = config::Auth { tokens_known_bytes_max: 20_000, ..config::Auth::default() };
+        keys = Keys::new(keys.secret, &auth);
+        let texts = (0..100).map(|n| token(&keys, &json!({"sub": format!("u{n}"), "exp": 1_800_000_100})));
+        let texts: Vec<String> = texts.collect();
+        texts.iter().for_each(|text| drop(keys.verify(text, NOW_US).unwrap()));
+        let known = texts.iter().filter(|text| keys.known(text, NOW_US).is_some()).count();
+        assert!((1..=24).contains(&known), "{known}");
     }
 
     #[test]

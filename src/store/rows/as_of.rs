@@ -7,7 +7,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::linked::cell;
-use super::list::{Beside, Page, literal, statement};
+use super::list::{Page, literal};
+use super::paged::{Beside, statement};
 use super::read::{Cells, OFFSET, several};
 use super::sql::Sql;
 use crate::error::{Code, Error, Result};

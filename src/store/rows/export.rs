@@ -1,7 +1,8 @@
 //! Exports: a scoped list that is read page after page by one plan, its rows written as they come, without an answer
 //! around them. Pages go by keys, each a statement of its own, so that no transaction stays open while a client reads.
 
-use super::list::{cursor_of, place, rows};
+use super::list::cursor_of;
+use super::paged::{place, rows};
 use super::read::{Cells as RowCells, plan};
 use super::sql::Sql;
 use crate::error::{Error, Result};

@@ -1,7 +1,8 @@
 //! Rows beside those of another query: for all of its keys at once, in one statement for each portion of them.
 //! Nothing is read here but through a [`Scoped`] query.
 
-use super::list::{Beside, Page, have_places};
+use super::list::Page;
+use super::paged::{Beside, have_places};
 use super::planned;
 use super::read::{Cells, gate, plan, rows_filter, select_list};
 use super::sql::{Sql, column};

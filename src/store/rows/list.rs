@@ -1,8 +1,9 @@
-//! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement.
+//! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement, which
+//! `paged` writes.
 
-use super::planned;
-use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, gate, is_indexed, plan, rows_filter, select_list};
-use super::sql::{Sql, column};
+use super::paged::{Beside, has_cursors, have_places, place, statement};
+use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, plan, rows_filter};
+use super::sql::Sql;
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
@@ -92,47 +93,6 @@ pub(super) struct Page<'a> {
     pub(super) position: i64,
 }
 
-/// What of a page is asked beside its rows.
-#[derive(Clone, Copy)]
-pub(super) struct Beside {
-    /// How many rows there are in all.
-    pub(super) total: bool,
-    /// The position of the collection's last change.
-    pub(super) position: bool,
-}
-
-impl Beside {
-    pub(super) fn of(list: &List) -> Self {
-        let asks = |wanted: fn(&ConnectionField) -> bool| list.fields.iter().any(|field| wanted(&field.what));
-        let total = asks(|field| matches!(field, ConnectionField::TotalCount));
-        let position = asks(|field| match field {
-            ConnectionField::PageInfo(fields) => fields.iter().any(|(_, field)| *field == PageInfo::Cursor),
-            _ => false,
-        });
-        Beside { total, position }
-    }
-
-    pub(super) fn is_asked(self) -> bool {
-        self.total || self.position
-    }
-}
-
-/// Whether a list shows cursors of its rows.
-fn has_cursors(list: &List) -> bool {
-    let of_page = |(_, field): &(String, PageInfo)| matches!(field, PageInfo::StartCursor | PageInfo::EndCursor);
-    list.fields.iter().any(|field| match &field.what {
-        ConnectionField::PageInfo(fields) => fields.iter().any(of_page),
-        ConnectionField::Edges(fields) => fields.iter().any(|(_, field)| matches!(field, EdgeField::Cursor)),
-        _ => false,
-    })
-}
-
-/// Whether rows must bring their places: the columns of the order, and their number, which is null where there is only
-/// what stands beside them.
-pub(super) fn have_places(query: &Query, list: &List) -> bool {
-    has_cursors(list) || Beside::of(list).is_asked() || query.as_of().is_some()
-}
-
 impl Store {
     pub(super) async fn list(
         &self,
@@ -200,115 +160,6 @@ fn sink(query: &Scoped<Query>, field: &ConnectionField, sources: &mut Vec<Source
     }
 }
 
-/// The place of an order's column among the statement's columns.
-pub(super) fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
-    let source = Source::Column(order.field.column.clone());
-    sources.iter().position(|known| *known == source).unwrap_or_else(|| {
-        sources.push(source);
-        sources.len() - 1
-    })
-}
-
-/// The statement, behind its `select`.
-pub(super) fn statement(
-    sql: &mut Sql,
-    query: &Scoped<Query>,
-    list: &List,
-    sources: &[Source],
-    Beside { total, position }: Beside,
-) -> Result<String> {
-    let collection = query.get().collection();
-    // One more than asked tells whether there is more.
-    let limit = list.limit + 1;
-    let mut inner = Inner::new(sql, query, (list, list.from.as_ref(), limit), sources)?;
-    if !total && !position {
-        if !have_places(query.get(), list) {
-            inner.columns.truncate(sources.len().max(1));
-        }
-        let gate = gate(sql, collection);
-        return Ok(inner.select(&inner.columns.join(", "), &gate));
-    }
-    let Inner { columns, table, filter, .. } = &inner;
-    let total = if total { format!("(select count(*) from {table} where {filter})") } else { "0".into() };
-    let position = if position {
-        format!("(select pos from collection_pos where collection_id = {})", collection.id)
-    } else {
-        "0".into()
-    };
-    let named: Vec<String> =
-        columns.iter().enumerate().map(|(index, column)| format!("{column} as c{index}")).collect();
-    let outer: Vec<String> = (0..columns.len()).map(|index| format!("q.c{index}")).collect();
-    let place = |order: &Order| {
-        sources
-            .iter()
-            .position(|source| *source == Source::Column(order.field.column.clone()))
-            .unwrap_or_default()
-    };
-    let row_id = format!("q.c{}", sources.len());
-    let outer_order =
-        Sql::order(&list.order, list.backward, &|_, order| format!("q.c{}", place(order)), &row_id);
-    Ok(format!(
-        "m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
-         left join (select {}) q on true {outer_order}",
-        outer.join(", "),
-        inner.select(&named.join(", "), "")
-    ))
-}
-
-/// The statement of a page's rows alone, behind its `select`: so many behind (or, backward, before) a place.
-pub(super) fn rows(
-    sql: &mut Sql,
-    query: &Scoped<Query>,
-    page: (&List, Option<&PageCursor>, usize),
-    sources: &[Source],
-) -> Result<String> {
-    let inner = Inner::new(sql, query, page, sources)?;
-    let gate = gate(sql, query.get().collection());
-    Ok(inner.select(&inner.columns.join(", "), &gate))
-}
-
-/// What the statement of a page's rows is made of.
-struct Inner {
-    table: String,
-    /// The columns of the sources, and the row's number behind them.
-    columns: Vec<String>,
-    /// Which rows there are, on whichever page.
-    filter: String,
-    /// Those of the page.
-    page: String,
-    /// Their order, and how many there are at most.
-    order: String,
-}
-
-impl Inner {
-    fn new(
-        sql: &mut Sql,
-        query: &Scoped<Query>,
-        (list, from, limit): (&List, Option<&PageCursor>, usize),
-        sources: &[Source],
-    ) -> Result<Self> {
-        let mut columns = select_list(sql, sources)?;
-        columns.push("row_id".into());
-        let mut filter = sql.condition(&rows_filter(query), false)?;
-        if let Some(position) = query.get().as_of() {
-            filter = format!("{filter} and pos <= {}", sql.param(position.into()));
-        }
-        let behind = match from {
-            Some(from) => format!(" and {}", sql.keyset(&list.order, from, list.backward)?),
-            None => String::new(),
-        };
-        let dialect = sql.dialect;
-        let of = |_, order: &Order| column(dialect, &order.field.column);
-        let order = Sql::order(&list.order, list.backward, &of, "row_id");
-        let (page, order) = (format!("{filter}{behind}"), format!("{order} limit {limit}"));
-        Ok(Inner { table: planned(query.get().collection()), columns, filter, page, order })
-    }
-
-    fn select(&self, columns: &str, gate: &str) -> String {
-        format!("{columns} from {} where {}{gate} {}", self.table, self.page, self.order)
-    }
-}
-
 impl<'a> Page<'a> {
     /// An empty page, and the columns that it takes; where rows [have places](have_places) their number must follow
     /// them.
@@ -346,7 +197,8 @@ impl<'a> Page<'a> {
     /// Has the rows written where they belong, behind what `out` has, so that they are not copied: where they come in
     /// their order and the first member is the only one that has them.
     fn take_over(&mut self, out: &mut Vec<u8>) {
-        let Some(((first, others), field)) = self.sinks.split_first_mut().zip(self.list.fields.first()) else {
+        let Some(((first, others), field)) = self.sinks.split_first_mut().zip(self.list.fields.first())
+        else {
             return;
         };
         if let Sink::Nodes(_, rows) | Sink::Edges(_, rows) = first
@@ -362,7 +214,9 @@ impl<'a> Page<'a> {
 
     /// Gives the answer back, with the rows that it has been given.
     fn give_back(&mut self, out: &mut Vec<u8>) {
-        if let (true, Some(Sink::Nodes(_, rows) | Sink::Edges(_, rows))) = (self.in_place, self.sinks.first_mut()) {
+        if let (true, Some(Sink::Nodes(_, rows) | Sink::Edges(_, rows))) =
+            (self.in_place, self.sinks.first_mut())
+        {
             *out = std::mem::take(&mut rows.bytes);
         }
     }

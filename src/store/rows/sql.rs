@@ -290,24 +290,37 @@ impl Sql {
 
     /// The rows behind (or, backward, before) a cursor in this order.
     pub(super) fn keyset(&mut self, order: &[Order], cursor: &PageCursor, backward: bool) -> Result<String> {
-        let mut alternatives = Vec::with_capacity(order.len() + 1);
+        Ok(format!("({})", self.ranges(order, cursor, backward)?.join(" or ")))
+    }
+
+    /// The same as ranges that have no row in common and that an index leads to one by one; no row of a later one comes
+    /// before one of an earlier.
+    pub(super) fn ranges(
+        &mut self,
+        order: &[Order],
+        cursor: &PageCursor,
+        backward: bool,
+    ) -> Result<Vec<String>> {
+        let mut ranges = Vec::with_capacity(2 * order.len() + 1);
         let mut equal: Vec<String> = Vec::new();
         for (part, value) in order.iter().zip(&cursor.values) {
             let name = self.field(&part.field);
             let (descending, nulls_first) = (part.descending != backward, part.nulls_first != backward);
-            let beyond = match value {
-                None if nulls_first => Some(format!("{name} is not null")),
-                None => None,
+            let mut beyond = Vec::new();
+            match value {
+                None if nulls_first => beyond.push(format!("{name} is not null")),
+                None => {}
                 Some(literal) => {
+                    if !nulls_first {
+                        beyond.push(format!("{name} is null"));
+                    }
                     let mark = self.literal(&part.field, literal)?;
-                    let beyond = format!("{name} {} {mark}", if descending { "<" } else { ">" });
-                    Some(if nulls_first { beyond } else { format!("({beyond} or {name} is null)") })
+                    beyond.push(format!("{name} {} {mark}", if descending { "<" } else { ">" }));
                 }
-            };
-            if let Some(beyond) = beyond {
-                let mut all = equal.clone();
-                all.push(beyond);
-                alternatives.push(format!("({})", all.join(" and ")));
+            }
+            for beyond in beyond {
+                let all: Vec<&str> = equal.iter().chain([&beyond]).map(String::as_str).collect();
+                ranges.push(format!("({})", all.join(" and ")));
             }
             equal.push(match value {
                 None => format!("{name} is null"),
@@ -316,8 +329,9 @@ impl Sql {
         }
         let row_id = self.param(cursor.row_id.into());
         equal.push(format!("row_id {} {row_id}", if backward { "<" } else { ">" }));
-        alternatives.push(format!("({})", equal.join(" and ")));
-        Ok(format!("({})", alternatives.join(" or ")))
+        ranges.push(format!("({})", equal.join(" and ")));
+        ranges.reverse();
+        Ok(ranges)
     }
 }
 

@@ -109,7 +109,7 @@ impl Execution<'_> {
         }
         let limits = &self.services.config.graphql;
         introspect::affordable(nodes, limits)?;
-        self.whole.answers(&self.context.actor, self.prepared, limits.answer_bytes_max).await
+        Box::pin(self.whole.answers(&self.context.actor, self.prepared, limits.answer_bytes_max)).await
     }
 
     async fn apart(&self, node: &Node, introspected: &Introspected) -> Outcome {
@@ -149,11 +149,12 @@ impl Execution<'_> {
         }
         let arguments = node.filled(&self.prepared.variables)?;
         if &*node.name == "collections" {
-            return self.collections(node, &arguments, out).await;
+            return Box::pin(self.collections(node, &arguments, out)).await;
         }
+        // Apart, as it takes so much more room than a read, which would be moved about with it.
         let value = match &*node.name {
-            "explain" => Json::from(explain::explain(self.engine, self.context, &arguments).await?),
-            _ => manage::resolve(self.services, self.context, node, &arguments).await?,
+            "explain" => Json::from(Box::pin(explain::explain(self.engine, self.context, &arguments)).await?),
+            _ => Box::pin(manage::resolve(self.services, self.context, node, &arguments)).await?,
         };
         let begun = out.len();
         project::project(&self.prepared.slice.model, &node.ty, &value, &node.children, out)?;

@@ -201,7 +201,7 @@ impl Engine {
             }
             let publishing = &self.inner.services.publishing;
             publishing.refresh(publishing.version()).await;
-            response = match self.prepare(context, request, Transport::Single).await {
+            response = match Box::pin(self.prepare(context, request, Transport::Single)).await {
                 Ok(prepared) => self.run(context, &prepared).await,
                 Err(faults) => answer::refusal(context, &faults),
             };
@@ -290,7 +290,7 @@ impl Engine {
             && context.actor.subject != Actor::anonymous().subject
             && publishing.refresh(known).await
         {
-            let prepared = inner.preparer.prepare(context, request, transport, visible).await;
+            let prepared = Box::pin(inner.preparer.prepare(context, request, transport, visible)).await;
             return self.admitted(context, self.noted(context, request, prepared)?);
         }
         self.admitted(context, self.noted(context, request, prepared)?)

@@ -220,7 +220,7 @@ impl Preparer {
         let compiled = match self.plans.get(&key) {
             Some(compiled) => compiled,
             None => {
-                let compiled = self.compile(context, &document, name, &slice, &visible).await?;
+                let compiled = Box::pin(self.compile(context, &document, name, &slice, &visible)).await?;
                 self.plans.insert(key, compiled.clone());
                 compiled
             }

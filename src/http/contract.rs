@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::Shared;
 use crate::contract::{Contract, Format, Transport};
 use crate::error::{Code, Error, Result};
-use crate::record::Actor;
+use crate::record::{Actor, Bound};
 
 /// By which header a request says under which contract it is.
 pub(super) static HEADER: HeaderName = HeaderName::from_static("wellspring-contract");
@@ -102,12 +102,12 @@ pub(super) fn wanted(headers: &HeaderMap) -> Result<Option<String>> {
 }
 
 /// Tells caches what an answer goes by, and clients when their contract ends (RFC 8594).
-pub(super) fn tell(shared: &Shared, actor: &Actor, headers: &mut HeaderMap) {
+pub(super) fn tell(shared: &Shared, bound: Option<&Bound>, headers: &mut HeaderMap) {
     headers.insert(
         header::VARY,
         HeaderValue::from_static("accept, authorization, x-api-key, wellspring-contract"),
     );
-    let Some(bound) = &actor.contract else { return };
+    let Some(bound) = bound else { return };
     let contracts = shared.engine.contracts();
     let sunset =
         contracts.get(&bound.name, bound.version).and_then(|agreed| agreed.contract.sunset.as_deref());

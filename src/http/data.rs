@@ -92,7 +92,7 @@ pub(super) async fn rows(
     if extension.is_some() {
         headers.insert(header::CONTENT_DISPOSITION, file_name(name, format));
     }
-    contract::tell(&shared, &actor, headers);
+    contract::tell(&shared, actor.contract.as_ref(), headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         headers.insert(header::LINK, link);

@@ -22,7 +22,7 @@ use crate::telemetry::Open;
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     /// Who asks. Sockets may still bring a token in `connection_init`; a refused one is kept for them.
-    pub(super) actor: std::result::Result<Actor, Arc<Error>>,
+    pub(super) actor: std::result::Result<Arc<Actor>, Arc<Error>>,
     /// Under which contract, as it says.
     pub(super) contract: std::result::Result<Option<String>, Arc<Error>>,
     /// In the log, in `X-Request-Id` and in every error.
@@ -37,7 +37,10 @@ impl Visit {
     /// # Errors
     /// `UNAUTHENTICATED` that says what is wrong with the token.
     pub(super) fn actor(&self) -> Result<Actor> {
-        self.actor.clone().map_err(|error| Error::new(error.code(), error.message()))
+        match &self.actor {
+            Ok(actor) => Ok(Actor::clone(actor)),
+            Err(error) => Err(Error::new(error.code(), error.message())),
+        }
     }
 
     /// Under which contract, as it says.
@@ -67,7 +70,7 @@ pub(super) async fn pass(State(shared): State<Shared>, mut request: Request, nex
         false => identify(&shared, request.headers()).await,
     };
     let visit = Visit {
-        actor: actor.map_err(Arc::new),
+        actor: actor.map(Arc::new).map_err(Arc::new),
         contract: contract::wanted(request.headers()).map_err(Arc::new),
         request_id: request_id(request.headers(), began_us),
         traceparent: traceparent(request.headers()),

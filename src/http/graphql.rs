@@ -26,7 +26,7 @@ pub(super) async fn get(
     request: Request,
 ) -> Response {
     if door::is_upgrade(request.headers()) {
-        return socket::upgrade(shared, visit, request).await;
+        return Box::pin(socket::upgrade(shared, visit, request)).await;
     }
     let Some(media) = accept::negotiate(request.headers()) else { return not_acceptable() };
     match payload::from_url(request.uri().query().unwrap_or_default(), &shared.config) {
@@ -105,13 +105,13 @@ async fn answer(
     };
     let context = graphql::Context { transport, ..context(visit, actor, method == Method::POST) };
     if media == Media::EventStream {
-        return sse::answer(shared, context, payload).await;
+        return Box::pin(sse::answer(shared, context, payload)).await;
     }
-    let actor = context.actor.clone();
+    let bound = context.actor.contract.clone();
     let result = shared.engine.execute(context, payload).await;
     let mut response = Response::new(Body::from(result.body));
     response.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
-    contract::tell(shared, &actor, response.headers_mut());
+    contract::tell(shared, bound.as_ref(), response.headers_mut());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(code) = result.request_error {
         *response.status_mut() = status(media, &method, code);

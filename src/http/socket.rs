@@ -270,7 +270,7 @@ impl Session {
             }
             (Some(authorization), None) => door::bearer(&self.shared, &authorization).await,
             (None, Some(key)) => door::key(&self.shared, &key).await,
-            (None, None) => Ok(self.visit.actor.clone().unwrap_or_else(|_| Actor::anonymous())),
+            (None, None) => Ok(self.visit.actor().unwrap_or_else(|_| Actor::anonymous())),
         };
         let actor = actor.map_err(|error| Some(unwelcome(&error)))?;
         let forbidden = |error: Error| Some(Close::new(4403, error.message()));

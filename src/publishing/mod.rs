@@ -209,7 +209,7 @@ impl Publishing {
         out: &mut Vec<u8>,
     ) -> Result<Vec<Touched>> {
         if let Some(cursor) = field.text("minCursor")? {
-            self.wait_for(cursor).await?;
+            Box::pin(self.wait_for(cursor)).await?;
         }
         let tree = self.scoped(from, visible, root, field)?;
         if tree.query.get().as_of().is_some() && judge::follows(&tree.query) {
@@ -218,7 +218,7 @@ impl Publishing {
         }
         let start = out.len();
         let fetched = match tree.query.get().ask() {
-            Ask::History(asked) => self.history(&tree.query, asked, budget, out).await,
+            Ask::History(asked) => Box::pin(self.history(&tree.query, asked, budget, out)).await,
             _ => self.0.store.fetch(&tree.query, &self.0.signer, budget, out).await,
         };
         let read = match fetched {

@@ -59,14 +59,14 @@ impl Auth {
     /// `UNAVAILABLE` when the database cannot be asked about an API key.
     pub async fn actor(&self, token: &str) -> Result<Actor> {
         if token.starts_with(API_KEY_PREFIX) {
-            return api_keys::actor(&self.store, token).await;
+            return Box::pin(api_keys::actor(&self.store, token)).await;
         }
         if let Some(known) = self.keys.known(token, self.clock.now_us()) {
             return known;
         }
         let token = Token::read(token, self.token_bytes_max)?;
         match self.issuer_of(&token)? {
-            Some(issuer) => issuer.actor(&token, &self.clock).await,
+            Some(issuer) => Box::pin(issuer.actor(&token, &self.clock)).await,
             None => self.keys.actor(&token, self.clock.now_us()),
         }
     }

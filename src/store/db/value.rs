@@ -287,6 +287,9 @@ impl<'a> RowRef<'a> {
             RowRef::Copied(row) => row.opt_i64(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                if let Some(bytes) = whole(&value, 20) {
+                    return Ok(Some(i64::from_be_bytes(bytes)));
+                }
                 match pg_value(&value)? {
                     Value::Int(int) => Ok(Some(int)),
                     Value::Float(_) => Err(widened(index)),
@@ -309,6 +312,9 @@ impl<'a> RowRef<'a> {
             RowRef::Copied(row) => row.opt_f64(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                if let Some(bytes) = whole(&value, 701) {
+                    return Ok(Some(f64::from_be_bytes(bytes)));
+                }
                 match pg_value(&value)? {
                     Value::Float(float) => Ok(Some(float)),
                     Value::Int(int) => Ok(Some(int as f64)),
@@ -379,6 +385,13 @@ fn lite_value(value: Lite<'_>) -> Result<Value> {
         Lite::Text(text) => Value::Text(std::str::from_utf8(text).map_err(Error::internal)?.to_owned()),
         Lite::Blob(bytes) => Value::Bytes(bytes.to_vec()),
     })
+}
+
+/// The eight bytes of a value of the type with this number, as rows mostly have them: nothing is made of them on the way.
+fn whole(value: &PgValueRef<'_>, oid: u32) -> Option<[u8; 8]> {
+    use sqlx::{ValueRef as _, postgres::PgValueFormat::Binary};
+    let is_it = value.format() == Binary && value.type_info().oid().map(|own| own.0) == Some(oid);
+    if is_it { value.as_bytes().ok()?.try_into().ok() } else { None }
 }
 
 /// Decodes by the column's own type; sqlx asks for the binary format wherever parameters are bound.

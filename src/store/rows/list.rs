@@ -103,7 +103,7 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<usize> {
         if let Some(position) = query.get().as_of() {
-            let page = self.page_as_of(query, list, position, (signer, budget)).await?;
+            let page = Box::pin(self.page_as_of(query, list, position, (signer, budget))).await?;
             page.write(out)?;
             return Ok(page.count);
         }

@@ -234,7 +234,7 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<usize> {
         if let Some(position) = query.get().as_of() {
-            return self.by_key_as_of(query, nodes, position, (signer, budget), out).await;
+            return Box::pin(self.by_key_as_of(query, nodes, position, (signer, budget), out)).await;
         }
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let mut sources = Vec::new();

@@ -23,8 +23,8 @@ section! {
         keys_ended_kept_s: u64 = 7_776_000,
         /// The largest token, in bytes.
         token_bytes_max: usize = 16 * 1024,
-        /// The most bytes of tokens of this server's own key that are known as verified, with what they say; their times
-        /// are checked at each request all the same. 0 verifies each token anew.
+        /// The most bytes of tokens of this server's own key that are known as verified, with what they say; their
+        /// times are checked at each request all the same. 0 verifies each token anew.
         tokens_known_bytes_max: usize = 4 * 1024 * 1024,
         /// Issuers whose tokens are taken beside those of this server's own key: name, audiences, keys, and what their
         /// tokens can give at most.

@@ -387,7 +387,7 @@ fn lite_value(value: Lite<'_>) -> Result<Value> {
     })
 }
 
-/// The eight bytes of a value of the type with this number, as rows mostly have them: nothing is made of them on the way.
+/// The eight bytes of a value of the type with this number, as rows mostly have them.
 fn whole(value: &PgValueRef<'_>, oid: u32) -> Option<[u8; 8]> {
     use sqlx::{ValueRef as _, postgres::PgValueFormat::Binary};
     let is_it = value.format() == Binary && value.type_info().oid().map(|own| own.0) == Some(oid);

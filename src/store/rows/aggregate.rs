@@ -50,7 +50,7 @@ impl Store {
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
-        // PostgreSQL says when a sum passes what a float can hold: only then it is worth what it takes to go round that.
+        // PostgreSQL says when a sum passes what a float can hold: only then that is gone round, which takes longer.
         let mut plainly = self.db.dialect() == Dialect::Postgres;
         loop {
             let (from, ahead) = (out.len(), budget.ahead());

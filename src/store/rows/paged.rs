@@ -115,7 +115,7 @@ pub(super) fn rows(
     Ok(inner.select(&gate))
 }
 
-/// How many ranges a page behind a cursor is read from one by one; of more it is one condition, which no index leads to.
+/// From how many ranges a page behind a cursor is read one by one; more are one condition, which no index leads to.
 const RANGES_MAX: usize = 5;
 
 /// What the statement of a page's rows is made of.
@@ -131,7 +131,7 @@ struct Inner {
     sorted: Vec<String>,
     /// Their order, and how many there are at most.
     order: String,
-    /// The same of rows of the table `u`, which have the columns of the order as `o0`, `o1`, …, and their number as `r`.
+    /// The same of rows of the table `u`, which has the columns of the order as `o0`, `o1`, …, and the number as `r`.
     outer_order: String,
 }
 
@@ -163,8 +163,8 @@ impl Inner {
         Ok(Inner { table, columns, filter, ranges, sorted, order, outer_order })
     }
 
-    /// The statement behind its `select`, its columns named `c0`, `c1`, …. Of several ranges so many rows are read each,
-    /// in their order, as an index has them.
+    /// The statement behind its `select`, its columns named `c0`, `c1`, …. Of several ranges so many rows are read
+    /// each, in their order, as an index has them.
     fn select(&self, gate: &str) -> String {
         let named: Vec<String> =
             self.columns.iter().enumerate().map(|(index, column)| format!("{column} as c{index}")).collect();

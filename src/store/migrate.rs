@@ -46,6 +46,8 @@ mod m0017_history;
 mod m0019_left;
 #[path = "../../migrations/m0020_packed.rs"]
 mod m0020_packed;
+#[path = "../../migrations/m0021_outbox.rs"]
+mod m0021_outbox;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -74,6 +76,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_history::Migration),
             Box::new(m0019_left::Migration),
             Box::new(m0020_packed::Migration),
+            Box::new(m0021_outbox::Migration),
         ]
     }
 }

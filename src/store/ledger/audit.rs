@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::effects::{SETTLED, Settled, settled_row};
-use super::{GENERATION, fitting, ids};
+use super::{GENERATION, OLDEST, fitting, ids};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::db::Value;
@@ -43,10 +43,8 @@ impl Store {
         let rows = self.db.query("select p, pseq, settled from partition order by p", &[]).await?;
         let partitions =
             rows.iter().map(|row| Ok((row.i64(0)?, row.i64(1)?, row.i64(2)?))).collect::<Result<_>>()?;
-        let sql =
-            "select r.ingested_at from outbox o join record r on r.id = o.record_id order by o.id limit 1";
-        let rows = self.db.query(sql, &[]).await?;
-        let oldest = rows.first().map(|row| row.i64(0)).transpose()?;
+        let rows = self.db.query(OLDEST, &[]).await?;
+        let oldest = rows.first().map_or(Ok(None), |row| row.opt_i64(0))?;
         Ok(Lag { unclaimed, oldest, partitions })
     }
 

@@ -35,7 +35,7 @@ impl Store {
         let nil = Value::Uuid(Uuid::nil());
         let mut found = Vec::new();
         for (table, order, first) in [
-            ("outbox", &["id"][..], vec![Value::Int(-1)]),
+            ("outbox", &["record_id"][..], vec![nil.clone()]),
             ("dead_letter", &["id"], vec![Value::Int(-1)]),
             ("change", &["collection_id", "pos"], vec![Value::Int(-1), Value::Int(-1)]),
             ("ledger", &["record_id"], vec![nil]),
@@ -84,15 +84,18 @@ impl Store {
              order by id limit {PAGE}) d join plugin p on p.id = d.plugin_id where d.state <> 'queued' order by d.id"
         );
         let outbox = format!(
-            "select o.id, o.key, o.rev, cast(null as text), exists (select 1 from record r \
+            "select 0, o.key, o.rev, cast(null as text), exists (select 1 from record r \
              join ledger l on l.record_id = r.id where r.key = o.key and r.rev > o.rev) from \
-             (select max(id) as id, key, min(rev) as rev from (select id, key, rev from outbox where id > $1 \
-             order by id limit {PAGE}) as page group by key) o order by o.id"
+             (select key, min(rev) as rev from (select key, rev from outbox where record_id > $1 \
+             order by record_id limit {PAGE}) as page group by key) o order by o.key"
         );
         let mut found = Vec::new();
-        for (table, sql) in [("dead_letter", letters), ("outbox", outbox)] {
-            let mut after = Value::Int(-1);
-            while let Some(last) = self.page_end(table, &after).await? {
+        for (table, column, first, sql) in [
+            ("dead_letter", "id", Value::Int(-1), letters),
+            ("outbox", "record_id", Value::Uuid(Uuid::nil()), outbox),
+        ] {
+            let mut after = first;
+            while let Some(last) = self.page_end(table, column, &after).await? {
                 for row in self.db.query(&sql, std::slice::from_ref(&after)).await? {
                     if row.bool(4)? {
                         let at =
@@ -101,19 +104,24 @@ impl Store {
                         found.push(Contradiction::of_key(row.text(1)?, what));
                     }
                 }
-                after = Value::Int(last);
+                after = last;
             }
         }
         Ok(found)
     }
 
-    /// The last id of the page of a table that begins after an id.
-    async fn page_end(&self, table: &str, after: &Value) -> Result<Option<i64>> {
+    /// The last value of a column in the page of a table that begins after one.
+    async fn page_end(&self, table: &str, column: &str, after: &Value) -> Result<Option<Value>> {
         let sql = format!(
-            "select max(id) from (select id from {table} where id > $1 order by id limit {PAGE}) as page"
+            "select {column} from (select {column} from {table} where {column} > $1 order by {column} limit {PAGE}) \
+             as page order by {column} desc limit 1"
         );
         let rows = self.db.query(&sql, std::slice::from_ref(after)).await?;
-        rows.first().map_or(Ok(None), |row| row.opt_i64(0))
+        let last = |row: &Row| match after {
+            Value::Uuid(_) => row.uuid(0).map(Value::Uuid),
+            _ => row.i64(0).map(Value::Int),
+        };
+        rows.first().map(last).transpose()
     }
 
     /// Keys that have given out more or fewer revisions than there are records of them.

@@ -82,6 +82,13 @@ pub struct Claimed {
     pub claimed_at: Option<i64>,
 }
 
+/// When the oldest record that is not settled was taken in: each partition's first claimed row, or unclaimed one.
+pub(super) const OLDEST: &str = "select min(r.ingested_at) from (\
+     select (select o.record_id from outbox o where o.partition = a.p and o.pseq > a.settled \
+     order by o.pseq limit 1) as id from partition a union all \
+     select (select o.record_id from outbox o where o.partition = a.p and o.pseq is null order by o.id limit 1) \
+     from partition a) f join record r on r.id = f.id";
+
 /// The build that live records go to.
 pub const GENERATION: i64 = 0;
 
@@ -251,10 +258,12 @@ impl Store {
     /// fence is no longer `fence`.
     pub async fn claim(&self, p: u32, fence: i64, claimed: i64, max: usize) -> Result<Option<i64>> {
         let mut tx = self.db.begin().await?;
+        // On PostgreSQL no index leads to an outbox row by its number: each would be written to twice a record.
+        let place = if tx.dialect() == Dialect::Postgres { "ctid" } else { "id" };
         let sql = format!(
-            "with c as (select id, row_number() over (order by id) as n from outbox \
+            "with c as (select {place} as place, row_number() over (order by id) as n from outbox \
              where partition = $1 and pseq is null order by id limit {max}) \
-             update outbox set pseq = $2 + c.n, claimed_at = $3 from c where outbox.id = c.id"
+             update outbox set pseq = $2 + c.n, claimed_at = $3 from c where outbox.{place} = c.place"
         );
         let count = tx.execute(&sql, &[int(p), Value::Int(claimed), Value::Int(self.clock.now_us())]).await?;
         let count = i64::try_from(count).map_err(Error::internal)?;
@@ -276,10 +285,11 @@ impl Store {
     pub async fn claim_each(&self, each: &[(u32, i64, i64)], max: usize) -> Result<Option<Vec<(u32, i64)>>> {
         let mut tx = self.db.begin_by_indexes().await?;
         let sql = format!(
-            ", c as (select o.id, u.claimed + row_number() over (partition by u.p order by o.id) as n, o.at from u \
-             cross join lateral (select id, u.at from outbox where partition = u.p and pseq is null \
+            ", c as (select o.place, u.claimed + row_number() over (partition by u.p order by o.id) as n, o.at from u \
+             cross join lateral (select ctid as place, id, u.at from outbox where partition = u.p and pseq is null \
              order by id limit {max}) o), \
-             m as (update outbox set pseq = c.n, claimed_at = c.at from c where outbox.id = c.id returning partition) \
+             m as (update outbox set pseq = c.n, claimed_at = c.at from c where outbox.ctid = c.place \
+             returning partition) \
              select partition, count(*) from m group by partition"
         );
         let columns = [("p", Type::Int), ("claimed", Type::Int), ("at", Type::Int)];

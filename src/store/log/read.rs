@@ -155,7 +155,11 @@ impl Store {
     /// How many records wait to be provisioned, at most.
     pub async fn backlog(&self) -> Result<i64> {
         // Ids are handed out densely but for what was rolled back; counting rows would take as long as there are many.
-        let sql = "select coalesce((select max(id) from outbox) - (select min(id) from outbox) + 1, 0)";
+        let sql = "select cast(coalesce(sum(a.claimed), 0) + coalesce(max(a.last) - min(a.first) + 1, 0) as bigint) \
+                   from (select p.pseq - p.settled as claimed, \
+                   (select min(o.id) from outbox o where o.partition = p.p and o.pseq is null) as first, \
+                   (select max(o.id) from outbox o where o.partition = p.p and o.pseq is null) as last \
+                   from partition p) a";
         let rows = self.db.query(sql, &[]).await?;
         rows.first().map_or(Ok(0), |row| row.i64(0))
     }

@@ -178,6 +178,8 @@ section! {
         acquire_timeout_ms: u64 = 5_000,
         /// The most SQLite reader connections.
         readers_max: usize = 8,
+        /// The most values that the percentiles of one statement hold at once on SQLite, 8 bytes each.
+        percentile_values_max: usize = 4_000_000,
         /// The most tables that SQLite has ready for collections to come; an eighth as many as there are, at least 8.
         spare_tables_max: u32 = 256,
         /// How many columns of each table SQLite has ready for fields to come; at most 100.

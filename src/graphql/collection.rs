@@ -4,6 +4,7 @@
 
 mod conditions;
 mod groups;
+mod having;
 
 use conditions::{Place, filter};
 pub(super) use conditions::{of_items, page};

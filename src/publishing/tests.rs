@@ -11,6 +11,7 @@
 mod differential;
 mod export;
 mod figures;
+mod groups;
 mod lineage;
 mod lists;
 mod live;
@@ -19,6 +20,7 @@ mod nodes;
 mod related;
 mod room;
 mod rules;
+mod spread;
 mod upgrade;
 
 use serde_json::{Value, json};

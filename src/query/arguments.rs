@@ -3,7 +3,7 @@
 mod filter;
 
 pub use filter::condition;
-pub(super) use filter::filter;
+pub(super) use filter::{Reader, filter, members};
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::ask::Order;
 use super::selection;
 use crate::config;
 use crate::error::{Code, Error, Result};
-use crate::query::Collection;
+use crate::query::{Collection, FieldRef};
 use crate::record::Json;
 use crate::shape::Scalar;
 
@@ -54,23 +54,26 @@ fn order_item(collection: &Collection, item: &Json, ids: &mut BTreeSet<u32>) -> 
                 let sortable = !field.list
                     && field.scalar != Scalar::Json
                     && !matches!(field.column, crate::query::ColumnRef::Presence(_));
-                let (descending, nulls_first) = match direction.as_str() {
-                    "ASC" => (false, false),
-                    "DESC" => (true, false),
-                    "ASC_NULLS_FIRST" => (false, true),
-                    "DESC_NULLS_FIRST" => (true, true),
-                    other => {
-                        return Err(Error::bad_request(format!(
-                            "`{other}` is no order; use `ASC` or `DESC`"
-                        )));
-                    }
-                };
                 if !sortable {
                     return Err(Error::bad_request(format!("`{name}` has no order")));
                 }
-                return Ok(Order { field, descending, nulls_first });
+                return directed(field, direction);
             }
             _ => return Err(Error::bad_request("`orderBy` takes fields with `ASC` or `DESC`")),
         }
     }
+}
+
+/// A column in this direction.
+pub(super) fn directed(field: FieldRef, direction: &str) -> Result<Order> {
+    let (descending, nulls_first) = match direction {
+        "ASC" => (false, false),
+        "DESC" => (true, false),
+        "ASC_NULLS_FIRST" => (false, true),
+        "DESC_NULLS_FIRST" => (true, true),
+        other => {
+            return Err(Error::bad_request(format!("`{other}` is no order; use `ASC` or `DESC`")));
+        }
+    };
+    Ok(Order { field, descending, nulls_first })
 }

@@ -2,6 +2,7 @@
 //! form, everything bounded. Says what to do when it cannot.
 
 mod group;
+mod having;
 mod past;
 
 pub use past::by_record;

@@ -24,7 +24,7 @@ pub struct PageCursor {
     pub order: u64,
     /// The row's values of the order's columns; `None` is null.
     pub values: Vec<Option<Literal>>,
-    /// The row's number; decides between equal values.
+    /// The row's number; decides between equal values. Of a group 0: no two have equal ones.
     pub row_id: i64,
 }
 

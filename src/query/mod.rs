@@ -37,7 +37,10 @@ pub use columns::{Columns, plain};
 pub use compile::{by_record, compile, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
-pub use group::{Aggregate, Argument, Figure, Function, GroupField};
+pub use group::{
+    Aggregate, Argument, Figure, Function, GroupField, GroupKey, Measure, Part, TimeUnit, whole_sum,
+    whole_sum_of,
+};
 pub use link::Link;
 pub use marks::{Filling, Found, Wanted, is_marked};
 pub use mask::Plain;
@@ -139,6 +142,8 @@ pub enum ColumnRef {
     EntryKey(u32),
     /// Of the related row that the [`Filter::Related`] with this number is about, this column. Paths begin at that row.
     Of(u32, Box<ColumnRef>),
+    /// Of a group of rows, the column at this place: what rows are grouped by, then the measures. It is of no row.
+    Grouped(usize),
     /// `_record.key`, column `key` (text).
     Key,
     /// `_record.revision`, column `rev` (bigint).
@@ -281,7 +286,7 @@ pub enum Root {
     List,
     /// `orderClothingByKey(sourceName, sourceUid)`
     ByKey,
-    /// `orderClothingAggregate(where, groupBy)`
+    /// `orderClothingAggregate(where, groupBy, groupByPart, having, orderBy, first, after)`
     Aggregate,
     /// `orderClothingHistory(sourceName, sourceUid, first, after)`
     History,

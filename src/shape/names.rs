@@ -81,7 +81,7 @@ static RESERVED_ROOTS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
 const NAME_BYTES_MAX: usize = 256;
 
 /// What the types of a collection are called after its own; whoever makes or reserves such names uses this list.
-pub const TYPE_SUFFIXES: [&str; 18] = [
+pub const TYPE_SUFFIXES: [&str; 29] = [
     "Connection",
     "Edge",
     "Filter",
@@ -89,6 +89,17 @@ pub const TYPE_SUFFIXES: [&str; 18] = [
     "Field",
     "Aggregate",
     "Group",
+    "GroupPart",
+    "AggregateOrder",
+    "GroupOrder",
+    "NumberOrder",
+    "ValueOrder",
+    "Number",
+    "Having",
+    "CountHaving",
+    "SumHaving",
+    "NumberHaving",
+    "ValueHaving",
     "Sum",
     "Avg",
     "Min",

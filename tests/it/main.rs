@@ -31,6 +31,7 @@ mod explained;
 mod faults;
 mod given_up;
 mod graphql;
+mod groups;
 mod history;
 mod http;
 mod large;

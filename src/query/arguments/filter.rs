@@ -34,8 +34,7 @@ pub(in crate::query) fn filter(
     limits: &config::Graphql,
     ids: &mut BTreeSet<u32>,
 ) -> Result<Filter> {
-    let mut reader = Reader { collection, limits, ids, constants: 0, within: 0 };
-    reader.object(&At::Row(Vec::new()), value, "where", 0)
+    Reader::new(collection, limits, ids).object(&At::Row(Vec::new()), value, "where", 0)
 }
 
 /// What the members of an input object are members of.
@@ -78,7 +77,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-struct Reader<'a> {
+/// Reads conditions, and counts their constants.
+pub(in crate::query) struct Reader<'a> {
     collection: &'a Collection,
     limits: &'a config::Graphql,
     ids: &'a mut BTreeSet<u32>,
@@ -88,13 +88,43 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn object(&mut self, at: &At<'a>, value: &'a Json, called: &str, depth: usize) -> Result<Filter> {
+    /// One that has read nothing yet.
+    pub(in crate::query) fn new(
+        collection: &'a Collection,
+        limits: &'a config::Graphql,
+        ids: &'a mut BTreeSet<u32>,
+    ) -> Self {
+        Reader { collection, limits, ids, constants: 0, within: 0 }
+    }
+
+    /// Refuses what nests too deep in the argument with this name.
+    pub(in crate::query) fn nested(&self, name: &str, depth: usize) -> Result<()> {
         let max = self.limits.nesting_max;
         if depth > max {
             let text =
-                format!("`where` nests deeper than `graphql.nesting_max`, which is {max}; write it flatter");
+                format!("`{name}` nests deeper than `graphql.nesting_max`, which is {max}; write it flatter");
             return Err(Error::new(Code::TooComplex, text));
         }
+        Ok(())
+    }
+
+    /// The conditions on a column that is no list; of an enum, by the names of its texts.
+    pub(in crate::query) fn column(
+        &mut self,
+        field: &FieldRef,
+        enumeration: Option<&Enumeration>,
+        value: &Json,
+    ) -> Result<Filter> {
+        let (called, mut all) = (field.name(), Vec::new());
+        for (operator, constant) in members(value, &called)? {
+            self.given(operator, &called, constant)?;
+            all.push(self.compared((field, enumeration), (operator, &called), constant)?);
+        }
+        Ok(Filter::all(all))
+    }
+
+    fn object(&mut self, at: &At<'a>, value: &'a Json, called: &str, depth: usize) -> Result<Filter> {
+        self.nested("where", depth)?;
         let mut all = Vec::new();
         for (name, value) in members(value, called)? {
             all.push(match name.as_str() {
@@ -197,20 +227,28 @@ impl<'a> Reader<'a> {
     ) -> Result<Filter> {
         let mut all = Vec::new();
         for (operator, constant) in members(value, called)? {
-            if matches!(constant, Json::Null) {
-                let text = format!("`{operator}` of `{called}` is null; leave it out, or ask with `isNull`");
-                return Err(Error::bad_request(text));
-            }
-            self.count(1)?;
+            self.given(operator, called, constant)?;
             all.push(match (operator.as_str(), asked.items) {
                 (quantifier @ ("some" | "every" | "none"), Some(items)) => {
                     self.quantified(asked, items, (quantifier, constant), depth)?
                 }
                 ("length", Some(_)) => self.lengths(&asked.field, constant)?,
-                (operator, _) => self.compared(&asked.field, (operator, called), constant)?,
+                (operator, _) => {
+                    let column = (&asked.field, self.collection.enumeration(&asked.field));
+                    self.compared(column, (operator, called), constant)?
+                }
             });
         }
         Ok(Filter::all(all))
+    }
+
+    /// Counts a constant, which must not be null.
+    fn given(&mut self, operator: &str, called: &str, constant: &Json) -> Result<()> {
+        if matches!(constant, Json::Null) {
+            let text = format!("`{operator}` of `{called}` is null; leave it out, or ask with `isNull`");
+            return Err(Error::bad_request(text));
+        }
+        self.count(1)
     }
 
     /// A condition on items of a list, or entries of a map.
@@ -273,13 +311,13 @@ impl<'a> Reader<'a> {
 
     fn compared(
         &mut self,
-        field: &FieldRef,
+        (field, enumeration): (&FieldRef, Option<&Enumeration>),
         (operator, name): (&str, &str),
         constant: &Json,
     ) -> Result<Filter> {
         let field = field.clone();
         let named;
-        let constant = match self.collection.enumeration(&field) {
+        let constant = match enumeration {
             Some(values) => {
                 named = texts(values, operator, constant, name)?;
                 &named
@@ -359,7 +397,8 @@ fn texts(values: &Enumeration, operator: &str, constant: &Json, name: &str) -> R
     }
 }
 
-fn members<'a>(value: &'a Json, name: &str) -> Result<&'a [(String, Json)]> {
+/// The members of an input object.
+pub(in crate::query) fn members<'a>(value: &'a Json, name: &str) -> Result<&'a [(String, Json)]> {
     match value {
         Json::Object(members) => Ok(members),
         Json::Null => {

@@ -29,7 +29,7 @@ impl<'a> At<'a> {
         match field.column {
             ColumnRef::Item(number, _) => self.within(number).map(|within| within.item),
             // It is not at hand, or no document.
-            ColumnRef::Of(..) | ColumnRef::EntryKey(_) => None,
+            ColumnRef::Of(..) | ColumnRef::EntryKey(_) | ColumnRef::Grouped(_) => None,
             _ => Some(self.row),
         }
     }

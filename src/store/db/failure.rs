@@ -42,6 +42,12 @@ fn heals(state: &str) -> bool {
 /// The error of a statement that SQLite refused.
 pub(super) fn sqlite(error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Kind;
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    if code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FUNCTION) {
+        let text = "the percentiles are of more values than `store.percentile_values_max`; narrow them by `where`, or \
+                    ask for fewer at once";
+        return Error::new(Code::TooComplex, text).with_cause(error);
+    }
     match error.sqlite_error_code() {
         Some(
             Kind::DatabaseBusy

@@ -4,6 +4,7 @@
 //! knows a table.
 
 mod failure;
+mod functions;
 mod kept;
 mod postgres;
 mod replica;

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc}
 use crate::config;
 use crate::error::{Code, Error, Result};
 
-use super::{Row, RowRef, Value, failure};
+use super::{Row, RowRef, Value, failure, functions};
 
 /// After how many steps of its machine a statement looks whether it has taken too long: about every millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
@@ -50,6 +50,8 @@ pub(super) struct Sqlite {
     statement_timeout: Duration,
     /// The longest wait for a connection.
     acquire_timeout: Duration,
+    /// The most values that the percentiles of a statement hold.
+    percentile_values_max: usize,
     _lock: Option<File>,
 }
 
@@ -72,6 +74,7 @@ impl Sqlite {
             quick: Cache::new(STATEMENTS_MAX * 4),
             statement_timeout: Duration::from_millis(config.statement_timeout_ms),
             acquire_timeout: Duration::from_millis(config.acquire_timeout_ms),
+            percentile_values_max: config.percentile_values_max,
             _lock: lock,
         };
         let first = this.take_reader()?;
@@ -216,6 +219,7 @@ impl Sqlite {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let reader = Connection::open_with_flags(&self.path, flags).map_err(failure::sqlite)?;
         prepare(&reader, true)?;
+        functions::add(&reader, self.percentile_values_max).map_err(failure::sqlite)?;
         Ok(reader)
     }
 

@@ -1,4 +1,6 @@
-//! Figures of groups, computed by the database over typed columns.
+//! Figures of groups, computed by the database over typed columns: one statement counts and adds, makes the figures of
+//! that, and chooses among the groups. So what is shown, compared and ordered by is one value, and the next page goes
+//! on where the last one ended.
 
 use super::planned;
 use super::read::{Cells, OFFSET, rows_filter};
@@ -6,40 +8,31 @@ use super::sql::{Sql, column};
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
-    Aggregate, Argument, Budget, Collection, Columns, FieldRef, Figure, Function, GroupField, Plain, Query,
-    plain, write,
+    Aggregate, Argument, Budget, Collection, Columns, FieldRef, Figure, GroupField, Measure, Order,
+    PageCursor, Plain, Query, plain, whole_sum_of, write,
 };
+use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
 use crate::store::Store;
 use crate::store::db::{Dialect, RowRef, is_out_of_range};
 
-/// How a figure is made of the columns of the statement that begin at its place.
-#[derive(Clone)]
+/// How a figure is made of its column.
 enum How {
     /// The column's value.
     Plain(Scalar),
     /// The name of the column's text.
     Enum(Enumeration),
+    /// A number of rows or values, of whatever size.
     Count,
-    /// A whole sum, as [`Writer::whole_sum`] has it.
-    WholeSum(Dialect),
-    /// The same divided by the column behind it.
-    WholeMean(Dialect),
-    /// A sum of floats, as [`Writer::float_sum`] has it.
-    FloatSum,
-    /// The same divided by the column behind it.
-    FloatMean,
+    /// A whole sum, as [`whole_sum`](crate::query::whole_sum) has it.
+    WholeSum,
 }
 
-/// Sums of floats below this cannot overflow, however many rows there are.
-const SMALL_BELOW: &str = "cast(1e288 as double precision)";
-/// What greater ones are divided by, a power of two so that they lose nothing, to be as safe.
-const SCALE: f64 = 18_446_744_073_709_551_616.0;
-
-/// A member of a group's answer: constant text, or a figure.
+/// A member of a group's answer: constant text, a figure of a column, or where the next page begins.
 enum Part {
     Text(Vec<u8>),
     Figure(usize, How),
+    Cursor,
 }
 
 impl Store {
@@ -47,6 +40,7 @@ impl Store {
         &self,
         query: &Scoped<Query>,
         aggregate: &Aggregate,
+        signer: &Signer,
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<usize> {
@@ -54,7 +48,7 @@ impl Store {
         let mut plainly = self.db.dialect() == Dialect::Postgres;
         loop {
             let (from, ahead) = (out.len(), budget.ahead());
-            match self.aggregated(query, (aggregate, plainly), &ahead, out).await {
+            match self.aggregated(query, (aggregate, plainly), (signer, &ahead), out).await {
                 Err(error) if plainly && is_out_of_range(&error) => out.truncate(from),
                 Err(error) => return Err(error),
                 Ok(count) => return budget.take(out.len() - from).map(|()| count),
@@ -67,44 +61,21 @@ impl Store {
         &self,
         query: &Scoped<Query>,
         (aggregate, plainly): (&Aggregate, bool),
-        budget: &Budget,
+        (signer, budget): (&Signer, &Budget),
         out: &mut Vec<u8>,
     ) -> Result<usize> {
-        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
-        let groups: Vec<String> =
-            aggregate.group_by.iter().map(|field| column(sql.dialect, &field.column)).collect();
-        let mut columns = groups.clone();
-        let mut writer = Writer {
-            dialect: sql.dialect,
-            plainly,
-            collection: query.get().collection(),
-            groups: &aggregate.group_by,
-            columns: &mut columns,
-            parts: Vec::new(),
-        };
+        let collection = query.get().collection();
+        let mut sql = Sql::new(self.db.dialect(), collection);
+        let select = statement(&mut sql, query, aggregate, plainly)?;
+        let mut writer = Writer { collection, aggregate, parts: Vec::new() };
         writer.fields(&aggregate.fields);
         let parts = writer.parts;
-        if columns.is_empty() {
-            columns.push("count(*)".into());
-        }
-        let filter = sql.condition(&rows_filter(query), false)?;
-        let collection = query.get().collection();
-        let mut select = format!("{} from {} where {filter}", columns.join(", "), planned(collection));
-        if !groups.is_empty() {
-            let order: Vec<String> = groups.iter().map(|name| format!("{name} nulls last")).collect();
-            select.push_str(&format!(" group by {} order by {}", groups.join(", "), order.join(", ")));
-            select.push_str(&format!(" limit {}", aggregate.groups_max + 1));
-        }
         let mut count = 0;
         out.push(b'[');
         let mut each = |row: &RowRef<'_>| {
             count += 1;
-            if count > aggregate.groups_max {
-                let text = format!(
-                    "there are more than {} groups; narrow them by `where` or group by less",
-                    aggregate.groups_max
-                );
-                return Err(Error::new(Code::TooComplex, text));
+            if count > aggregate.limit {
+                return Err(too_many(aggregate.limit));
             }
             if count > 1 {
                 out.push(b',');
@@ -115,6 +86,10 @@ impl Store {
                 match part {
                     Part::Text(text) => out.extend_from_slice(text),
                     Part::Figure(place, how) => figure(&cells, *place, how, out)?,
+                    Part::Cursor => {
+                        let cursor = cursor(aggregate, &cells)?;
+                        write::text(&cursor.encode(collection, signer)?, out);
+                    }
                 }
             }
             budget.take(out.len() - from)
@@ -125,64 +100,80 @@ impl Store {
     }
 }
 
+fn too_many(max: usize) -> Error {
+    let text = format!(
+        "there are more than {max} groups; narrow them by `where` or `having`, group by less, or ask for pages by \
+         `first` and `after`"
+    );
+    Error::new(Code::TooComplex, text)
+}
+
+/// The statement, behind its `select`: the columns `g0`, `g1`, … of the groups.
+fn statement(sql: &mut Sql, query: &Scoped<Query>, aggregate: &Aggregate, plainly: bool) -> Result<String> {
+    let Aggregate { group_by, measures, order, .. } = aggregate;
+    let mut counted: Vec<String> = group_by.iter().map(|key| sql.group_key(key)).collect();
+    let mut told: Vec<String> = (0..group_by.len()).map(|place| format!("a{place}")).collect();
+    for measure in measures {
+        told.push(sql.measure(measure, plainly, &mut counted));
+    }
+    if counted.is_empty() {
+        counted.push("count(*)".into());
+    }
+    let filter = sql.condition(&rows_filter(query), false)?;
+    let counted: Vec<String> =
+        counted.iter().enumerate().map(|(place, column)| format!("{column} as a{place}")).collect();
+    let mut groups =
+        format!("select {} from {} where {filter}", counted.join(", "), planned(query.get().collection()));
+    if !group_by.is_empty() {
+        let places: Vec<String> = (1..=group_by.len()).map(|place| place.to_string()).collect();
+        groups.push_str(&format!(" group by {}", places.join(", ")));
+    }
+    // The order names all that groups differ by: of the number that decides between equal rows they all have one.
+    let mut shown: Vec<String> =
+        told.iter().enumerate().map(|(place, column)| format!("{column} as g{place}")).collect();
+    shown.push("0 as row_id".into());
+    let mut select = format!("* from (select {} from ({groups}) a) g", shown.join(", "));
+    select.push_str(&format!(" where {}", sql.condition(&aggregate.having, false)?));
+    if let Some(from) = &aggregate.from {
+        select.push_str(&format!(" and {}", sql.keyset(order, from, false)?));
+    }
+    let column = |_, order: &Order| column(sql.dialect, &order.field.column);
+    select.push_str(&format!(" {}", Sql::order(order, false, &column, "row_id")));
+    select.push_str(&format!(" limit {}", aggregate.limit + usize::from(!aggregate.paged)));
+    Ok(select)
+}
+
 /// Appends a figure; one that its type cannot hold is null.
 fn figure(cells: &Cells<'_, '_>, place: usize, how: &How, out: &mut Vec<u8>) -> Result<()> {
     match how {
+        How::Plain(Scalar::Float) => {
+            let value = cells.float(place)?.filter(|value| value.is_finite());
+            value.map_or(Plain::Null, Plain::Float).write(Scalar::Float, out);
+        }
         How::Plain(scalar) => plain(cells, place, *scalar)?.write(*scalar, out),
         How::Enum(values) => plain(cells, place, Scalar::String)?.named(values).write(Scalar::String, out),
         How::Count => cells.int(place)?.map_or(Plain::Null, Plain::Int).write(Scalar::Int, out),
-        How::WholeSum(dialect) => match whole_sum(cells, place, *dialect)? {
-            Some(sum) => write::text(&sum.to_string(), out),
+        How::WholeSum => match cells.text(place)?.map(whole_sum_of) {
+            Some(Some(sum)) => write::text(&sum.to_string(), out),
+            Some(None) => return Err(Error::internal("a sum is not of its form")),
             None => Plain::Null.write(Scalar::String, out),
         },
-        How::WholeMean(dialect) => {
-            let (sum, count) = (whole_sum(cells, place, *dialect)?, count(cells, place + 2)?);
-            #[expect(clippy::cast_precision_loss, reason = "a mean is a float")]
-            float(sum.map(|sum| sum as f64 / count), out);
-        }
-        How::FloatSum => float(float_sum(cells, place, 1.0)?, out),
-        How::FloatMean => float(float_sum(cells, place, count(cells, place + 2)?)?, out),
     }
     Ok(())
 }
 
-fn float(value: Option<f64>, out: &mut Vec<u8>) {
-    value.filter(|value| value.is_finite()).map_or(Plain::Null, Plain::Float).write(Scalar::Float, out);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a mean is a float")]
-fn count(cells: &Cells<'_, '_>, place: usize) -> Result<f64> {
-    Ok(cells.int(place)?.unwrap_or_default() as f64)
-}
-
-fn whole_sum(cells: &Cells<'_, '_>, place: usize, dialect: Dialect) -> Result<Option<i128>> {
-    match dialect {
-        Dialect::Postgres => {
-            cells.text(place)?.map(|digits| digits.parse().map_err(Error::internal)).transpose()
-        }
-        Dialect::Sqlite => {
-            let halves = cells.int(place)?.zip(cells.int(place + 1)?);
-            Ok(halves.map(|(upper, lower)| (i128::from(upper) << 32) + i128::from(lower)))
-        }
-    }
-}
-
-/// The sum divided by `by`.
-fn float_sum(cells: &Cells<'_, '_>, place: usize, by: f64) -> Result<Option<f64>> {
-    let (small, large) = (cells.float(place)?, cells.float(place + 1)?);
-    Ok(match large {
-        None => small.map(|small| small / by),
-        Some(large) => Some((small.unwrap_or_default() / SCALE + large) / by * SCALE),
-    })
+fn cursor(aggregate: &Aggregate, cells: &Cells<'_, '_>) -> Result<PageCursor> {
+    let place = |order: &Order| match order.field.column {
+        crate::query::ColumnRef::Grouped(place) => Ok(place),
+        _ => Err(Error::internal("groups are ordered by their own columns")),
+    };
+    let values = aggregate.order.iter().map(|order| super::list::literal(order, cells, place(order)?));
+    Ok(PageCursor { order: aggregate.fingerprint, values: values.collect::<Result<_>>()?, row_id: 0 })
 }
 
 struct Writer<'a> {
-    dialect: Dialect,
-    /// Whether floats are just summed up.
-    plainly: bool,
     collection: &'a Collection,
-    groups: &'a [FieldRef],
-    columns: &'a mut Vec<String>,
+    aggregate: &'a Aggregate,
     parts: Vec<Part>,
 }
 
@@ -196,69 +187,48 @@ impl Writer<'_> {
         self.parts.push(Part::Text(text));
     }
 
-    fn figure<const N: usize>(&mut self, how: How, columns: [String; N]) {
-        self.parts.push(Part::Figure(self.columns.len(), how));
-        self.columns.extend(columns);
+    /// Writes an object, each of its members by `each`.
+    fn object<T>(&mut self, members: &[(String, T)], each: &mut dyn FnMut(&mut Self, &T)) {
+        for (index, (key, member)) in members.iter().enumerate() {
+            self.text(|out| write::member(key, index == 0, out));
+            each(self, member);
+        }
+        self.text(|out| out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" }));
     }
 
     fn fields(&mut self, fields: &[(String, Figure)]) {
-        for (index, (key, figure)) in fields.iter().enumerate() {
-            self.text(|out| write::member(key, index == 0, out));
-            match figure {
-                Figure::Typename(name) => self.text(|out| write::text(name, out)),
-                Figure::Count => self.figure(How::Count, ["count(*)".into()]),
-                Figure::Group(fields) => self.group(fields),
-                Figure::Function(function, arguments) => self.function(*function, arguments),
-            }
-        }
-        self.text(|out| out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" }));
+        self.object(fields, &mut |writer, figure| match figure {
+            Figure::Typename(name) => writer.text(|out| write::text(name, out)),
+            Figure::Cursor => writer.parts.push(Part::Cursor),
+            Figure::Measure(place) => writer.measure(*place),
+            Figure::Group(fields) => writer.object(fields, &mut |writer, field| match field {
+                GroupField::Typename(name) => writer.text(|out| write::text(name, out)),
+                GroupField::Value(place) => writer.key(*place),
+                GroupField::Absent => writer.text(|out| out.extend_from_slice(b"null")),
+            }),
+            Figure::Function(arguments) => writer.object(arguments, &mut |writer, argument| match argument {
+                Argument::Typename(name) => writer.text(|out| write::text(name, out)),
+                Argument::Measure(place) => writer.measure(*place),
+            }),
+        });
     }
 
-    fn group(&mut self, fields: &[(String, GroupField)]) {
-        for (index, (key, field)) in fields.iter().enumerate() {
-            self.text(|out| write::member(key, index == 0, out));
-            match field {
-                GroupField::Typename(name) => self.text(|out| write::text(name, out)),
-                GroupField::Value(place) => {
-                    let how = self.groups.get(*place).map_or(How::Plain(Scalar::String), |f| self.value(f));
-                    self.parts.push(Part::Figure(*place, how));
-                }
-                GroupField::Absent => self.text(|out| out.extend_from_slice(b"null")),
-            }
-        }
-        self.text(|out| out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" }));
+    fn key(&mut self, place: usize) {
+        let key = self.aggregate.group_by.get(place);
+        let how = key.map_or(How::Plain(Scalar::String), |key| self.value(&key.field));
+        self.parts.push(Part::Figure(place, how));
     }
 
-    fn function(&mut self, function: Function, arguments: &[(String, Argument)]) {
-        for (index, (key, argument)) in arguments.iter().enumerate() {
-            self.text(|out| write::member(key, index == 0, out));
-            match argument {
-                Argument::Typename(name) => self.text(|out| write::text(name, out)),
-                Argument::Field(field) => self.call(function, field),
-            }
-        }
-        self.text(|out| out.extend_from_slice(if arguments.is_empty() { b"{}" } else { b"}" }));
-    }
-
-    fn call(&mut self, function: Function, field: &FieldRef) {
-        let name = column(self.dialect, &field.column);
-        let count = format!("count({name})");
-        let dialect = self.dialect;
-        match (function, field.scalar) {
-            (Function::CountDistinct, _) => self.figure(How::Count, [format!("count(distinct {name})")]),
-            (Function::Sum, Scalar::Float) => self.figure(How::FloatSum, self.float_sum(&name)),
-            (Function::Avg, Scalar::Float) => {
-                let [small, large] = self.float_sum(&name);
-                self.figure(How::FloatMean, [small, large, count]);
-            }
-            (Function::Sum, _) => self.figure(How::WholeSum(dialect), self.whole_sum(&name)),
-            (Function::Avg, _) => {
-                let [upper, lower] = self.whole_sum(&name);
-                self.figure(How::WholeMean(dialect), [upper, lower, count]);
-            }
-            (Function::Min, _) => self.figure(self.value(field), [format!("min({name})")]),
-            (Function::Max, _) => self.figure(self.value(field), [format!("max({name})")]),
-        }
+    fn measure(&mut self, place: usize) {
+        use crate::query::Function::{CountDistinct, Max, Min, Sum};
+        let how = match self.aggregate.measures.get(place) {
+            Some(Measure::Of(Sum, field)) if field.scalar != Scalar::Float => How::WholeSum,
+            Some(Measure::Of(Min | Max, field)) => self.value(field),
+            Some(Measure::Count | Measure::Of(CountDistinct, _)) => How::Count,
+            Some(measure) => How::Plain(measure.scalar()),
+            None => How::Plain(Scalar::String),
+        };
+        self.parts.push(Part::Figure(self.aggregate.group_by.len() + place, how));
     }
 
     /// How a value of the field's own is written.
@@ -267,27 +237,5 @@ impl Writer<'_> {
             Some(values) => How::Enum(values.clone()),
             None => How::Plain(field.scalar),
         }
-    }
-
-    /// A sum of whole numbers, which may be longer than 64 bits: as text; on SQLite, whose sums stop there, of the
-    /// upper halves, then of the lower ones.
-    fn whole_sum(&self, name: &str) -> [String; 2] {
-        match self.dialect {
-            Dialect::Postgres => [format!("cast(sum({name}) as text)"), "null".into()],
-            Dialect::Sqlite => [format!("sum({name} >> 32)"), format!("sum({name} & 4294967295)")],
-        }
-    }
-
-    /// A sum of floats, which may pass what a float can hold, on the way or in the end: of the small ones, and of the
-    /// scaled great ones. Also a mean is made of these: PostgreSQL's own fails on what it squares.
-    fn float_sum(&self, name: &str) -> [String; 2] {
-        let value = format!("cast({name} as double precision)");
-        if self.plainly {
-            return [format!("sum({value})"), "null".into()];
-        }
-        [
-            format!("sum(case when abs({value}) < {SMALL_BELOW} then {value} end)"),
-            format!("sum(case when abs({value}) >= {SMALL_BELOW} then {value} / {SCALE:e} end)"),
-        ]
     }
 }

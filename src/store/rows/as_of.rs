@@ -250,7 +250,9 @@ fn held(collection: &Collection, column: &ColumnRef, image: &Json) -> Result<Val
             let (_, held) = cell(&field, image);
             return Ok(Value::opt_int(narrowing.number(plain_of(&held))));
         }
-        ColumnRef::Item(..) | ColumnRef::EntryKey(_) | ColumnRef::Of(..) => return Err(unknown()),
+        ColumnRef::Item(..) | ColumnRef::EntryKey(_) | ColumnRef::Of(..) | ColumnRef::Grouped(_) => {
+            return Err(unknown());
+        }
         member => {
             let member = ENVELOPE.iter().find(|known| known.column == *member).ok_or_else(unknown)?;
             let path = [RECORD.to_owned(), member.name.to_owned()].into();

@@ -139,7 +139,7 @@ impl Store {
         match query.get().ask() {
             Ask::List(list) => self.list(query, list, signer, budget, out).await,
             Ask::ByKey(nodes) => self.by_key(query, nodes, signer, budget, out).await,
-            Ask::Aggregate(aggregate) => self.aggregate(query, aggregate, budget, out).await,
+            Ask::Aggregate(aggregate) => self.aggregate(query, aggregate, signer, budget, out).await,
             Ask::Join(_) => Err(Error::internal("a join is read with the keys that it is for")),
             Ask::Changes(_) => Err(Error::internal("changes are tailed, not fetched")),
             Ask::History(_) => Err(Error::internal("changes are opened one by one")),

@@ -35,6 +35,7 @@ pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
         // Told by `items`; alone it is no column.
         ColumnRef::Item(..) | ColumnRef::EntryKey(_) => "null".into(),
         ColumnRef::Of(number, own) => format!("{}.{}", linked::alias(*number), self::column(dialect, own)),
+        ColumnRef::Grouped(place) => format!("g{place}"),
         ColumnRef::Key => "key".into(),
         ColumnRef::Revision => "rev".into(),
         ColumnRef::RecordId => "record_id".into(),

@@ -161,6 +161,17 @@ async fn conditions(asker: &Asker<'_>, rows: &[Row]) {
             "{ vaultItemAggregate { max { {} } } }",
             "{ vaultItemAggregate { sum { {} } } }",
             "{ vaultItemAggregate { countDistinct { {} } } }",
+            "{ vaultItemAggregate(groupByPart: [{field: {}, bucket: 10}]) { count } }",
+            "{ vaultItemAggregate(having: {min: {{}: {isNull: false}}}) { count } }",
+            "{ vaultItemAggregate(having: {not: {countDistinct: {{}: {gt: 1}}}}) { count } }",
+            "{ vaultItemAggregate(having: {sum: {{}: {isNull: true}}}) { count } }",
+            "{ vaultItemAggregate { stddev { {} } } }",
+            "{ vaultItemAggregate { percentile(p: 0.5) { {} } } }",
+            "{ vaultItemAggregate(having: {variance: {{}: {isNull: true}}}) { count } }",
+            "{ vaultItemAggregate(groupBy: [name], orderBy: [{max: {{}: DESC}}]) { count } }",
+            "{ vaultItemAggregate(groupBy: [name], orderBy: [{avg: {{}: DESC}}]) { count } }",
+            "{ vaultItemAggregate(groupBy: [name], orderBy: [{group: {{}: ASC}}]) { count } }",
+            "{ vaultItemAggregate(groupByPart: [{field: {}, truncate: DAY}]) { count } }",
         ] {
             let text = asker.raw(&template.replace("{}", closed)).await;
             assert!(

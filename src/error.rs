@@ -70,26 +70,27 @@ impl Code {
         }
     }
 
+    /// Every code.
+    pub const ALL: [Code; 14] = [
+        Code::BadRequest,
+        Code::TooComplex,
+        Code::Unauthenticated,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::Conflict,
+        Code::CursorTooOld,
+        Code::TooLarge,
+        Code::Unprocessable,
+        Code::RateLimited,
+        Code::Backpressure,
+        Code::Internal,
+        Code::Unavailable,
+        Code::Timeout,
+    ];
+
     /// The code with this name on the wire.
     pub fn by_name(name: &str) -> Option<Self> {
-        use Code::*;
-        let all = [
-            BadRequest,
-            TooComplex,
-            Unauthenticated,
-            Forbidden,
-            NotFound,
-            Conflict,
-            CursorTooOld,
-            TooLarge,
-            Unprocessable,
-            RateLimited,
-            Backpressure,
-            Internal,
-            Unavailable,
-            Timeout,
-        ];
-        all.into_iter().find(|code| code.as_str() == name)
+        Code::ALL.into_iter().find(|code| code.as_str() == name)
     }
 
     /// The HTTP status of a REST answer with this code.

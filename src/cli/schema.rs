@@ -1,4 +1,4 @@
-//! `wellspring schema`: what there is, as GraphQL's SDL or as JSON Schema.
+//! `wellspring schema`: what there is, as GraphQL's SDL, as OpenAPI or as JSON Schema.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,9 @@ pub(super) struct Options {
     /// Print what this contract gives, as `name` or `name@version`.
     #[arg(long, value_name = "NAME", requires = "url", conflicts_with = "json_schema")]
     contract: Option<String>,
+    /// Print the REST side as OpenAPI 3.1.
+    #[arg(long, requires = "url", conflicts_with = "json_schema")]
+    openapi: bool,
     /// Print JSON Schema (draft 2020-12) of the documents of this collection; of all, by their names, without one.
     #[arg(long, value_name = "COLLECTION", num_args = 0..=1, requires = "url")]
     json_schema: Option<Option<String>>,
@@ -39,7 +42,8 @@ pub(super) fn run(options: &Options) -> Result<Answer> {
         return print(&format!("{schema:#}\n"));
     }
     runtime()?.block_on(async {
-        let mut request = remote.request(reqwest::Method::GET, "/graphql/schema");
+        let path = if options.openapi { "/openapi.json" } else { "/graphql/schema" };
+        let mut request = remote.request(reqwest::Method::GET, path);
         if let Some(contract) = &options.contract {
             request = request.header("wellspring-contract", contract);
         }

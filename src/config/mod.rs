@@ -300,6 +300,10 @@ section! {
         page_bytes: usize = 1024 * 1024,
         /// The most rows that one statement of an export reads.
         page_rows_max: usize = 8_192,
+        /// The largest `/openapi.json`, in bytes; who sees more collections asks for some of them.
+        openapi_bytes_max: usize = 32 * 1024 * 1024,
+        /// About how many bytes of these documents are kept, for all who see the same.
+        openapi_kept_bytes_max: usize = 64 * 1024 * 1024,
     }
 }
 

@@ -77,6 +77,12 @@ impl Fault {
         }
     }
 
+    /// The first of them as an error, where there is no document that they could be placed in.
+    pub(super) fn first(faults: Vec<Fault>) -> Error {
+        let first = faults.into_iter().next().map(Fault::into_error);
+        first.unwrap_or_else(|| Error::internal("a document is refused without a reason"))
+    }
+
     /// The code.
     pub(super) fn code(&self) -> Code {
         self.code

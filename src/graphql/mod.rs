@@ -15,6 +15,7 @@ mod faults;
 mod fingerprint;
 mod guard;
 mod introspect;
+mod json_schema;
 mod literals;
 mod manage;
 mod maps;
@@ -38,8 +39,9 @@ mod working;
 mod tests;
 
 pub use documents::{Asked, Trusted};
+pub use json_schema::{Changes, Described, SCHEMAS, Tables};
 pub use sdl::sdl;
-pub use table::{Ask, Table};
+pub use table::{Ask, Past, Table};
 
 use std::sync::Arc;
 

@@ -2,6 +2,11 @@
 //! rows. Makes a document that is checked and admitted like anybody's, so that there is one way to the rows; what it
 //! selects is planned once for all pages. Must not know media types.
 
+mod past;
+
+pub use past::Past;
+pub(super) use past::asked as history_takes_source;
+
 use super::answer::Fault;
 use super::execute::locate;
 use super::model::{Field, Model, TypeRef};
@@ -31,14 +36,21 @@ pub struct Ask {
     pub after: Option<String>,
     /// Whether rows are wanted as cells, where they can be.
     pub cells: bool,
+    /// What of the past is asked for; none for rows as they are.
+    pub past: Option<Past>,
 }
 
 /// A collection as one actor may read it, with one selection.
 #[derive(Debug)]
 pub struct Table {
-    export: Export,
-    /// Where the rows go on; none before the first, and when there are none.
+    collection_id: i64,
+    /// None when it is past.
+    export: Option<Export>,
+    /// Where the rows of an export go on; none before the first, and when there are none.
     next: Option<PageCursor>,
+    /// Whether there may be rows behind those that were read.
+    more: bool,
+    complete: Option<bool>,
     selection: Selection,
 }
 
@@ -59,6 +71,21 @@ struct Selected<'a> {
     children: Vec<Selected<'a>>,
 }
 
+impl Selection {
+    /// The request for the next rows, at most so many.
+    fn request(&self, rows_max: usize) -> Request {
+        let Ask { filter, order, after, past, .. } = &self.ask;
+        let mut variables = vec![("first".to_owned(), Json::Number(rows_max.to_string().into()))];
+        variables.extend(filter.iter().map(|filter| ("where".to_owned(), filter.clone())));
+        if !order.is_empty() {
+            variables.push(("orderBy".to_owned(), Json::Array(order.clone())));
+        }
+        variables.extend(after.iter().map(|after| ("after".to_owned(), Json::String(after.clone()))));
+        variables.extend(past.iter().flat_map(Past::variables));
+        Request { query: self.document.as_str().into(), operation_name: None, variables }
+    }
+}
+
 impl Engine {
     /// The table of a collection, by the name of its query field: all of the question is checked, and no row read.
     ///
@@ -76,21 +103,23 @@ impl Engine {
         let model = self.inner.preparer.unrelated(&[visible], context.actor.contract.is_some());
         let cost_max = context.cost_max(&self.inner.services.config.graphql);
         let selection = self.select(&model, &collection, ask, cost_max)?;
-        let export = self.planned(context, &selection).await?;
-        Ok(Table { export, next: None, selection })
+        let export = match &selection.ask.past {
+            None => Some(self.planned(context, &selection).await?),
+            Some(_) => {
+                self.possible(context, &selection).await?;
+                None
+            }
+        };
+        let collection_id = collection.id;
+        Ok(Table { collection_id, export, next: None, more: false, complete: None, selection })
     }
 
     fn select(&self, model: &Model, collection: &Collection, ask: Ask, cost_max: u64) -> Result<Selection> {
         let names = Names::of(collection);
-        let mut selected = Vec::new();
-        if ask.fields.is_empty() {
-            selected =
-                all(model, names.ty).into_iter().filter(|one| !one.field.name.starts_with('_')).collect();
-        }
-        for path in &ask.fields {
-            let parts: Vec<&str> = path.split('.').collect();
-            choose(model, names.ty, &parts, path, &mut selected)?;
-        }
+        let selected = match &ask.past {
+            Some(Past::Of(..)) => past::selected(model, names, &ask.fields)?,
+            _ => of_rows(model, names, &ask.fields)?,
+        };
         let (mut columns, mut text) = (Vec::new(), String::new());
         if ask.cursors {
             columns.push(vec!["_cursor".to_owned()]);
@@ -101,24 +130,7 @@ impl Engine {
             let text = format!("nothing of `{}` has a type yet; name `_record.key` or `_rest`", names.field);
             return Err(Error::bad_request(text));
         }
-        let (mut declared, mut given) = (String::new(), "");
-        if !ask.order.is_empty() {
-            let order = names.derived("Order");
-            if model.get(&order).is_none() {
-                return Err(Error::bad_request(format!(
-                    "`order`: `{}` has nothing to order by",
-                    names.field
-                )));
-            }
-            declared = format!("$orderBy:[{order}!],");
-            given = "orderBy:$orderBy,";
-        }
-        let document = format!(
-            "query($where:{},{declared}$first:Int,$after:String)\
-             {{{}(where:$where,{given}first:$first,after:$after){{nodes{{{text}}}}}}}",
-            names.derived("Filter"),
-            names.field,
-        );
+        let document = document(model, names, &ask, &text)?;
         let limits = &self.inner.services.config.graphql;
         // What stands around a row is selected, too.
         let affordable = cost_max / (fields as u64 + 8);
@@ -130,30 +142,16 @@ impl Engine {
 
     /// Checks and admits the document for this actor as it sees the collection now, and plans it.
     async fn planned(&self, context: &Context, selection: &Selection) -> Result<Export> {
-        let Selection { document, page, ask, .. } = selection;
-        let mut variables = vec![("first".to_owned(), Json::Number(page.to_string().into()))];
-        if let Some(filter) = &ask.filter {
-            variables.push(("where".to_owned(), filter.clone()));
-        }
-        if !ask.order.is_empty() {
-            variables.push(("orderBy".to_owned(), Json::Array(ask.order.clone())));
-        }
-        if let Some(after) = &ask.after {
-            variables.push(("after".to_owned(), Json::String(after.clone())));
-        }
-        let request = Request { query: document.as_str().into(), operation_name: None, variables };
-        let prepared = self.prepare(context, &request, Transport::Single).await;
-        let prepared = prepared.map_err(|faults| {
-            let first = faults.into_iter().next().map(Fault::into_error);
-            first.unwrap_or_else(|| Error::internal("a document is refused without a reason"))
-        })?;
+        let request = selection.request(selection.page);
+        let prepared = self.prepare(context, &request, Transport::Single).await.map_err(Fault::first)?;
         let (node, from) = prepared
             .nodes
             .first()
             .and_then(|node| Some((node, locate(&prepared.collections, &node.name)?.0)))
             .ok_or_else(|| Error::internal("a document without its collection"))?;
         let selected = node.selected(&prepared.variables)?;
-        self.inner.services.publishing.export(from, &selected, (ask.cursors, ask.cells))
+        let Ask { cursors, cells, .. } = selection.ask;
+        self.inner.services.publishing.export(from, &selected, (cursors, cells))
     }
 
     /// Appends the next rows, at most so many; how many there were, and whether there may be more. A table whose
@@ -169,25 +167,29 @@ impl Engine {
         writer: &mut (dyn Writer + Send),
         out: &mut Vec<u8>,
     ) -> Result<usize> {
+        let Some(export) = &mut table.export else {
+            return self.past_page(context, table, step, writer, out).await;
+        };
         let publishing = &self.inner.services.publishing;
         let view = publishing.visible_among(&context.actor, [table.selection.root.as_str()])?;
-        if !view.first().is_some_and(|view| table.export.is_of(view)) {
-            table.export = self.planned(context, &table.selection).await?;
+        if !view.first().is_some_and(|view| export.is_of(view)) {
+            *export = self.planned(context, &table.selection).await?;
         }
         let mut replans = 0;
         let exported = loop {
-            let from = table.next.as_ref().or(table.export.from());
-            let read = publishing.export_page(&table.export, from, step, writer, out).await;
+            let from = table.next.as_ref().or(export.from());
+            let read = publishing.export_page(export, from, step, writer, out).await;
             match read {
                 Err(error) if error.is_stale() && replans < REPLANS_MAX => replans += 1,
                 read => break read?,
             }
             publishing.refresh(publishing.version()).await;
-            table.export = self.planned(context, &table.selection).await?;
+            *export = self.planned(context, &table.selection).await?;
         };
         if let Some(next) = &exported.next {
-            table.selection.ask.after = Some(publishing.export_cursor(&table.export, next)?);
+            table.selection.ask.after = Some(publishing.export_cursor(export, next)?);
         }
+        table.more = exported.next.is_some();
         table.next = exported.next;
         Ok(exported.rows)
     }
@@ -196,7 +198,13 @@ impl Engine {
 impl Table {
     /// Where the rows behind those that were read begin; none when there are none.
     pub fn next(&self) -> Option<&str> {
-        self.next.as_ref().and(self.selection.ask.after.as_deref())
+        self.selection.ask.after.as_deref().filter(|_| self.more)
+    }
+
+    /// Of the history of a row, whether the last change that was read is where the row began, or came into what its
+    /// reader may see.
+    pub fn complete(&self) -> Option<bool> {
+        self.complete
     }
 
     /// The leaves of a row in order, each with its names from the row's root.
@@ -205,15 +213,79 @@ impl Table {
     }
 
     pub(super) fn collection_id(&self) -> i64 {
-        self.export.collection_id()
+        self.collection_id
     }
+}
+
+/// Whether a table can have the field: what is in a union is in its object, too.
+pub(super) fn is_selectable(model: &Model, field: &Field) -> bool {
+    model.possible(field.ty.name()).is_none()
+}
+
+/// The fields of a row of which none are named: all but the envelope and the rest.
+fn own<'a>(model: &'a Model, ty: &str) -> Vec<Selected<'a>> {
+    all(model, ty).into_iter().filter(|one| !one.field.name.starts_with('_')).collect()
+}
+
+/// Their leaves, as [`Table::columns`] has them.
+pub(super) fn columns(model: &Model, ty: &str) -> Vec<String> {
+    joined(&own(model, ty))
+}
+
+/// Those of a change of a row.
+pub(super) fn history_columns(model: &Model, names: Names<'_>) -> Vec<String> {
+    joined(&past::whole(model, names))
+}
+
+fn joined(selected: &[Selected<'_>]) -> Vec<String> {
+    let mut columns = Vec::new();
+    leaves(selected, &mut Vec::new(), &mut columns);
+    columns.iter().map(|names| names.join(".")).collect()
+}
+
+/// What is selected of rows: these fields, or all that are their own.
+///
+/// # Errors
+/// `BAD_REQUEST` for a field that there is not.
+fn of_rows<'a>(model: &'a Model, names: Names<'_>, fields: &[String]) -> Result<Vec<Selected<'a>>> {
+    if fields.is_empty() {
+        return Ok(own(model, names.ty));
+    }
+    let mut selected = Vec::new();
+    for path in fields {
+        let parts: Vec<&str> = path.split('.').collect();
+        choose(model, names.ty, &parts, path, &mut selected)?;
+    }
+    Ok(selected)
+}
+
+/// The document that selects `text` of each row.
+fn document(model: &Model, names: Names<'_>, ask: &Ask, text: &str) -> Result<String> {
+    if let Some(Past::Of(_, source)) = &ask.past {
+        let source = past::asked(model, names, source.as_deref())?;
+        return Ok(past::history(names, text, source));
+    }
+    let (mut declared, mut given) = (String::new(), "");
+    if !ask.order.is_empty() {
+        let order = names.derived("Order");
+        if model.get(&order).is_none() {
+            return Err(Error::bad_request(format!("`order`: `{}` has nothing to order by", names.field)));
+        }
+        declared = format!("$orderBy:[{order}!],");
+        given = "orderBy:$orderBy,";
+    }
+    let head = format!("$where:{},{declared}$first:Int,$after:String,", names.derived("Filter"));
+    if ask.past.is_some() {
+        return Ok(past::as_of(&head, names, given, text, ask.cursors));
+    }
+    let (field, head) = (names.field, head.trim_end_matches(','));
+    Ok(format!("query({head}){{{field}(where:$where,{given}first:$first,after:$after){{nodes{{{text}}}}}}}"))
 }
 
 /// Every field below a type, by its present name; none for a scalar.
 fn all<'a>(model: &'a Model, ty: &str) -> Vec<Selected<'a>> {
     let below = |field: &'a Field| Selected { field, children: all(model, field.ty.name()) };
-    // What is in a union is in its object, too.
-    let wanted = |field: &&Field| !field.is_alias && model.possible(field.ty.name()).is_none();
+    let wanted = |field: &&Field| !field.is_alias && is_selectable(model, field);
     model.fields(ty).iter().filter(wanted).map(below).collect()
 }
 
@@ -228,7 +300,7 @@ fn choose<'a>(
     let unknown = || Error::bad_request(format!("`fields`: there is no field `{path}`"));
     let (name, deeper) = parts.split_first().ok_or_else(unknown)?;
     let field = model.fields(ty).iter().find(|field| *field.name == **name).ok_or_else(unknown)?;
-    if model.possible(field.ty.name()).is_some() {
+    if !is_selectable(model, field) {
         return Err(unknown());
     }
     let at = selected.iter().position(|one| std::ptr::eq(one.field, field)).unwrap_or_else(|| {
@@ -241,6 +313,13 @@ fn choose<'a>(
         return Ok(());
     }
     choose(model, field.ty.name(), deeper, path, &mut one.children)
+}
+
+impl Selected<'_> {
+    /// Whether anything is selected: of an object something must be.
+    fn is_something(&self, model: &Model) -> bool {
+        !self.children.is_empty() || model.fields(self.field.ty.name()).is_empty()
+    }
 }
 
 fn is_list(ty: &TypeRef) -> bool {

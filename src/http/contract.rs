@@ -43,7 +43,7 @@ impl Rates {
     }
 }
 
-/// The actor under the contract that it asks for or has anyway.
+/// The actor under the contract that it asks for or has anyway; `format` is that of an answer that has data.
 ///
 /// # Errors
 /// `NOT_FOUND` and `BAD_REQUEST` as to which one; `FORBIDDEN` when that is not served on this way or in this format;
@@ -53,7 +53,7 @@ pub(super) fn bind(
     actor: Actor,
     wanted: Option<&str>,
     transport: Transport,
-    format: Format,
+    format: impl Into<Option<Format>>,
 ) -> Result<Actor> {
     let actor = shared.engine.bind(actor, wanted)?;
     let Some(bound) = &actor.contract else { return Ok(actor) };
@@ -66,7 +66,7 @@ pub(super) fn bind(
         let ways = names(contract.transports.iter().map(|transport| transport.as_str()));
         return Err(refused(contract, transport.as_str(), &ways));
     }
-    if !contract.gives(format) {
+    if let Some(format) = format.into().filter(|format| !contract.gives(*format)) {
         let formats = names(contract.formats.iter().map(|format| format.as_str()));
         return Err(refused(contract, format.as_str(), &formats));
     }

@@ -1,11 +1,13 @@
-//! `GET /data/{collection}`: rows without GraphQL, as JSON, NDJSON, CSV or XML, streamed page by page as fast as the
-//! client reads. Parses the URL and sends bytes; which rows there are is the engine's to say.
+//! `GET /data/{collection}` and `…/history`: rows without GraphQL, as JSON, NDJSON, CSV or XML, streamed page by page
+//! as fast as the client reads. Parses the URL and sends bytes; which rows there are is the engine's to say.
+
+mod question;
 
 use axum::{
     Extension,
     body::Body,
     extract::{OriginalUri, Path, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -18,9 +20,13 @@ use super::{
 use crate::contract::{self as agreement, Transport};
 use crate::error::{Code, Error, Result};
 use crate::format::{self, Format, Writer};
-use crate::graphql::{Ask, Context, Table};
+use crate::graphql::{Context, Table};
 use crate::publishing::Step;
-use crate::record::{self, Actor, Json, Limits};
+use crate::record::Actor;
+use question::Question;
+
+/// Whether the last change of a history is where its row began, for its reader; told when it comes with the first page.
+static COMPLETE: HeaderName = HeaderName::from_static("wellspring-complete");
 
 /// `GET /data/{collection}`, with the format as its extension or by `Accept`.
 pub(super) async fn rows(
@@ -31,28 +37,74 @@ pub(super) async fn rows(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (name, extension) =
-        path.split_once('.').map_or((path.as_str(), None), |(name, ext)| (name, Some(ext)));
-    let format = match extension {
-        Some(extension) => format::by_name(extension).ok_or_else(|| {
-            Error::not_found(format!("there is no format `.{extension}`; there are {}", formats("`.{}`")))
-        })?,
-        None => accept::format(&headers).ok_or_else(|| {
-            Refusal::with_status(
-                StatusCode::NOT_ACCEPTABLE,
-                format!(
-                    "name a format that can be given, such as `/data/{name}.csv`; there are {}",
-                    formats("`.{}`")
-                ),
-            )
-        })?,
-    };
-    let (mut ask, min_cursor) = parse(uri.query().unwrap_or_default(), &shared)?;
-    let actor = contract::bind(&shared, visit.actor()?, visit.contract()?, Transport::Rest, agreed(format))?;
+    let (name, extension) = named(&path);
+    let format = format_of(&headers, &format!("/data/{name}"), extension)?;
+    let question = question::of_rows(uri.query().unwrap_or_default(), &shared.config)?;
+    answer(&shared, &visit, &uri, (name, extension.map(|_| name)), format, question, method).await
+}
+
+/// `GET /data/{collection}/history`, likewise: the changes of one row.
+pub(super) async fn history(
+    State(shared): State<Shared>,
+    method: Method,
+    Extension(visit): Extension<door::Visit>,
+    Path((name, path)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (what, extension) = named(&path);
+    if what != "history" {
+        let text = format!("of a collection there is `/data/{name}/history`, the changes of one row");
+        return Err(Error::not_found(text).into());
+    }
+    let format = format_of(&headers, &format!("/data/{name}/history"), extension)?;
+    let question = question::of_changes(uri.query().unwrap_or_default(), &shared.config)?;
+    let file = extension.map(|_| "history");
+    answer(&shared, &visit, &uri, (&name, file), format, question, method).await
+}
+
+/// A name and the extension of a path's last part.
+fn named(path: &str) -> (&str, Option<&str>) {
+    path.split_once('.').map_or((path, None), |(name, extension)| (name, Some(extension)))
+}
+
+fn by_extension(extension: &str) -> Result<&'static dyn Format> {
+    format::by_name(extension).ok_or_else(|| {
+        let extension: String = extension.chars().take(100).collect();
+        Error::not_found(format!("there is no format `.{extension}`; there are {}", formats("`.{}`")))
+    })
+}
+
+fn format_of(
+    headers: &HeaderMap,
+    path: &str,
+    extension: Option<&str>,
+) -> Result<&'static dyn Format, Refusal> {
+    match extension {
+        Some(extension) => Ok(by_extension(extension)?),
+        None => accept::format(headers).ok_or_else(|| {
+            let formats = formats("`.{}`");
+            let text = format!("name a format that can be given, such as `{path}.csv`; there are {formats}");
+            Refusal::with_status(StatusCode::NOT_ACCEPTABLE, text)
+        }),
+    }
+}
+
+/// The rows that are asked for of a collection, by its name and, when they are to be a file, the file's.
+async fn answer(
+    shared: &Shared,
+    visit: &door::Visit,
+    uri: &Uri,
+    (name, file): (&str, Option<&str>),
+    format: &'static dyn Format,
+    (mut ask, min_cursor): Question,
+    method: Method,
+) -> Result<Response, Refusal> {
+    let actor = contract::bind(shared, visit.actor()?, visit.contract()?, Transport::Rest, agreed(format))?;
     let context = Context {
         transport: Transport::Rest,
         format: agreed(format),
-        ..graphql::context(&visit, actor.clone(), false)
+        ..graphql::context(visit, actor.clone(), false)
     };
     let Ok(permit) = shared.0.exports.clone().try_acquire_owned() else {
         let error = Error::new(Code::Backpressure, "too many exports are in work; try again shortly");
@@ -70,7 +122,7 @@ pub(super) async fn rows(
         rows: ROWS_FIRST.min(shared.config.data.page_rows_max),
         left,
         come: 0,
-        until: until(&shared, &context.actor),
+        until: until(shared, &context.actor),
         outcome: outcome.clone(),
         table,
         context,
@@ -84,19 +136,17 @@ pub(super) async fn rows(
         export.writer.begin(&mut page);
         export.page(&mut page).await?;
     }
-    let link = export.next().filter(|_| export.left == 0).map(|next| link(&uri, next));
+    let told = export.told(uri);
     let mut response = Response::new(export.into_body(page));
     response.extensions_mut().insert(outcome);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type(format));
-    if extension.is_some() {
-        headers.insert(header::CONTENT_DISPOSITION, file_name(name, format));
+    if let Some(file) = file {
+        headers.insert(header::CONTENT_DISPOSITION, file_name(file, format));
     }
-    contract::tell(&shared, actor.contract.as_ref(), headers);
+    contract::tell(shared, actor.contract.as_ref(), headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
-        headers.insert(header::LINK, link);
-    }
+    headers.extend(told);
     Ok(response)
 }
 
@@ -115,7 +165,7 @@ fn until(shared: &Shared, actor: &Actor) -> (i64, Code, &'static str) {
 }
 
 /// A format as contracts name it.
-fn agreed(format: &dyn Format) -> agreement::Format {
+pub(super) fn agreed(format: &dyn Format) -> agreement::Format {
     match format.name() {
         "csv" => agreement::Format::Csv,
         "ndjson" => agreement::Format::Ndjson,
@@ -143,99 +193,28 @@ fn file_name(name: &str, format: &dyn Format) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// `OPTIONS /data/{collection}`: which methods there are.
-pub(super) async fn methods() -> Response {
+/// `OPTIONS` of what is only read: which methods there are; of rows, where there are any.
+pub(super) async fn methods(OriginalUri(uri): OriginalUri) -> Result<Response, Refusal> {
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
+    if uri.path().starts_with("/data/")
+        && let (_, Some(extension)) = named(last)
+    {
+        by_extension(extension)?;
+    }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-    response
+    Ok(response)
 }
 
 /// RFC 8288: the same URL after another cursor.
-fn link(uri: &axum::http::Uri, next: &str) -> String {
+fn link(uri: &Uri, next: &str) -> String {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query
         .extend_pairs(pairs.filter(|(name, _)| !["after", "minCursor"].contains(&&**name)))
         .append_pair("after", next);
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
-}
-
-/// The question, and what must have happened before the first page is read.
-fn parse(query: &str, shared: &Shared) -> Result<(Ask, Option<String>)> {
-    let (mut ask, mut min_cursor) = (Ask::default(), None);
-    let mut seen: Vec<String> = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if seen.iter().any(|other| *other == name) {
-            return Err(Error::bad_request(format!("`{name}` is given twice")));
-        }
-        match name.as_ref() {
-            "where" => ask.filter = Some(filter(&value, shared)?),
-            "order" => ask.order = order(&value)?,
-            "fields" => {
-                let fields = value.split(',').map(str::trim).filter(|field| !field.is_empty());
-                for field in fields {
-                    if field == "_cursor" {
-                        ask.cursors = true;
-                    } else {
-                        ask.fields.push(field.to_owned());
-                    }
-                }
-            }
-            "first" => {
-                let first = value.parse().ok().filter(|first| *first > 0);
-                let text = "`first` is a number of rows, at least 1; leave it out for all rows";
-                ask.first = Some(first.ok_or_else(|| Error::bad_request(text))?);
-            }
-            "after" => ask.after = Some(value.into_owned()),
-            "minCursor" => min_cursor = Some(value.into_owned()),
-            _ => {
-                let text = format!(
-                    "there is no parameter `{name}`; there are `where`, `order`, `first`, `after`, `fields`, \
-                     `minCursor`"
-                );
-                return Err(Error::bad_request(text));
-            }
-        }
-        seen.push(name.into_owned());
-    }
-    let bytes_max = shared.config.graphql.body_bytes_max;
-    if query.len() > bytes_max {
-        return Err(Error::new(
-            Code::TooLarge,
-            format!("the query is longer than {bytes_max} bytes; ask for less"),
-        ));
-    }
-    Ok((ask, min_cursor))
-}
-
-/// A filter as GraphQL has it, as JSON.
-fn filter(text: &str, shared: &Shared) -> Result<Json> {
-    let limits =
-        Limits { depth_max: shared.config.graphql.nesting_max, values_max: shared.config.graphql.tokens_max };
-    match record::parse(text.as_bytes(), limits) {
-        Ok(filter @ Json::Object(_)) => Ok(filter),
-        Ok(_) => Err(Error::bad_request("`where` is a JSON object such as `{\"state\":{\"eq\":\"AK\"}}`")),
-        Err(error) => Err(Error::new(error.code(), format!("`where`: {}", error.message()))),
-    }
-}
-
-/// `state,properties.mag:desc_nulls_first` as GraphQL has it.
-fn order(text: &str) -> Result<Vec<Json>> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (path, direction) = part.split_once(':').unwrap_or((part, "asc"));
-            let direction = direction.to_ascii_uppercase();
-            if !["ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST"].contains(&direction.as_str()) {
-                let text = "`order` is a list such as `state,properties.mag:desc`; after the colon stands `asc`, \
-                            `desc`, `asc_nulls_first` or `desc_nulls_first`";
-                return Err(Error::bad_request(text));
-            }
-            let leaf = Json::String(direction);
-            Ok(path.rsplit('.').fold(leaf, |below, name| Json::Object(vec![(name.to_owned(), below)])))
-        })
-        .collect()
 }
 
 /// How many rows the first page has: it comes soon, and tells how large rows are.
@@ -270,6 +249,19 @@ impl Export {
     /// Where the rows go on.
     fn next(&self) -> Option<&str> {
         self.table.next()
+    }
+
+    /// What headers say of the rows, as far as it is known with the first page.
+    fn told(&self, uri: &Uri) -> Vec<(HeaderName, HeaderValue)> {
+        let mut told = Vec::new();
+        if self.left > 0 && self.next().is_some() {
+            return told;
+        }
+        let link = self.next().and_then(|next| HeaderValue::from_str(&link(uri, next)).ok());
+        told.extend(link.map(|link| (header::LINK, link)));
+        let complete = self.table.complete().map(|complete| if complete { "true" } else { "false" });
+        told.extend(complete.map(|complete| (COMPLETE.clone(), HeaderValue::from_static(complete))));
+        told
     }
 
     /// Appends the next page.

@@ -125,7 +125,7 @@ async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, ne
         return next.run(request).await;
     }
     let reads_only = request.method().is_safe();
-    let reads = [super::GRAPHQL_ROUTE, super::DATA_ROUTE].contains(&route);
+    let reads = [super::GRAPHQL_ROUTE, super::DATA_ROUTE, super::HISTORY_ROUTE].contains(&route);
     let cursors = if reads { min_cursor(request.headers()) } else { None };
     let work = async {
         if let Some(cursors) = cursors {

@@ -12,6 +12,7 @@ mod data;
 mod door;
 mod graphql;
 mod health;
+mod openapi;
 mod payload;
 mod serve;
 mod socket;
@@ -50,6 +51,7 @@ pub use serve::serve;
 const RECORD_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}/{source_uid}";
 const BATCH_ROUTE: &str = "/source/{category}/{subcategory}/{source_name}";
 const DATA_ROUTE: &str = "/data/{collection}";
+const HISTORY_ROUTE: &str = "/data/{collection}/{history}";
 const GRAPHQL_ROUTE: &str = "/graphql";
 
 /// What the routes need.
@@ -102,6 +104,7 @@ struct Inner {
     exports: Arc<Semaphore>,
     bodies: Room,
     rates: contract::Rates,
+    documents: openapi::Documents,
 }
 
 /// State of every handler; cheap to clone.
@@ -124,7 +127,9 @@ fn router(services: Services) -> Router {
     let exports = Arc::new(Semaphore::new(services.config.data.exports_max));
     let bodies = Room::new(services.config.server.bodies_bytes_max);
     let rates = contract::Rates::default();
-    let shared = Shared(Arc::new(Inner { services, requests, subscriptions, exports, bodies, rates }));
+    let documents = openapi::Documents::new(services.config.data.openapi_kept_bytes_max);
+    let shared = Arc::new(Inner { services, requests, subscriptions, exports, bodies, rates, documents });
+    let shared = Shared(shared);
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -137,7 +142,9 @@ fn router(services: Services) -> Router {
             .route("/graphiql/{file}", get(console::file))
             .route(GRAPHQL_ROUTE, get(graphql::get).post(graphql::post))
             .route("/graphql/schema", get(graphql::schema))
+            .route(openapi::ROUTE, get(openapi::document).options(data::methods))
             .route(DATA_ROUTE, get(data::rows).options(data::methods))
+            .route(HISTORY_ROUTE, get(data::history).options(data::methods))
             .route(RECORD_ROUTE, post(source::record))
             .route(BATCH_ROUTE, post(source::batch));
     }
@@ -151,7 +158,9 @@ fn router(services: Services) -> Router {
 async fn nothing_here(State(shared): State<Shared>, OriginalUri(uri): OriginalUri) -> Refusal {
     let path: String = uri.path().chars().take(200).collect();
     let routes = match shared.config.has_role("api") {
-        true => [GRAPHQL_ROUTE, "/graphiql", RECORD_ROUTE, BATCH_ROUTE, DATA_ROUTE].join("`, `"),
+        true => {
+            [GRAPHQL_ROUTE, "/graphiql", RECORD_ROUTE, BATCH_ROUTE, DATA_ROUTE, openapi::ROUTE].join("`, `")
+        }
         false => ["/healthz", "/readyz", "/metrics"].join("`, `"),
     };
     Refusal::new(Error::not_found(format!("there is nothing at `{path}`; there are `{routes}`")))

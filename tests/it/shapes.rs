@@ -122,7 +122,7 @@ on_every_backend! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_is_asked_for_json_schema() {
+async fn a_server_is_asked_for_json_schema_and_openapi() {
     let stand = Stand::new(Backend::Embedded);
     let (server, place) = (stand.start(), place());
     let (url, token) = (server.url.as_str(), stand.token());
@@ -146,4 +146,8 @@ async fn a_server_is_asked_for_json_schema() {
     let said = json_schema(&["orderClothin"]);
     assert!(said.code == 1 && said.err.contains("`orderClothing`"), "{said:?}");
     assert_eq!(run(place.path(), &["schema", "--json-schema"]).code, 2);
+    let rest = run(place.path(), &["schema", "--openapi", "--url", url, "--token", &token]);
+    let document: Value = serde_json::from_str(&rest.out).unwrap();
+    assert_eq!((rest.code, document["paths"].get("/data/orderClothing").is_some()), (0, true));
+    assert_eq!(run(place.path(), &["schema", "--openapi"]).code, 2);
 }

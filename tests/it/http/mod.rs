@@ -9,6 +9,8 @@ mod graphql;
 mod issuers;
 mod lines;
 mod node;
+mod openapi;
+mod past;
 mod socket;
 mod source;
 mod sse;

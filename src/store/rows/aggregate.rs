@@ -45,7 +45,9 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<usize> {
         // PostgreSQL says when a sum passes what a float can hold: only then that is gone round, which takes longer.
-        let mut plainly = self.db.dialect() == Dialect::Postgres;
+        // Pages all add in that way, as their cursors are compared with the sums of others.
+        let one = !aggregate.paged && aggregate.from.is_none();
+        let mut plainly = self.db.dialect() == Dialect::Postgres && one;
         loop {
             let (from, ahead) = (out.len(), budget.ahead());
             match self.aggregated(query, (aggregate, plainly), (signer, &ahead), out).await {

@@ -71,6 +71,7 @@ impl App {
         let address = listener.local_addr().map_err(Error::internal)?;
         let metrics = Metrics::new();
         let store = Store::open(&config.store, keys.signer(), clock.clone()).await?;
+        let store = store.with_metrics(metrics.clone());
         let auth = Auth::new(keys.clone(), &config.auth, store.clone(), clock.clone());
         let readers = match config.has_role("api") {
             true => issuers::readers(&auth, &config.auth, &clock).await?,

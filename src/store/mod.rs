@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::record::Signer;
-use crate::telemetry::Clock;
+use crate::telemetry::{Clock, Metrics};
 
 use db::{Dialect, Type, Value};
 
@@ -54,6 +54,7 @@ pub struct Store {
     /// Where statements that read rows are noted, for who asks what they do.
     recorder: Option<Arc<rows::Recorder>>,
     led: rows::Led,
+    metrics: Metrics,
 }
 
 impl Store {
@@ -86,8 +87,14 @@ impl Store {
         let catalog = catalog::Cache::open(db.clone()).await?;
         let (wake, seen) = (wake::Wake::default(), log::Seen::default());
         let api_keys = api_keys::Cache::default();
-        let (recorder, led) = (None, rows::Led::default());
-        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, recorder, led })
+        let (recorder, led, metrics) = (None, rows::Led::default(), Metrics::new());
+        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, recorder, led, metrics })
+    }
+
+    /// Counts statements that read rows where these are.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Store { metrics, ..self }
     }
 
     /// What must run beside the store until `stop`: hearing other nodes, looking after the replica, making room for

@@ -53,6 +53,7 @@ struct Inner {
     stream_up: Gauge,
     policy_loads: ByOne,
     reads_lost: ByOne,
+    row_statements: Counter,
 }
 
 /// Seconds from 100 µs to about 50 s.
@@ -92,6 +93,7 @@ impl Metrics {
             stream_up: Gauge::default(),
             policy_loads: ByOne::default(),
             reads_lost: ByOne::default(),
+            row_statements: Counter::default(),
         };
         inner.register();
         Metrics(Arc::new(inner))
@@ -160,6 +162,11 @@ impl Metrics {
     /// So many reads that the audit log had no room for: `outcome` is `allowed` or `denied`.
     pub fn record_reads_lost(&self, outcome: &str, count: u64) {
         self.0.reads_lost.get_or_create(&[("outcome", outcome.into())]).inc_by(count);
+    }
+
+    /// One statement that reads rows of a collection, or what their records tell.
+    pub fn record_row_statement(&self) {
+        self.0.row_statements.inc();
     }
 
     /// One event sent to a subscriber.
@@ -237,6 +244,11 @@ impl Inner {
             "reads_lost",
             "Reads that the audit log had no room for, by outcome",
             self.reads_lost.clone(),
+        );
+        r.register(
+            "row_statements",
+            "SQL statements that read rows of collections, or what their records tell",
+            self.row_statements.clone(),
         );
     }
 }

@@ -92,6 +92,7 @@ impl Store {
         let bytes = if self.db.dialect() == Dialect::Postgres { "bytea" } else { "blob" };
         let columns = columns.replace("{bytes}", bytes);
         let from = "from u join record r on r.id = u.id join source s on s.id = r.source_id";
+        self.metrics.record_row_statement();
         self.among(ids, &format!("select {columns} {from}")).await
     }
 

@@ -212,6 +212,7 @@ impl Store {
             }
             each(row)
         };
+        self.metrics.record_row_statement();
         match near {
             Some(near) => near.read(&text, &sql.params, &mut checked).await?,
             None if inline => self.db.read(&text, &sql.params, &mut checked).await?,
@@ -219,6 +220,7 @@ impl Store {
         }
         if empty {
             // That there is no such row is an answer, too. Versions only rise: what is none now was none then.
+            self.metrics.record_row_statement();
             let rows = self.db.query(&version, &[]).await?;
             check_shape(collection, rows.first().map(|row| row.i64(0)).transpose()?)?;
         }

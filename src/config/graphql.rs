@@ -37,6 +37,10 @@ section! {
         constants_max: usize = 2_000,
         /// The longest `like` pattern, in bytes.
         pattern_bytes_max: usize = 4_096,
+        /// How many relations in a row a `where` or an `orderBy` may follow.
+        relations_max: usize = 3,
+        /// How many relations a `where` may follow in all.
+        relations_in_all_max: usize = 32,
         /// The most fields in one `orderBy`.
         order_by_max: usize = 16,
         /// The most fields in one `groupBy`.

@@ -328,6 +328,16 @@ impl Model {
         }
     }
 
+    /// Adds a member to an input type, if there is that.
+    pub(super) fn add_input(&mut self, type_name: &str, input: Input) {
+        let index = self.by_name.get(type_name).copied();
+        if let Some(ty) = index.and_then(|index| self.types.get_mut(index))
+            && let Kind::Input(inputs) = &mut Arc::make_mut(ty).kind
+        {
+            inputs.push(input);
+        }
+    }
+
     /// Adds a field to an object type, which is made when it is missing.
     pub(super) fn add_field(&mut self, type_name: &str, field: Field) {
         if self.get(type_name).is_none() {

@@ -23,13 +23,14 @@ use super::fingerprint::fingerprint;
 use super::model::{Model, TypeRef};
 use super::names;
 use super::plan::{self, Misplaced, Node};
-use super::reach::{self, Mentioned, ROOTS, root};
+use super::reach::{self, Mentioned, ROOTS, member_names, root};
 use super::schema;
 use super::{Context, Request, faults, guard, relation, rules};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope};
 use crate::publishing::{Visible, reach as related};
+use crate::record::Json;
 
 /// Says of which collections an actor's view is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,7 @@ pub(super) struct Document {
     collections: BTreeSet<String>,
     /// What it names of the management part.
     mentioned: Mentioned,
-    /// The names of all its fields.
+    /// The names of all its fields, and of members of their arguments.
     fields: HashSet<String>,
     /// How many fields stand inside each other.
     depth: usize,
@@ -210,7 +211,8 @@ impl Preparer {
         allowed(operation.ty, context, transport).map_err(one)?;
         let collections = visible(Wanted::Named(&document.collections))
             .and_then(|named| {
-                let mentioned = |name: &str| document.fields.contains(name);
+                let mentioned =
+                    |name: &str| document.fields.contains(name) || given(&request.variables, name);
                 related(named, mentioned, |others| visible(Wanted::Named(others)))
             })
             .map_err(one)?;
@@ -252,6 +254,9 @@ impl Preparer {
         for (_, operation) in parsed.operations.iter() {
             mention(&operation.node.selection_set.node, &mut roots);
             below(&operation.node.selection_set.node, &mut fields);
+            let variables = operation.node.variable_definitions.iter();
+            let defaults = variables.filter_map(|variable| variable.node.default_value.as_ref());
+            defaults.for_each(|value| member_names(&value.node.clone().into_value(), &mut fields));
         }
         for fragment in parsed.fragments.values() {
             below(&fragment.node.selection_set.node, &mut fields);
@@ -410,12 +415,23 @@ fn mention<'a>(set: &'a SelectionSet, names: &mut HashSet<&'a str>) {
     }
 }
 
-/// The names of all fields in a set, at whatever depth; those of fragments are found at the fragments.
+/// Whether a member of the variables has this name.
+fn given(variables: &[(String, Json)], wanted: &str) -> bool {
+    let mut found = false;
+    variables.iter().for_each(|(_, value)| value.names(&mut |name| found |= name == wanted));
+    found
+}
+
+/// The names of all fields in a set, and of members of their arguments, at whatever depth; those of fragments are found
+/// at the fragments.
 fn below(set: &SelectionSet, names: &mut HashSet<String>) {
     for item in &set.items {
         match &item.node {
             Selection::Field(field) => {
                 names.insert(field.node.name.node.to_string());
+                for (_, value) in &field.node.arguments {
+                    member_names(&value.node, names);
+                }
                 below(&field.node.selection_set.node, names);
             }
             Selection::InlineFragment(inline) => below(&inline.node.selection_set.node, names),

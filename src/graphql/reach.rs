@@ -2,9 +2,10 @@
 //! schema that is registered takes many times what the model does, so that a slice has of it only what its document
 //! names. Must not decide what is valid.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
+use async_graphql_value::Value;
 
 use super::model::{Field, Input, Kind, Model, Type, TypeRef};
 
@@ -62,6 +63,20 @@ pub(super) fn root(kind: OperationType) -> &'static str {
         OperationType::Query => "Query",
         OperationType::Mutation => "Mutation",
         OperationType::Subscription => "Subscription",
+    }
+}
+
+/// Adds the names of all members of a value, at whatever depth.
+pub(super) fn member_names(value: &Value, names: &mut HashSet<String>) {
+    match value {
+        Value::List(items) => items.iter().for_each(|item| member_names(item, names)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                names.insert(name.to_string());
+                member_names(value, names);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -151,7 +151,8 @@ impl Engine {
             .ok_or_else(|| Error::internal("a document without its collection"))?;
         let selected = node.selected(&prepared.variables)?;
         let Ask { cursors, cells, .. } = selection.ask;
-        self.inner.services.publishing.export(from, &selected, (cursors, cells))
+        let visible = &prepared.collections;
+        self.inner.services.publishing.export(from, visible, &selected, (cursors, cells))
     }
 
     /// Appends the next rows, at most so many; how many there were, and whether there may be more. A table whose

@@ -36,8 +36,8 @@ struct Open {
 
 impl Publishing {
     /// What a root field of the actor's own query does, as the GraphQL type `ExplainedField` has it: the field, then
-    /// the relations below it. Who may steward is told statements of collections whose fields it all sees, and plans
-    /// of those that it sees whole; who may administer is told all.
+    /// the relations below it. Who may steward is told statements of collections whose fields it all sees, where they
+    /// follow no relations, and plans of those that it sees whole; who may administer is told all.
     ///
     /// # Errors
     /// `FORBIDDEN` for all others; `BAD_REQUEST` for what is not read with one statement; those of the query.
@@ -138,8 +138,9 @@ impl Explaining<'_> {
         let (query, scope): (&Query, _) = (tree.query.get(), tree.query.scope());
         let own = query.collection().shape.fields().map(|field| field.id);
         let mut ids = own.chain(ENVELOPE.iter().map(|member| member.id));
-        let statement = ids.all(|id| scope.comparable(id));
-        Open { statement, plan: statement && scope.is_whole() && !query.filter().follows() }
+        // What follows relations names other collections' fields, too, and counts their rows.
+        let statement = ids.all(|id| scope.comparable(id)) && !query.follows();
+        Open { statement, plan: statement && scope.is_whole() }
     }
 
     fn rules(&self, collection: &Arc<Collection>) -> Vec<Ruling> {

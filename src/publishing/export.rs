@@ -42,14 +42,20 @@ impl Export {
 }
 
 impl Publishing {
-    /// Plans an export of `from`. `field` is a root field with `nodes`, validated and coerced as for
-    /// [`Publishing::read`]; with `cursors` each row begins with its own, with `cells` rows become cells where
-    /// they can.
+    /// Plans an export of `from`, whose conditions and order may follow relations among `visible`. `field` is a root
+    /// field with `nodes`, validated and coerced as for [`Publishing::read`]; with `cursors` each row begins with its
+    /// own, with `cells` rows become cells where they can.
     ///
     /// # Errors
     /// Those of compiling and scoping.
-    pub fn export(&self, from: &Visible, field: &Selected, (cursors, cells): (bool, bool)) -> Result<Export> {
-        let tree = self.scoped(from, &[], Root::List, field)?;
+    pub fn export(
+        &self,
+        from: &Visible,
+        visible: &[Visible],
+        field: &Selected,
+        (cursors, cells): (bool, bool),
+    ) -> Result<Export> {
+        let tree = self.scoped(from, visible, Root::List, field)?;
         let plan = Plan::new(tree.query.clone(), (cursors, cells))?;
         Ok(Export { view: from.clone(), tree, plan })
     }

@@ -43,10 +43,10 @@ pub use unions::AcceptUnion;
 use crate::config;
 use crate::error::Result;
 use crate::policy;
-use crate::query::{Ask, Budget, Collection, Selected, compile, is_marked};
+use crate::query::{Ask, Budget, Collection, Selected, compile_beyond, is_marked};
 use crate::record::{Actor, Signer};
 use crate::store::Store;
-use related::Tree;
+use related::{Around, Tree};
 
 /// A collection with what an actor may see of it.
 pub type Visible = policy::View;
@@ -251,7 +251,8 @@ impl Publishing {
     }
 
     fn scoped(&self, from: &Visible, visible: &[Visible], root: Root, field: &Selected) -> Result<Tree> {
-        self.tree(from, visible, compile(&from.0, root, field, &self.0.limits, &self.0.signer)?)
+        let with = (&self.0.limits, &self.0.signer);
+        self.tree(from, visible, compile_beyond(&from.0, root, field, &Around(visible), with)?)
     }
 }
 

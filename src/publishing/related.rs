@@ -12,7 +12,9 @@ use super::reads::Path;
 use super::{Publishing, Touched, Visible};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
-use crate::query::{Budget, Filling, Query, Selected, Wanted, compile_related};
+use crate::query::{
+    Beyond, Budget, Collection, Filling, Followed, Link, Query, Selected, Wanted, compile_related,
+};
 use crate::record::Actor;
 use crate::shape::Relation;
 
@@ -53,6 +55,19 @@ pub fn leads<'a>(from: &Visible, relation: &Relation, visible: &'a [Visible]) ->
     one.joins(other).then_some(to)
 }
 
+/// Where relations lead for an actor that sees these collections so.
+pub(super) struct Around<'a>(pub(super) &'a [Visible]);
+
+impl Beyond for Around<'_> {
+    fn follow(&self, from: &Collection, name: &str) -> Option<Followed<'_>> {
+        let from = self.0.iter().find(|(collection, _)| collection.id == from.id)?;
+        let relation = from.0.shape.relation(name)?;
+        let (collection, scope) = leads(from, relation, self.0)?;
+        let link = Link::new(&from.0, relation, collection)?.of_rows(scope.rows().clone());
+        Some(Followed { link, collection, comparable: Box::new(|id| scope.comparable(id)) })
+    }
+}
+
 /// These collections with all that relations of them lead to, however many levels down, as far as a relation's name is
 /// `mentioned`. `visible` gives those of some names that the actor may see.
 ///
@@ -79,6 +94,11 @@ pub fn reach(
 
 fn mentioned<'a>(selected: &'a Selected, names: &mut HashSet<&'a str>) {
     names.insert(&selected.name);
+    selected.arguments.iter().for_each(|(_, value)| {
+        value.names(&mut |name| {
+            names.insert(name);
+        })
+    });
     selected.children.iter().for_each(|child| mentioned(child, names));
 }
 
@@ -102,8 +122,8 @@ impl Publishing {
             let to = leads(from, &related.relation, visible).ok_or_else(|| {
                 Error::bad_request(format!("there is no field `{}`", related.relation.name))
             })?;
-            let limits = &self.0.limits;
-            let next = compile_related(&to.0, &related.relation, &related.selected, limits, &self.0.signer)?;
+            let with = (&self.0.limits, &self.0.signer);
+            let next = compile_related(&to.0, &related.relation, &related.selected, &Around(visible), with)?;
             branches.push(self.tree(to, visible, next)?);
         }
         Ok(Tree { query: from.1.apply(query)?, branches, rows: Arc::default() })

@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod asked;
 mod differential;
 mod export;
 mod figures;

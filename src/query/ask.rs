@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::query::{
-    Aggregate, ChangeCursor, Collection, ColumnsUsed, FieldRef, Filter, Node, PageCursor, Selected,
+    Aggregate, ChangeCursor, Collection, ColumnsUsed, FieldRef, Filter, Link, Node, PageCursor, Selected,
+    Source,
 };
 use crate::shape::Relation;
 
@@ -40,6 +41,15 @@ impl Query {
     /// The position that the rows are to be of, instead of the last.
     pub fn as_of(&self) -> Option<i64> {
         self.as_of
+    }
+
+    /// Whether its conditions or its order follow relations.
+    pub fn follows(&self) -> bool {
+        let ordered = match &self.ask {
+            Ask::List(list) | Ask::Join(Join { rows: Joined::Many(list), .. }) => list.order.as_slice(),
+            _ => &[],
+        };
+        self.filter.follows() || ordered.iter().any(|order| !order.through.is_empty())
     }
 
     /// What is asked of other collections, for each row; marks name these by their places.
@@ -122,12 +132,25 @@ pub struct List {
 /// One column of an order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
+    /// The relations to one row that lead to the row that has the column, each from where the one before leads to; none
+    /// for the row itself.
+    pub through: Vec<Link>,
     /// The column.
     pub field: FieldRef,
     /// Greatest first.
     pub descending: bool,
     /// Nulls before all else.
     pub nulls_first: bool,
+}
+
+impl Order {
+    /// What a statement must have to order by it.
+    pub fn source(&self) -> Source {
+        match self.through.as_slice() {
+            [] => Source::Column(self.field.column.clone()),
+            through => Source::Beyond(through.to_vec(), self.field.clone()),
+        }
+    }
 }
 
 /// One member of a connection.

@@ -19,7 +19,7 @@ use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::query::filter::fnv;
 use crate::query::{
-    ChangeCursor, Collection, Comparison, Filter, PageCursor, RECORD, Root, Selected, envelope,
+    Alone, Beyond, ChangeCursor, Collection, Comparison, Filter, PageCursor, RECORD, Root, Selected, envelope,
 };
 use crate::record::{Json, Signer};
 use crate::shape::Relation;
@@ -35,13 +35,27 @@ pub fn compile(
     limits: &config::Graphql,
     signer: &Signer,
 ) -> Result<Query> {
-    let mut compiler = Compiler { collection, limits, signer, selected, used: Used::default() };
+    compile_beyond(collection, root, selected, &Alone, (limits, signer))
+}
+
+/// The same where conditions and orders can follow relations, as `beyond` says.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_beyond(
+    collection: &Arc<Collection>,
+    root: Root,
+    selected: &Selected,
+    beyond: &dyn Beyond,
+    (limits, signer): (&config::Graphql, &Signer),
+) -> Result<Query> {
+    let mut compiler = Compiler { collection, beyond, limits, signer, selected, used: Used::default() };
     let (filter, ask) = match root {
         Root::List => (compiler.filter()?, Ask::List(compiler.list()?)),
         Root::ByKey => (compiler.key()?, Ask::ByKey(compiler.row(&selected.children)?)),
         Root::Aggregate => (compiler.filter()?, Ask::Aggregate(compiler.aggregate()?)),
         Root::History => (compiler.key()?, Ask::History(compiler.history()?)),
-        Root::Changes => (compiler.filter()?, Ask::Changes(compiler.changes()?)),
+        Root::Changes => (compiler.own_filter()?, Ask::Changes(compiler.changes()?)),
     };
     let as_of = compiler.as_of()?;
     let query = Query { as_of, ..compiler.query(filter, ask) };
@@ -57,10 +71,10 @@ pub fn compile_related(
     collection: &Arc<Collection>,
     relation: &Relation,
     selected: &Selected,
-    limits: &config::Graphql,
-    signer: &Signer,
+    beyond: &dyn Beyond,
+    (limits, signer): (&config::Graphql, &Signer),
 ) -> Result<Query> {
-    let mut compiler = Compiler { collection, limits, signer, selected, used: Used::default() };
+    let mut compiler = Compiler { collection, beyond, limits, signer, selected, used: Used::default() };
     let key = collection.end(relation.other_field, &mut compiler.used.compared);
     let key = key.ok_or_else(|| selection::unknown(&selected.name))?;
     let (filter, rows) = match relation.many {
@@ -72,6 +86,7 @@ pub fn compile_related(
 
 struct Compiler<'a> {
     collection: &'a Arc<Collection>,
+    beyond: &'a dyn Beyond,
     limits: &'a config::Graphql,
     signer: &'a Signer,
     selected: &'a Selected,
@@ -91,8 +106,22 @@ impl<'a> Compiler<'a> {
     fn filter(&mut self) -> Result<Filter> {
         match self.argument("where") {
             None => Ok(Filter::Const(true)),
-            Some(value) => arguments::filter(self.collection, value, self.limits, &mut self.used.compared),
+            Some(value) => {
+                let around = (self.beyond, self.limits);
+                arguments::filter(self.collection, value, around, &mut self.used.compared)
+            }
         }
+    }
+
+    /// The filter of changes: what it says must be told by the row itself.
+    fn own_filter(&mut self) -> Result<Filter> {
+        let filter = self.filter()?;
+        if filter.follows() {
+            let text = "the `where` of a subscription follows no relations, as changes of related rows are not told \
+                        to it; ask about the row's own fields, or subscribe to the other collection";
+            return Err(Error::bad_request(text));
+        }
+        Ok(filter)
     }
 
     fn typename(&self, suffix: &str) -> String {
@@ -127,7 +156,10 @@ impl<'a> Compiler<'a> {
     fn list(&mut self) -> Result<List> {
         let mut order = match self.argument("orderBy") {
             None => Vec::new(),
-            Some(value) => arguments::order(self.collection, value, self.limits, &mut self.used.compared)?,
+            Some(value) => {
+                let around = (self.beyond, self.limits);
+                arguments::order(self.collection, value, around, &mut self.used.compared)?
+            }
         };
         if self.argument("asOf").is_some() {
             order.push(by_record(self.collection)?);
@@ -258,6 +290,12 @@ fn page_info(children: &[Selected]) -> Result<Vec<(String, PageInfo)>> {
 fn order_fingerprint(order: &[Order]) -> u64 {
     let mut bytes = Vec::new();
     for part in order {
+        for link in &part.through {
+            bytes.extend_from_slice(link.from.name().as_bytes());
+            bytes.extend(link.collection.to_le_bytes());
+            bytes.extend_from_slice(link.to.name().as_bytes());
+            bytes.push(1);
+        }
         bytes.extend_from_slice(part.field.name().as_bytes());
         // A column that has been widened since makes values of another form.
         bytes.extend([0, part.field.scalar as u8, u8::from(part.descending), u8::from(part.nulls_first)]);

@@ -1,8 +1,8 @@
-//! Where a relation leads from a row, as conditions follow it. Must not judge who may.
+//! Where a relation leads from a row, as conditions and orders follow it. Must not judge who may.
 
 use std::fmt;
 
-use super::{Collection, ColumnRef, FieldRef};
+use super::{Collection, ColumnRef, FieldRef, Filter};
 use crate::shape::Relation;
 
 /// A relation of one collection to another, by the columns of both.
@@ -20,6 +20,9 @@ pub struct Link {
     pub to: FieldRef,
     /// Whether it leads to all rows with that value, or to the first that came of them.
     pub many: bool,
+    /// Which of the rows there are for the one who follows, as a condition on such a row: of others nothing is known,
+    /// not even that they come first.
+    pub rows: Filter,
 }
 
 impl Link {
@@ -35,15 +38,23 @@ impl Link {
             version: to.shape.version,
             to: other,
             many: relation.many,
+            rows: Filter::Const(true),
         })
+    }
+
+    /// Only these rows.
+    #[must_use]
+    pub fn of_rows(self, rows: Filter) -> Self {
+        Link { rows, ..self }
     }
 }
 
 /// Without the version: what a filter says does not differ by it.
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Link { from, collection, generation, version: _, to, many } = self;
-        f.debug_tuple("Link").field(from).field(collection).field(generation).field(to).field(many).finish()
+        let Link { from, collection, generation, version: _, to, many, rows } = self;
+        let mut tuple = f.debug_tuple("Link");
+        tuple.field(from).field(collection).field(generation).field(to).field(many).field(rows).finish()
     }
 }
 
@@ -54,6 +65,19 @@ impl ColumnRef {
             ColumnRef::Of(_, own) => own.own(),
             own => own,
         }
+    }
+}
+
+impl Filter {
+    /// What it says of a row, of the related row with this number.
+    #[must_use]
+    pub fn of_related(mut self, number: u32) -> Self {
+        self.fields(&mut |field| {
+            if !matches!(field.column, ColumnRef::Item(..) | ColumnRef::EntryKey(_) | ColumnRef::Of(..)) {
+                *field = field.clone().of_related(number);
+            }
+        });
+        self
     }
 }
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod awaited;
+mod beyond;
 mod budget;
 mod cast;
 mod columns;
@@ -31,10 +32,11 @@ pub use ask::{
     List, Order, PageInfo, PastField, Query, Related,
 };
 pub use awaited::Awaited;
+pub use beyond::{Alone, Beyond, Followed};
 pub use budget::Budget;
 pub use cast::{Cast, Narrowing, OnMisfit};
 pub use columns::{Columns, plain};
-pub use compile::{by_record, compile, compile_related};
+pub use compile::{by_record, compile, compile_beyond, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
 pub use filter::like;
 pub use group::{

@@ -16,7 +16,7 @@ use crate::query::columns::{Columns, plain};
 use crate::query::list::{Around, Item, project};
 use crate::query::marks;
 use crate::query::told::Told;
-use crate::query::{Budget, Cast, ColumnRef, Filter, Mask, Node, Plain, Rules};
+use crate::query::{Budget, Cast, ColumnRef, FieldRef, Filter, Link, Mask, Node, Plain, Rules};
 use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
 use build::Builder;
@@ -33,6 +33,8 @@ pub enum Source {
     Rest,
     /// Whether this condition holds in the row.
     Condition(Filter),
+    /// A column of the row that these relations lead to.
+    Beyond(Vec<Link>, FieldRef),
 }
 
 #[derive(Debug)]

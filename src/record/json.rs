@@ -30,6 +30,20 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
+impl Json {
+    /// Calls `each` with the names of all members, at any depth.
+    pub fn names<'a>(&'a self, each: &mut dyn FnMut(&'a str)) {
+        match self {
+            Json::Array(items) => items.iter().for_each(|item| item.names(each)),
+            Json::Object(members) => members.iter().for_each(|(name, value)| {
+                each(name);
+                value.names(each);
+            }),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+}
+
 /// Bounds of one document.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -81,10 +81,11 @@ static RESERVED_ROOTS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
 const NAME_BYTES_MAX: usize = 256;
 
 /// What the types of a collection are called after its own; whoever makes or reserves such names uses this list.
-pub const TYPE_SUFFIXES: [&str; 29] = [
+pub const TYPE_SUFFIXES: [&str; 30] = [
     "Connection",
     "Edge",
     "Filter",
+    "ListFilter",
     "Order",
     "Field",
     "Aggregate",

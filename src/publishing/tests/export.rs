@@ -60,7 +60,7 @@ async fn exported(
 ) -> (String, Vec<PageCursor>) {
     let mut all = Vec::new();
     columns(&asked.children[0].children, &[], &mut all);
-    let export = world.publishing.export(from, asked, (false, cells)).unwrap();
+    let export = world.publishing.export(from, &[], asked, (false, cells)).unwrap();
     let mut writer = format::by_name(format).unwrap().writer(&all);
     let (mut out, mut places) = (Vec::new(), Vec::new());
     writer.begin(&mut out);

@@ -14,13 +14,13 @@ use crate::publishing::{Accept, End, Root};
 use crate::query::{Budget, Collection, Query, compile};
 use crate::record::Signer;
 
-const ORDER: usize = 0;
+pub(super) const ORDER: usize = 0;
 const BUYER: usize = 1;
 const FIRM: usize = 2;
-const KINDS: [&str; 3] = ["order", "buyer", "firm"];
+pub(super) const KINDS: [&str; 3] = ["order", "buyer", "firm"];
 
 /// From, name, the field there, to, the key there, and whether it leads to many.
-const RELATIONS: [(usize, &str, &str, usize, &str, bool); 8] = [
+pub(super) const RELATIONS: [(usize, &str, &str, usize, &str, bool); 8] = [
     (ORDER, "buyer", "ref", BUYER, "code", false),
     (BUYER, "orders", "code", ORDER, "ref", true),
     (ORDER, "agent", "no", BUYER, "code", false),
@@ -32,10 +32,10 @@ const RELATIONS: [(usize, &str, &str, usize, &str, bool); 8] = [
 ];
 
 /// Rows by kind, in the order in which they came.
-type Rows = [Vec<Value>; 3];
+pub(super) type Rows = [Vec<Value>; 3];
 
 /// The text by which a value is a key.
-fn key(value: &Value) -> Option<String> {
+pub(super) fn key(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
@@ -228,7 +228,7 @@ impl Maker<'_> {
 }
 
 /// Random rows; some are replaced and some taken back.
-async fn fill(world: &World, dice: &mut Dice) -> Rows {
+pub(super) async fn fill(world: &World, dice: &mut Dice) -> Rows {
     let text = |dice: &mut Dice| dice.pick(&[json!("a"), json!("b"), json!("c"), json!(null)]).clone();
     let number = |dice: &mut Dice| dice.pick(&[json!(0), json!(1), json!(2), json!(3), json!(null)]).clone();
     let codes = ["1", "2", "3", "-4", "x", "01", "", "9223372036854775807"].map(Value::from);
@@ -276,7 +276,7 @@ async fn fill(world: &World, dice: &mut Dice) -> Rows {
     rows
 }
 
-async fn relate(world: &World) {
+pub(super) async fn relate(world: &World) {
     let admin = with_roles(&["admin", "steward", "pii"]);
     for pair in RELATIONS.chunks(2) {
         let [(from, name, own, to, theirs, _), (_, inverse, ..)] = pair else { panic!("pairs") };

@@ -1,17 +1,22 @@
 //! The argument `where`: from GraphQL's input objects to a filter. Fields of objects in lists and maps are named like
 //! those of rows. Must not judge who may name a field: their ids are collected for that.
 
+mod related;
+
 use std::collections::BTreeSet;
 
 use crate::config;
 use crate::error::{Code, Error, Result};
+use crate::query::arguments::followed;
 use crate::query::resolve::{named, scalar_of};
-use crate::query::{Collection, ColumnRef, Comparison, FieldRef, Filter, RECORD, envelope, selection};
+use crate::query::{
+    Alone, Beyond, Collection, ColumnRef, Comparison, FieldRef, Filter, RECORD, envelope, selection,
+};
 use crate::record::Json;
 use crate::shape::{Enumeration, Field, Kind, Scalar};
 
-/// The first number of items that a `where` asks about: above all that policies give, so that no condition within
-/// another has the number of another.
+/// The first number of items and related rows that a `where` asks about: above all that policies give, so that no
+/// condition within another has the number of another.
 const FIRST_NUMBER: u32 = 1 << 17;
 
 /// The kind of the items of a list of the envelope.
@@ -23,7 +28,7 @@ static TEXTS: Kind = Kind::Scalar(Scalar::String);
 /// # Errors
 /// `BAD_REQUEST` for what does not fit the collection, `TOO_COMPLEX` for what passes a bound.
 pub fn condition(collection: &Collection, value: &Json) -> Result<Filter> {
-    filter(collection, value, &config::Graphql::default(), &mut BTreeSet::new())
+    filter(collection, value, (&Alone, &config::Graphql::default()), &mut BTreeSet::new())
 }
 
 /// The filter that `where` says. The ids of the fields it looks at, and of those above them, are added to
@@ -31,10 +36,13 @@ pub fn condition(collection: &Collection, value: &Json) -> Result<Filter> {
 pub(in crate::query) fn filter(
     collection: &Collection,
     value: &Json,
-    limits: &config::Graphql,
+    (beyond, limits): (&dyn Beyond, &config::Graphql),
     ids: &mut BTreeSet<u32>,
 ) -> Result<Filter> {
-    Reader::new(collection, limits, ids).object(&At::Row(Vec::new()), value, "where", 0)
+    let mut reader = Reader::new(collection, (beyond, limits));
+    let filter = reader.object(&At::Row(Vec::new()), value, "where", 0)?;
+    ids.extend(reader.ids);
+    Ok(filter)
 }
 
 /// What the members of an input object are members of.
@@ -79,22 +87,40 @@ impl<'a> Asked<'a> {
 
 /// Reads conditions, and counts their constants.
 pub(in crate::query) struct Reader<'a> {
+    /// The collection of the rows that are asked about here.
     collection: &'a Collection,
+    /// The number of the related row that they are.
+    row: Option<u32>,
+    /// The ids of the fields of the collection that are asked about.
+    ids: BTreeSet<u32>,
+    beyond: &'a dyn Beyond,
     limits: &'a config::Graphql,
-    ids: &'a mut BTreeSet<u32>,
     constants: usize,
-    /// How many lists and maps are gone through here.
+    /// How many lists and maps are gone through, and relations followed, here.
     within: u32,
+    /// How many of them are relations.
+    depth: usize,
+    /// How many relations are followed in all.
+    relations: usize,
 }
 
 impl<'a> Reader<'a> {
     /// One that has read nothing yet.
     pub(in crate::query) fn new(
         collection: &'a Collection,
-        limits: &'a config::Graphql,
-        ids: &'a mut BTreeSet<u32>,
+        (beyond, limits): (&'a dyn Beyond, &'a config::Graphql),
     ) -> Self {
-        Reader { collection, limits, ids, constants: 0, within: 0 }
+        Reader {
+            collection,
+            row: None,
+            ids: BTreeSet::new(),
+            beyond,
+            limits,
+            constants: 0,
+            within: 0,
+            depth: 0,
+            relations: 0,
+        }
     }
 
     /// Refuses what nests too deep in the argument with this name.
@@ -170,17 +196,25 @@ impl<'a> Reader<'a> {
 
     fn member_of_row(
         &mut self,
-        path: &[&'a str],
+        above: &[&'a str],
         name: &'a str,
         value: &'a Json,
         depth: usize,
     ) -> Result<Filter> {
-        let path: Vec<&str> = path.iter().copied().chain([name]).collect();
+        let path: Vec<&str> = above.iter().copied().chain([name]).collect();
         if path.as_slice() == [RECORD] {
             return self.object(&At::Row(path), value, name, depth + 1);
         }
-        let field = self.collection.field_with(&path, self.ids).ok_or_else(|| selection::unknown(name))?;
-        if let ColumnRef::Presence(_) = field.column {
+        if let Some(followed) = followed(self.collection, above, name, self.beyond) {
+            return self.followed(followed, name, value, depth);
+        }
+        let collection = self.collection;
+        let field = collection.field_with(&path, &mut self.ids).ok_or_else(|| selection::unknown(name))?;
+        let field = match self.row {
+            Some(number) => field.of_related(number),
+            None => field,
+        };
+        if let ColumnRef::Presence(_) = field.column.own() {
             return self.object(&At::Row(path), value, name, depth + 1);
         }
         let asked = match path.as_slice() {
@@ -190,7 +224,7 @@ impl<'a> Reader<'a> {
                 Asked { field, id, items }
             }
             path => {
-                let found = self.collection.shape.find(path).ok_or_else(|| selection::unknown(name))?;
+                let found = collection.shape.find(path).ok_or_else(|| selection::unknown(name))?;
                 Asked::new(field, found.id, &found.kind)
             }
         };

@@ -14,8 +14,8 @@ impl Groups<'_, '_> {
     pub(super) fn having(&mut self) -> Result<Filter> {
         let Some(value) = self.compiler.argument("having") else { return Ok(Filter::Const(true)) };
         // What is compared is noted where fields are found.
-        let mut ids = Default::default();
-        let mut reader = Reader::new(self.compiler.collection, self.compiler.limits, &mut ids);
+        let around = (self.compiler.beyond, self.compiler.limits);
+        let mut reader = Reader::new(self.compiler.collection, around);
         self.conditions(&mut reader, value, 0)
     }
 
@@ -82,7 +82,8 @@ impl Groups<'_, '_> {
             self.order_item(item)?.into_iter().for_each(&mut add);
         }
         for (place, key) in self.keys.iter().enumerate() {
-            add(Order { field: self.key(place, key), descending: false, nulls_first: false });
+            let field = self.key(place, key);
+            add(Order { through: Vec::new(), field, descending: false, nulls_first: false });
         }
         Ok(order)
     }

@@ -4,8 +4,7 @@
 use super::Compiler;
 use crate::error::{Code, Error, Result};
 use crate::query::{
-    Ask, ChangeCursor, Collection, ColumnRef, History, HistoryField, Order, PastField, Query, RECORD,
-    envelope, selection,
+    ChangeCursor, Collection, History, HistoryField, Order, PastField, Query, RECORD, envelope, selection,
 };
 
 impl Compiler<'_> {
@@ -60,7 +59,7 @@ impl Compiler<'_> {
 /// It is compared by nobody, as the row's number is not.
 pub fn by_record(collection: &Collection) -> Result<Order> {
     let field = collection.field(&[RECORD, "id"]).ok_or_else(|| Error::internal("a row has no record"))?;
-    Ok(Order { field, descending: false, nulls_first: false })
+    Ok(Order { through: Vec::new(), field, descending: false, nulls_first: false })
 }
 
 /// Refuses what cannot be told of the past.
@@ -68,12 +67,7 @@ pub(super) fn possible(query: &Query) -> Result<()> {
     if query.as_of.is_none() {
         return Ok(());
     }
-    let ordered = |order: &Order| matches!(order.field.column, ColumnRef::Of(..) | ColumnRef::Item(..));
-    let beyond = match &query.ask {
-        Ask::List(list) => list.order.iter().any(ordered),
-        _ => false,
-    };
-    if beyond || !query.related.is_empty() || query.filter.follows() {
+    if !query.related.is_empty() || query.follows() {
         let text = "with `asOf` no relation can be followed, by fields, `where` or `orderBy`: related rows are as they \
                     are now; ask for them in a query of their own";
         return Err(Error::bad_request(text));

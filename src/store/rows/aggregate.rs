@@ -4,7 +4,7 @@
 
 use super::planned;
 use super::read::{Cells, OFFSET, rows_filter};
-use super::sql::{Sql, column};
+use super::sql::Sql;
 use crate::error::{Code, Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
@@ -139,8 +139,8 @@ fn statement(sql: &mut Sql, query: &Scoped<Query>, aggregate: &Aggregate, plainl
     if let Some(from) = &aggregate.from {
         select.push_str(&format!(" and {}", sql.keyset(order, from, false)?));
     }
-    let column = |_, order: &Order| column(sql.dialect, &order.field.column);
-    select.push_str(&format!(" {}", Sql::order(order, false, &column, "row_id")));
+    let columns = sql.ordered(order)?;
+    select.push_str(&format!(" {}", Sql::order(order, false, &columns, "row_id")));
     select.push_str(&format!(" limit {}", aggregate.limit + usize::from(!aggregate.paged)));
     Ok(select)
 }

@@ -229,6 +229,7 @@ fn columns(collection: &Collection, sources: &[Source], image: &Arc<Json>) -> Re
             Source::Rescued => text(image.get(RECORD).and_then(|record| record.get("rescued"))),
             Source::Rest => text(image.get("_rest")),
             Source::Condition(filter) => Value::Bool(filter.eval(image)),
+            Source::Beyond(..) => return Err(Error::internal("an image has no related rows")),
         });
     }
     values.push(Value::Int(0));

@@ -8,7 +8,7 @@ use super::read::{Cells, gate, plan, rows_filter, select_list};
 use super::sql::{Sql, column};
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
-use crate::query::{Ask, Budget, FieldRef, Found, Join, Joined, List, Node, Order, Query, Source};
+use crate::query::{Ask, Budget, FieldRef, Found, Join, Joined, List, Node, Query, Source};
 use crate::record::Signer;
 use crate::shape::{Scalar, SqlType};
 use crate::store::Store;
@@ -164,11 +164,9 @@ fn statement(
         Some(from) => format!(" and {}", sql.keyset(&list.order, from, list.backward)?),
         None => String::new(),
     };
-    let dialect = sql.dialect;
-    let of = |_, order: &Order| column(dialect, &order.field.column);
     // The index of all numbers is not to lead where that of the key should.
     let row_id = if led && list.order.is_empty() { "row_id + 0" } else { "row_id" };
-    let order = Sql::order(&list.order, list.backward, &of, row_id);
+    let order = Sql::order(&list.order, list.backward, &sql.ordered(&list.order)?, row_id);
     let gate = gate(sql, collection);
     let filter = format!("{condition} and {wanted}{gate}");
     // One more than asked tells whether there is more.

@@ -2,11 +2,11 @@
 //! has the other rows. Rows are told apart by the number of their condition. Must not judge who may follow a relation.
 
 use super::read::{OFFSET, rows_filter};
-use super::sql::{Sql, column};
+use super::sql::{Sql, column, column_of};
 use super::{planned, table, versioned};
 use crate::error::Result;
 use crate::policy::{Doubt, Said, Scoped};
-use crate::query::{ColumnRef, FieldRef, Filter, Link, Plain, Query};
+use crate::query::{ColumnRef, FieldRef, Filter, Link, Plain, Query, Source};
 use crate::record::Json;
 use crate::shape::{Scalar, SqlType};
 use crate::store::Store;
@@ -17,6 +17,11 @@ const WHOLE: &str = "'^(0|-?[1-9][0-9]{0,18})$'";
 
 /// The most values in one statement about images.
 const VALUES_MAX: usize = 8_192;
+
+/// The first number of related rows that an order leads to: above all that conditions give.
+const ORDERED: u32 = 1 << 23;
+/// What is added to the number of a related row for another one of the same key that came earlier.
+const EARLIER: u32 = 1 << 24;
 
 /// The name of a related row among the tables of a statement.
 pub(super) fn alias(number: u32) -> String {
@@ -29,19 +34,82 @@ impl Sql {
     pub(super) fn related(&mut self, link: &Link, number: u32, when: &Filter) -> Result<String> {
         self.related.insert((link.collection, link.version));
         self.within += 1;
-        let (row, key) = (alias(number), column(self.dialect, &link.to.column));
-        let table = versioned(link.collection, link.generation, link.version);
-        let own = self.key(link);
-        let condition = self.condition(when, false);
+        let rows = self.related_rows(link, number, when);
         self.within -= 1;
-        let condition = condition?;
-        let first = match link.many || link.to.column == ColumnRef::Key {
-            true => String::new(),
-            false => format!(
-                " and not exists (select 1 from {table} e where e.{key} = {row}.{key} and e.row_id < {row}.row_id)"
-            ),
-        };
-        Ok(format!("exists (select 1 from {table} {row} where {row}.{key} = {own} and {condition}{first})"))
+        Ok(format!("exists (select 1 from {})", rows?))
+    }
+
+    fn related_rows(&mut self, link: &Link, number: u32, when: &Filter) -> Result<String> {
+        let (rows, condition) = (self.of_key(link, number)?, self.condition(when, false)?);
+        Ok(format!("{rows} and {condition}{}", self.is_first(link, number)?))
+    }
+
+    /// A column of the row that relations to one lead to, as a value of the row; null when there is none.
+    pub(super) fn beyond(&mut self, source: &Source, through: &[Link], field: &FieldRef) -> Result<String> {
+        if let Some((_, text)) = self.beyond.iter().find(|(known, _)| known == source) {
+            return Ok(text.clone());
+        }
+        self.within += 1;
+        let led = self.led(through, field);
+        self.within -= 1;
+        let (value, rows) = led?;
+        // Of several rows with the key of a relation to one the first that came is meant.
+        let text = rows.into_iter().rev().fold(value, |value, (rows, row)| {
+            format!("(select {value} from {rows} order by {row}.row_id limit 1)")
+        });
+        self.beyond.push((source.clone(), text.clone()));
+        Ok(text)
+    }
+
+    /// A column of the row that relations lead to, and for each of them the rows, with the name that they have there.
+    fn led(&mut self, through: &[Link], field: &FieldRef) -> Result<(String, Vec<(String, String)>)> {
+        let (mut rows, mut field) = (Vec::with_capacity(through.len()), field.clone());
+        let mut above = None;
+        for (number, link) in (ORDERED..).zip(through) {
+            self.related.insert((link.collection, link.version));
+            let mut link = link.clone();
+            if let Some(above) = above.replace(number) {
+                link.from = link.from.of_related(above);
+            }
+            rows.push((self.of_key(&link, number)?, alias(number)));
+        }
+        if let Some(number) = above {
+            field = field.of_related(number);
+        }
+        Ok((self.field(&field), rows))
+    }
+
+    /// The rows with the key that a relation leads by, as far as they are to be seen: what stands behind `from`.
+    fn of_key(&mut self, link: &Link, number: u32) -> Result<String> {
+        let (row, own) = (alias(number), self.key(link));
+        let table = versioned(link.collection, link.generation, link.version);
+        let key = column_of(self.dialect, &format!("{row}."), &link.to.column);
+        let seen = self.seen(link, number)?;
+        Ok(format!("{table} {row} where {key} = {own}{seen}"))
+    }
+
+    /// Whether a row of a relation to one is the first of its key, among those that are to be seen.
+    fn is_first(&mut self, link: &Link, number: u32) -> Result<String> {
+        if link.many || link.to.column == ColumnRef::Key {
+            return Ok(String::new());
+        }
+        let (row, earlier) = (alias(number), alias(number + EARLIER));
+        let table = versioned(link.collection, link.generation, link.version);
+        let [key, same] =
+            [&row, &earlier].map(|row| column_of(self.dialect, &format!("{row}."), &link.to.column));
+        let seen = self.seen(link, number + EARLIER)?;
+        Ok(format!(
+            " and not exists (select 1 from {table} {earlier} where {same} = {key} \
+             and {earlier}.row_id < {row}.row_id{seen})"
+        ))
+    }
+
+    /// Whether the row with this number is to be seen by the one who follows the relation.
+    fn seen(&mut self, link: &Link, number: u32) -> Result<String> {
+        match &link.rows {
+            Filter::Const(true) => Ok(String::new()),
+            rows => Ok(format!(" and {}", self.condition(&rows.clone().of_related(number), false)?)),
+        }
     }
 
     /// The value that leads to the other collection's rows, as their column has it.

@@ -3,7 +3,7 @@
 
 use super::planned;
 use super::read::{gate, rows_filter, select_list};
-use super::sql::{Sql, column};
+use super::sql::Sql;
 use crate::error::Result;
 use crate::policy::Scoped;
 use crate::query::{ConnectionField, EdgeField, List, Order, PageCursor, PageInfo, Query, Source};
@@ -52,7 +52,7 @@ pub(super) fn have_places(query: &Query, list: &List) -> bool {
 
 /// The place of an order's column among the statement's columns.
 pub(super) fn place(sources: &mut Vec<Source>, order: &Order) -> usize {
-    let source = Source::Column(order.field.column.clone());
+    let source = order.source();
     sources.iter().position(|known| *known == source).unwrap_or_else(|| {
         sources.push(source);
         sources.len() - 1
@@ -87,14 +87,12 @@ pub(super) fn statement(
     };
     let outer: Vec<String> = (0..columns.len()).map(|index| format!("q.c{index}")).collect();
     let place = |order: &Order| {
-        sources
-            .iter()
-            .position(|source| *source == Source::Column(order.field.column.clone()))
-            .unwrap_or_default()
+        let wanted = order.source();
+        sources.iter().position(|source| *source == wanted).unwrap_or_default()
     };
+    let places: Vec<String> = list.order.iter().map(|order| format!("q.c{}", place(order))).collect();
     let row_id = format!("q.c{}", sources.len());
-    let outer_order =
-        Sql::order(&list.order, list.backward, &|_, order| format!("q.c{}", place(order)), &row_id);
+    let outer_order = Sql::order(&list.order, list.backward, &places, &row_id);
     Ok(format!(
         "m.total, m.pos, {} from (select {total} as total, {position} as pos) m \
          left join (select {}) q on true {outer_order}",
@@ -152,11 +150,10 @@ impl Inner {
         if ranges.len() > RANGES_MAX {
             ranges = vec![format!("({})", ranges.join(" or "))];
         }
-        let dialect = sql.dialect;
-        let of = |_, order: &Order| column(dialect, &order.field.column);
-        let sorted = list.order.iter().map(|order| of(0, order)).collect();
-        let order = Sql::order(&list.order, list.backward, &of, "row_id");
-        let outer_order = Sql::order(&list.order, list.backward, &|index, _| format!("u.o{index}"), "u.r");
+        let sorted = sql.ordered(&list.order)?;
+        let order = Sql::order(&list.order, list.backward, &sorted, "row_id");
+        let outer: Vec<String> = (0..sorted.len()).map(|index| format!("u.o{index}")).collect();
+        let outer_order = Sql::order(&list.order, list.backward, &outer, "u.r");
         let table = planned(query.get().collection());
         let limited = |order: String| format!("{order} limit {limit}");
         let (order, outer_order) = (limited(order), limited(outer_order));

@@ -24,41 +24,53 @@ pub(super) struct Sql {
     pub(super) related: BTreeSet<(i64, u32)>,
     /// Whether it finds no rows where a shape is another than it was planned for; else it tells the version.
     pub(super) gated: bool,
+    /// What columns of related rows are as values of a row; the same text wherever one is named.
+    pub(super) beyond: Vec<(Source, String)>,
 }
 
 /// The name of a column. On SQLite a column is there before it is known what its field will be.
 pub(super) fn column(dialect: Dialect, column: &ColumnRef) -> String {
-    match column {
-        ColumnRef::Presence(id) if dialect == Dialect::Postgres => format!("p{id}"),
-        ColumnRef::Field(id) | ColumnRef::Presence(id) => format!("f{id}"),
-        ColumnRef::Narrowed(id, narrowing) => narrowed(dialect, *id, *narrowing),
+    column_of(dialect, "", column)
+}
+
+/// The same of the table that is named by what stands before, such as `r1.`.
+pub(super) fn column_of(dialect: Dialect, table: &str, column: &ColumnRef) -> String {
+    let name = match column {
+        ColumnRef::Presence(id) if dialect == Dialect::Postgres => return format!("{table}p{id}"),
+        ColumnRef::Field(id) | ColumnRef::Presence(id) => return format!("{table}f{id}"),
+        ColumnRef::Narrowed(id, narrowing) => return narrowed(dialect, &format!("{table}f{id}"), *narrowing),
         // Told by `items`; alone it is no column.
-        ColumnRef::Item(..) | ColumnRef::EntryKey(_) => "null".into(),
-        ColumnRef::Of(number, own) => format!("{}.{}", linked::alias(*number), self::column(dialect, own)),
-        ColumnRef::Grouped(place) => format!("g{place}"),
-        ColumnRef::Key => "key".into(),
-        ColumnRef::Revision => "rev".into(),
-        ColumnRef::RecordId => "record_id".into(),
-        ColumnRef::SourceName => "source_name".into(),
-        ColumnRef::SourceUid => "source_uid".into(),
-        ColumnRef::Author => "author".into(),
-        ColumnRef::IngestedAt => "ingested_at".into(),
-        ColumnRef::OccurredAt => "occurred_at".into(),
-        ColumnRef::Purposes => "purposes".into(),
-    }
+        ColumnRef::Item(..) | ColumnRef::EntryKey(_) => return "null".into(),
+        ColumnRef::Of(number, own) => {
+            return column_of(dialect, &format!("{}.", linked::alias(*number)), own);
+        }
+        ColumnRef::Grouped(place) => return format!("g{place}"),
+        ColumnRef::Key => "key",
+        ColumnRef::Revision => "rev",
+        ColumnRef::RecordId => "record_id",
+        ColumnRef::SourceName => "source_name",
+        ColumnRef::SourceUid => "source_uid",
+        ColumnRef::Author => "author",
+        ColumnRef::IngestedAt => "ingested_at",
+        ColumnRef::OccurredAt => "occurred_at",
+        ColumnRef::Purposes => "purposes",
+    };
+    format!("{table}{name}")
 }
 
 /// What of a column fits a narrower type, else null; as `Narrowing::number` says.
-fn narrowed(dialect: Dialect, id: u32, narrowing: Narrowing) -> String {
+fn narrowed(dialect: Dialect, name: &str, narrowing: Narrowing) -> String {
     let (least, most) = narrowing.bounds();
-    let fits = format!("f{id} between {least} and {most}");
+    let fits = format!("{name} between {least} and {most}");
     match (narrowing.is_float(), dialect) {
-        (false, _) => format!("(case when {fits} then f{id} end)"),
+        (false, _) => format!("(case when {fits} then {name} end)"),
         (true, Dialect::Postgres) => {
-            format!("(case when {fits} and f{id} = trunc(f{id}) then cast(f{id} as bigint) end)")
+            format!("(case when {fits} and {name} = trunc({name}) then cast({name} as bigint) end)")
         }
         (true, Dialect::Sqlite) => {
-            format!("(case when {fits} and f{id} = cast(f{id} as integer) then cast(f{id} as integer) end)")
+            format!(
+                "(case when {fits} and {name} = cast({name} as integer) then cast({name} as integer) end)"
+            )
         }
     }
 }
@@ -66,7 +78,8 @@ fn narrowed(dialect: Dialect, id: u32, narrowing: Narrowing) -> String {
 impl Sql {
     pub(super) fn new(dialect: Dialect, collection: &Collection) -> Self {
         let root = table(collection);
-        Sql { dialect, params: Vec::new(), root, within: 0, related: BTreeSet::new(), gated: false }
+        let (params, related, beyond) = (Vec::new(), BTreeSet::new(), Vec::new());
+        Sql { dialect, params, root, within: 0, related, gated: false, beyond }
     }
 
     /// The mark of a new parameter.
@@ -82,6 +95,7 @@ impl Sql {
             Source::Rescued => "rescued".into(),
             Source::Rest => "rest".into(),
             Source::Condition(filter) => self.condition(filter, true)?,
+            Source::Beyond(through, field) => self.beyond(source, through, field)?,
         })
     }
 
@@ -205,11 +219,10 @@ impl Sql {
 
     /// A column by a name that is no other's where the condition stands: related rows have columns of the same names.
     pub(super) fn named(&self, reference: &ColumnRef) -> String {
-        let name = column(self.dialect, reference);
         match reference {
-            ColumnRef::Of(..) => name,
-            _ if self.within == 0 => name,
-            _ => format!("{}.{name}", self.root),
+            ColumnRef::Of(..) => column(self.dialect, reference),
+            _ if self.within == 0 => column(self.dialect, reference),
+            _ => column_of(self.dialect, &format!("{}.", self.root), reference),
         }
     }
 
@@ -272,18 +285,18 @@ impl Sql {
         self.param(value)
     }
 
-    /// `order by …`, turned round for a page from the end; `prefix` stands before each column.
-    pub(super) fn order(
-        order: &[Order],
-        backward: bool,
-        column: &dyn Fn(usize, &Order) -> String,
-        row_id: &str,
-    ) -> String {
+    /// What rows are ordered by, part for part.
+    pub(super) fn ordered(&mut self, order: &[Order]) -> Result<Vec<String>> {
+        order.iter().map(|part| self.source(&part.source())).collect()
+    }
+
+    /// `order by …`, turned round for a page from the end; `columns` are what stands for each part.
+    pub(super) fn order(order: &[Order], backward: bool, columns: &[String], row_id: &str) -> String {
         let mut parts: Vec<String> = Vec::with_capacity(order.len() + 1);
-        for (index, part) in order.iter().enumerate() {
+        for (part, column) in order.iter().zip(columns) {
             let direction = if part.descending == backward { "asc" } else { "desc" };
             let nulls = if part.nulls_first == backward { "last" } else { "first" };
-            parts.push(format!("{} {direction} nulls {nulls}", column(index, part)));
+            parts.push(format!("{column} {direction} nulls {nulls}"));
         }
         parts.push(format!("{row_id} {}", if backward { "desc" } else { "asc" }));
         format!("order by {}", parts.join(", "))
@@ -305,7 +318,7 @@ impl Sql {
         let mut ranges = Vec::with_capacity(2 * order.len() + 1);
         let mut equal: Vec<String> = Vec::new();
         for (part, value) in order.iter().zip(&cursor.values) {
-            let name = self.field(&part.field);
+            let name = self.source(&part.source())?;
             let (descending, nulls_first) = (part.descending != backward, part.nulls_first != backward);
             let mut beyond = Vec::new();
             match value {

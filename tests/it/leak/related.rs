@@ -129,6 +129,26 @@ on_every_backend! {
         let totals: Vec<Value> = seen["crmBuyer"]["nodes"].as_array().unwrap().iter()
             .map(|node| node["orders"]["totalCount"].clone()).collect();
         assert_eq!(totals, [0, 0, 1], "{seen}");
+        // Conditions and orders of its own follow relations to what it may see there, and no further.
+        for (quantifier, expected) in [("some", vec!["zqbuyeruq"]), ("none", vec!["zqbuyereq", "zqbuyernq"])] {
+            let asked = format!(
+                "{{ crmBuyer(where: {{orders: {{{quantifier}: {{no: {{gt: 0}}}}}}}}, orderBy: [{{name: ASC}}]) {{
+                    nodes {{ name }} totalCount }} }}"
+            );
+            let found = app.data_as(&both, &asked).await;
+            let names: Vec<&Value> =
+                found["crmBuyer"]["nodes"].as_array().unwrap().iter().map(|node| &node["name"]).collect();
+            assert_eq!(names, expected, "{quantifier}");
+        }
+        for (who, arguments) in [
+            (&both, "where: {buyer: {region: {eq: \"us\"}}}"),
+            (&both, "orderBy: [{buyer: {region: ASC}}]"),
+            (&near, "where: {buyer: {}}"),
+            (&near, "orderBy: [{buyer: {name: ASC}}]"),
+        ] {
+            let asked = format!("{{ shopOrder({arguments}) {{ totalCount }} }}");
+            assert_eq!(app.codes(who, &asked).await, ["BAD_REQUEST"], "{arguments}");
+        }
         let busy = app.token("busy", json!({}));
         let buyers = app.data_as(&busy, "{ crmBuyer { nodes { name } totalCount } }").await;
         assert_eq!(buyers["crmBuyer"], json!({"nodes": [{"name": "zqbuyereq"}], "totalCount": 1}));

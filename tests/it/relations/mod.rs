@@ -1,5 +1,6 @@
 //! Relations: accepted by a steward, followed in both directions, each level within what the actor may see there.
 
+mod asked;
 mod scopes;
 
 use serde_json::{Value, json};

@@ -28,6 +28,70 @@ mask_field(u: User, _: GeoAirports, f: Field, "hash") if "hashed" in u.roles and
 mask_field(u: User, _: AirFlights, f: Field, "hash") if "maskedfield" in u.roles and f.name = "origin";
 "#;
 
+/// The text of an error, without the name that was asked.
+fn plain(answer: &Value, name: &str) -> String {
+    answer["errors"][0]["message"].as_str().unwrap().replace(name, "?")
+}
+
+/// Of rows that are not to be seen no condition and no order tells: they are as if there were none.
+async fn conditions_tell_nothing(app: &TestApp, some: &str, few: &str) {
+    let numbers = async |token: &str, arguments: &str| -> Vec<i64> {
+        let asked = format!("{{ airFlights({arguments}) {{ nodes {{ seats }} totalCount }} }}");
+        let seen = app.data_as(token, &asked).await;
+        let nodes = seen["airFlights"]["nodes"].as_array().unwrap();
+        assert_eq!(seen["airFlights"]["totalCount"], nodes.len());
+        nodes.iter().map(|node| node["seats"].as_i64().unwrap()).collect()
+    };
+    for (condition, expected) in [
+        ("{originAirport: {city: {eq: \"zqdenver\"}}}", vec![]),
+        ("{originAirport: {city: {startsWith: \"z\"}}}", vec![]),
+        ("{not: {originAirport: {city: {ne: \"zqdenver\"}}}}", vec![40, 50]),
+        ("{originAirport: {city: {isNull: true}}}", vec![]),
+        ("{originAirport: {}}", vec![10, 20, 30]),
+        ("{not: {originAirport: {}}}", vec![40, 50]),
+        ("{originAirport: {airFlightsByOrigin: {some: {seats: {gt: 45}}}}}", vec![]),
+    ] {
+        let arguments = format!("where: {condition}, orderBy: [{{seats: ASC}}]");
+        assert_eq!(numbers(some, &arguments).await, expected, "{condition}");
+    }
+    let order = "orderBy: [{originAirport: {city: DESC}}, {seats: ASC}]";
+    assert_eq!(numbers(some, order).await, [20, 10, 30, 40, 50]);
+    let order = "orderBy: [{originAirport: {rank: DESC_NULLS_FIRST}}, {seats: DESC}]";
+    assert_eq!(numbers(some, order).await, [50, 40, 20, 30, 10]);
+    let cities = async |condition: &str| {
+        let arguments = format!("where: {condition}, orderBy: [{{rank: ASC}}]");
+        let asked = format!("{{ geoAirports({arguments}) {{ nodes {{ rank }} }} }}");
+        app.data_as(few, &asked).await["geoAirports"]["nodes"].clone()
+    };
+    let some_flights = "{airFlightsByOrigin: {some: {seats: {gt: 25}}}}";
+    assert_eq!(cities(some_flights).await, json!([]));
+    let every_flight = "{airFlightsByOrigin: {every: {seats: {lt: 15}}}}";
+    assert_eq!(cities(every_flight).await, json!([{"rank": "1"}]));
+    // What is masked there is no more compared than in a query of its own.
+    let hashed = app.token("hashed", json!({}));
+    let guess = "where: {originAirport: {city: {eq: \"Austin\"}}}";
+    for arguments in [guess, "orderBy: [{originAirport: {city: ASC}}]"] {
+        let asked = format!("{{ airFlights({arguments}) {{ totalCount }} }}");
+        assert_eq!(app.codes(&hashed, &asked).await, ["BAD_REQUEST"], "{arguments}");
+    }
+    let allowed = "where: {originAirport: {rank: {eq: \"1\"}}}, orderBy: [{seats: ASC}]";
+    assert_eq!(numbers(&hashed, allowed).await, [10, 30]);
+}
+
+/// Where a relation is not there, conditions and orders do not know its name.
+async fn inputs_are_unknown(app: &TestApp, token: &str) {
+    for arguments in ["where: {originAirport: {}}", "orderBy: [{originAirport: {rank: ASC}}]"] {
+        let asked = format!("{{ airFlights({arguments}) {{ totalCount }} }}");
+        let fake = asked.replace("originAirport", "originAirporx");
+        let (one, other) = (app.ask(token, &asked, json!({})).await, app.ask(token, &fake, json!({})).await);
+        assert_eq!(plain(&one, "originAirport"), plain(&other, "originAirporx"), "{asked}");
+    }
+    let inputs = "{ a: __type(name: \"AirFlightsFilter\") { inputFields { name } }
+        b: __type(name: \"AirFlightsOrder\") { inputFields { name } } }";
+    let inputs = app.data_as(token, inputs).await.to_string();
+    assert!(inputs.contains("seats") && !inputs.contains("originAirport"), "{inputs}");
+}
+
 on_every_backend! {
     async fn what_an_actor_may_not_see_no_relation_shows(backend) {
         let app = fill(
@@ -57,15 +121,13 @@ on_every_backend! {
                 && !seen.contains("\"totalCount\":2"),
             "{seen}"
         );
+        conditions_tell_nothing(&app, &some, &few).await;
         // Without both ends as they are there is no such field, for anybody who asks.
         for role in ["nokey", "maskedkey", "nofield", "maskedfield", "rowkey", "noairports"] {
             let token = app.token(role, json!({}));
             let fake = follow.replace("originAirport", "originAirporx");
             let (one, other) =
                 (app.ask(&token, follow, json!({})).await, app.ask(&token, &fake, json!({})).await);
-            let plain = |answer: &Value, name: &str| {
-                answer["errors"][0]["message"].as_str().unwrap().replace(name, "?")
-            };
             assert_eq!(plain(&one, "originAirport"), plain(&other, "originAirporx"), "{role}");
             let known = app
                 .data_as(&token, "{ __type(name: \"AirFlights\") { fields { name } } relations { id } }")
@@ -75,6 +137,7 @@ on_every_backend! {
                 "{role}: {known}"
             );
             assert_eq!(known["relations"], json!([]), "{role}");
+            inputs_are_unknown(&app, &token).await;
             let airports = app.data_as(&token, "{ __type(name: \"GeoAirports\") { fields { name } } }").await;
             assert!(!airports.to_string().contains("airFlightsByOrigin"), "{role}");
             let mut live = app

@@ -57,7 +57,13 @@ impl Store {
     pub async fn past(&self, collection: &Collection, past: Past<'_>) -> Result<(Vec<Tailed>, bool)> {
         let skipped = usize::from(past.before.is_some());
         let params = [collection.id.into(), past.key.into(), Value::opt_int(past.before)];
-        let left = Left::of(collection, self.db.dialect());
+        // A contract's collection lacks fields that its own condition asks about.
+        let known = self.catalog.load();
+        let whole =
+            known.by_id(collection.id).filter(|whole| whole.shape.version == collection.shape.version);
+        let whole =
+            whole.ok_or_else(|| Error::stale("the shape is newer than what the past was asked with"))?;
+        let left = Left::of(whole, self.db.dialect());
         let statement = statement(collection, &left, past.max.saturating_add(skipped));
         let (rows, full) = self.images(&statement, &params, &left, past.bytes_max).await?;
         let version = match rows.first() {

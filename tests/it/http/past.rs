@@ -158,7 +158,7 @@ on_every_backend! {
             "name = \"acme\"\nversion = 1\nconsumers = [{{ claim = \"client\", value = \"acme\" }}]\n\
              [collections.shopOrder]\nfields = {fields}\nrename = {{ total = \"amount\" }}\n\
              where = {{ region = {{ eq = \"north\" }} }}\n");
-        applied(&app, &text(r#"["total", "region", "_record.sourceUid"]"#)).await;
+        applied(&app, &text(r#"["total", "_record.sourceUid"]"#)).await;
         let carl = consumer(&app);
         let answer = get(&app, &carl, "shopOrder/history?sourceUid=1&fields=op,node.amount,node._record").await;
         let told: Value = answer.json().await.unwrap();
@@ -167,7 +167,7 @@ on_every_backend! {
         assert_eq!(answer.json::<Value>().await.unwrap(), json!([]), "of another region");
         assert_eq!(refused(&app, &carl, "shopOrder/history?sourceUid=1&sourceName=web").await.0, 400);
         assert_eq!(refused(&app, &carl, "shopOrder/history?sourceUid=1&fields=node.placed").await.0, 400);
-        applied(&app, &text(r#"["total", "region"]"#).replace("version = 1", "version = 2")).await;
+        applied(&app, &text(r#"["total"]"#).replace("version = 1", "version = 2")).await;
         let refusal = refused(&app, &carl, "shopOrder/history?sourceUid=1").await;
         assert_eq!(refusal, (404, "NOT_FOUND".to_owned()), "who sees no uid names no row");
     }

@@ -167,6 +167,7 @@ impl App {
         parts.loops("tail", publishing.clone().run_tail(stopping.loops.clone()));
         let reads = publishing.clone().run_reads(services.metrics.clone(), stopping.loops.clone());
         parts.loops("audit log", reads);
+        parts.loops("advisor", publishing.clone().run_advisor(stopping.loops.clone()));
         let watched = (services.store.clone(), publishing.clone());
         let watch = policies::watch(policy, watched, services.metrics.clone(), stopping.loops.clone());
         parts.loops("policy watch", watch);

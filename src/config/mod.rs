@@ -52,6 +52,8 @@ pub struct Config {
     pub relations: Relations,
     /// The audit log of reads.
     pub reads: Reads,
+    /// Indexes that reads lack.
+    pub advisor: Advisor,
     /// Reading what one has written, and what was before.
     pub consistency: Consistency,
     /// What is logged.
@@ -75,6 +77,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("statistics", Statistics::OPTIONS),
     ("relations", Relations::OPTIONS),
     ("reads", Reads::OPTIONS),
+    ("advisor", Advisor::OPTIONS),
     ("consistency", Consistency::OPTIONS),
     ("log", Log::OPTIONS),
 ];
@@ -119,11 +122,13 @@ macro_rules! section {
 }
 
 // Behind the macro that they use.
+mod advisor;
 mod auth;
 mod consistency;
 mod graphql;
 mod reads;
 mod shapes;
+pub use advisor::{Advisor, Apply};
 pub use auth::Auth;
 pub use consistency::Consistency;
 pub use graphql::Graphql;

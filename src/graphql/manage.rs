@@ -1,6 +1,7 @@
 //! The management part's resolvers: arguments in, a service asked, a JSON value out that is projected by the
 //! selection. Must not contain business rules: a resolver only translates.
 
+mod advice;
 mod api_keys;
 mod contracts;
 mod modes;
@@ -141,6 +142,9 @@ async fn other(
         "contract" => Ok(services.publishing.contract(&context.actor)),
         "contracts" => services.publishing.contracts(&context.actor).await,
         "applyContract" => contracts::apply(services, context, arguments.object("input")).await,
+        "indexAdvice" => advice::list(services, context, arguments).await,
+        "applyIndexAdvice" => advice::apply(services, context, arguments).await,
+        "dropIndex" => advice::drop(services, context, arguments).await,
         "apiKeys" => api_keys::list(services, context, arguments).await,
         "createApiKey" => api_keys::create(services, context, arguments.object("input")).await,
         "revokeApiKey" => api_keys::revoke(services, context, arguments).await,

@@ -9,13 +9,13 @@ use futures_util::stream::{BoxStream, StreamExt as _, unfold};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::{Publishing, manage, subscribe};
+use super::{Publishing, advisor, manage, subscribe};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Action, Scope};
 use crate::query::{Collection, EventCursor, envelope, write};
 use crate::record::Actor;
 use crate::shape::diff;
-use crate::store::events::{DenyingRule, Drifted, Event, KeyTold, Parked};
+use crate::store::events::{DenyingRule, Drifted, Event, IndexTold, KeyTold, Parked};
 use crate::store::wake::Topic;
 
 /// How long a lost wake-up can delay an event, and how long a database that is away is left alone.
@@ -185,6 +185,9 @@ impl Listener {
         if let Some(drifted) = &event.drifted {
             return Ok(self.tell_drifted(event, drifted, collection, scope.as_deref()));
         }
+        if let Some(index) = &event.index {
+            return Ok(self.tell_index(event, index, collection, scope.as_deref()));
+        }
         let Some(scope) = scope else { return Ok(None) };
         let changes = match self.asked.changes {
             true => self.changes(event, &scope).await?,
@@ -231,6 +234,29 @@ impl Listener {
                 "version": event.version,
                 "contract": contract,
                 "drift": fields.then(drift),
+                "changes": [],
+            })
+        })
+    }
+
+    /// An index that was made, or is gone.
+    fn tell_index(
+        &self,
+        event: &Event,
+        index: &IndexTold,
+        collection: &Collection,
+        scope: Option<&Scope>,
+    ) -> Option<Value> {
+        let (told, fields) = self.is_told(collection, scope);
+        let fields = fields.then(|| advisor::paths(collection, &index.fields));
+        told.then(|| {
+            json!({
+                "cursor": self.cursor(event.pos),
+                "at": write::instant(event.at),
+                "kind": event.kind.as_str(),
+                "collection": collection.field_name,
+                "subject": event.subject,
+                "index": { "id": index.id.to_string(), "fields": fields, "reason": index.reason },
                 "changes": [],
             })
         })

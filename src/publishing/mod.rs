@@ -1,6 +1,7 @@
 //! Publishing: reads collections and tails their changes, only ever through a query that policy has scoped.
 //! Must not know HTTP or GraphQL documents.
 
+mod advisor;
 mod api_keys;
 mod candidates;
 mod compare;
@@ -68,6 +69,9 @@ struct Inner {
     relations: config::Relations,
     reads: config::Reads,
     notes: reads::Notes,
+    advisor: config::Advisor,
+    /// Whether new fields are kept for stewards.
+    guarded: bool,
     consistency: config::Consistency,
     statistics: config::Statistics,
     subscriptions: config::Subscriptions,
@@ -95,6 +99,8 @@ impl Publishing {
             relations: config.relations.clone(),
             reads: config.reads.clone(),
             notes: reads::Notes::default(),
+            advisor: config.advisor.clone(),
+            guarded: config.is_guarded(),
             consistency: config.consistency.clone(),
             statistics: config.statistics.clone(),
             subscriptions: config.subscriptions.clone(),

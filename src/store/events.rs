@@ -4,10 +4,13 @@
 //! told.
 
 mod api_keys;
+mod indexes;
 mod notices;
 
 pub use api_keys::KeyTold;
 pub(super) use api_keys::tell_key;
+pub use indexes::IndexTold;
+pub(super) use indexes::tell_index;
 pub use notices::{DenyingRule, Drifted, Parked, tell_parked};
 
 use super::Store;
@@ -35,10 +38,14 @@ pub enum EventKind {
     ApiKeyRevoked,
     /// A collection has gone from what a contract promises of it.
     ContractDrifts,
+    /// An index that was advised is there now.
+    IndexCreated,
+    /// An index that was made by advice is gone.
+    IndexDropped,
 }
 
 impl EventKind {
-    const ALL: [EventKind; 8] = [
+    const ALL: [EventKind; 10] = [
         EventKind::CollectionPublished,
         EventKind::ShapeChanged,
         EventKind::Decided,
@@ -47,6 +54,8 @@ impl EventKind {
         EventKind::ApiKeyCreated,
         EventKind::ApiKeyRevoked,
         EventKind::ContractDrifts,
+        EventKind::IndexCreated,
+        EventKind::IndexDropped,
     ];
 
     /// As the API and the database name it.
@@ -60,6 +69,8 @@ impl EventKind {
             EventKind::ApiKeyCreated => "API_KEY_CREATED",
             EventKind::ApiKeyRevoked => "API_KEY_REVOKED",
             EventKind::ContractDrifts => "CONTRACT_DRIFTS",
+            EventKind::IndexCreated => "INDEX_CREATED",
+            EventKind::IndexDropped => "INDEX_DROPPED",
         }
     }
 }
@@ -113,6 +124,8 @@ pub struct Event {
     pub api_key: Option<KeyTold>,
     /// How a collection has gone from a contract, if it is about that.
     pub drifted: Option<Drifted>,
+    /// The index, if it is about one.
+    pub index: Option<IndexTold>,
 }
 
 /// Gives each its place. The counter stays locked until the commit: it comes last in its transaction.
@@ -211,5 +224,8 @@ fn event(row: &Row) -> Result<Event> {
             .then(|| notices::read(detail))
             .transpose()?,
         drifted: (kind == EventKind::ContractDrifts).then(|| notices::read(detail)).transpose()?,
+        index: matches!(kind, EventKind::IndexCreated | EventKind::IndexDropped)
+            .then(|| notices::read(detail))
+            .transpose()?,
     })
 }

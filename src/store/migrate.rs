@@ -42,6 +42,8 @@ mod m0015_api_keys;
 mod m0016_reads;
 #[path = "../../migrations/m0017_history.rs"]
 mod m0017_history;
+#[path = "../../migrations/m0018_advice.rs"]
+mod m0018_advice;
 #[path = "../../migrations/m0019_left.rs"]
 mod m0019_left;
 #[path = "../../migrations/m0020_packed.rs"]
@@ -74,6 +76,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_api_keys::Migration),
             Box::new(m0016_reads::Migration),
             Box::new(m0017_history::Migration),
+            Box::new(m0018_advice::Migration),
             Box::new(m0019_left::Migration),
             Box::new(m0020_packed::Migration),
             Box::new(m0021_outbox::Migration),

@@ -1,6 +1,7 @@
 //! What is kept: the raw log with its outbox and ledger, the catalog of shapes, the rows of collections and their
 //! changes. Must not decide who may see what: rows leave only for a `Scoped` query, changes only `Sealed`.
 
+pub mod advice;
 pub mod api_keys;
 pub mod awaited;
 pub mod catalog;
@@ -51,6 +52,8 @@ pub struct Store {
     signer: Signer,
     partitions: u32,
     seen: log::Seen,
+    /// What is noted of reads.
+    pub(crate) watch: advice::Watch,
     /// Where statements that read rows are noted, for who asks what they do.
     recorder: Option<Arc<rows::Recorder>>,
     led: rows::Led,
@@ -87,8 +90,9 @@ impl Store {
         let catalog = catalog::Cache::open(db.clone()).await?;
         let (wake, seen) = (wake::Wake::default(), log::Seen::default());
         let api_keys = api_keys::Cache::default();
-        let (recorder, led, metrics) = (None, rows::Led::default(), Metrics::new());
-        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, recorder, led, metrics })
+let (watch, recorder, led) = (advice::Watch::default(), None, rows::Led::default());
+        let metrics = Metrics::new();
+        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, watch, recorder, led, metrics })
     }
 
     /// Counts statements that read rows where these are.
@@ -106,6 +110,11 @@ impl Store {
             Box::pin(rows::make_room(self.clone(), stop.clone())),
             Box::pin(api_keys::watch(self.clone(), stop.clone())),
         ]
+    }
+
+    /// Whether it is the embedded database, which one process has for itself.
+    pub fn is_embedded(&self) -> bool {
+        self.db.dialect() == db::Dialect::Sqlite
     }
 
     /// Whether the database answers.

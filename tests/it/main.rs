@@ -12,6 +12,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
 mod access;
+mod advisor;
 mod api_keys;
 mod as_of;
 mod candidates;

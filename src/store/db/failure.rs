@@ -33,6 +33,25 @@ fn code_of(error: &sqlx::Error) -> Code {
     }
 }
 
+/// Why a row was not taken: a value is longer than what an index takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Of this index.
+    By(String),
+    /// Of one that is not told: the value was longer than a page.
+    BySome,
+}
+
+/// Whether a statement failed as an index of PostgreSQL does not take a row.
+pub fn refusal(error: &Error) -> Option<Refusal> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?;
+    let inner = cause.as_database_error().filter(|inner| inner.code().as_deref() == Some("54000"))?;
+    if let Some(name) = inner.constraint() {
+        return Some(Refusal::By(name.to_owned()));
+    }
+    inner.message().starts_with("index row requires").then_some(Refusal::BySome)
+}
+
 /// States that the same transaction can pass later: connection and resource classes, shutdown, deadlock, read-only.
 fn heals(state: &str) -> bool {
     ["08", "53", "57P"].iter().any(|class| state.starts_with(class))

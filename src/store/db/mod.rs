@@ -8,11 +8,14 @@ mod functions;
 mod kept;
 mod postgres;
 mod replica;
+mod session;
 mod sqlite;
 mod value;
 
-pub use failure::{is_out_of_range, is_unique_violation};
+pub use failure::Refusal;
+pub use failure::{is_out_of_range, is_unique_violation, refusal};
 pub use replica::Near;
+pub use session::Session;
 pub use value::{Row, RowRef, Type, Value};
 
 use std::{
@@ -135,8 +138,8 @@ impl Db {
     /// How a reading statement is run, as the database tells it: on PostgreSQL the plan with what running it took, on
     /// SQLite the lines of its plan. PostgreSQL runs it within a transaction that can only read.
     pub async fn explain(&self, sql: &str, params: &[Value]) -> Result<serde_json::Value> {
-        match self.dialect() {
-            Dialect::Postgres => {
+        match &self.0.driver {
+            Driver::Postgres(_) => {
                 let mut tx = self.begin().await?;
                 tx.execute("set transaction read only", &[]).await?;
                 let told = format!("explain (analyze, buffers, format json) {sql}");
@@ -144,13 +147,15 @@ impl Db {
                 let text = rows.first().map_or(Ok("null"), |row| row.text(0))?;
                 serde_json::from_str(text).map_err(Error::internal)
             }
-            Dialect::Sqlite => {
-                let rows = self.query(&format!("explain query plan {sql}"), params).await?;
-                let line = |row: &Row| {
+            Driver::Sqlite(sqlite) => {
+                let mut lines = Vec::new();
+                let mut each = |row: &RowRef<'_>| {
                     let (id, parent, detail) = (row.i64(0)?, row.i64(1)?, row.text(3)?);
-                    Ok(serde_json::json!({ "id": id, "parent": parent, "detail": detail }))
+                    lines.push(serde_json::json!({ "id": id, "parent": parent, "detail": detail }));
+                    Ok(())
                 };
-                rows.iter().map(line).collect()
+                sqlite.explain(&format!("explain query plan {sql}"), params, &mut each).await?;
+                Ok(lines.into())
             }
         }
     }
@@ -250,6 +255,14 @@ impl Db {
         }
     }
 
+    /// A connection of its own; none on SQLite.
+    pub(super) async fn session(&self) -> Result<Option<Session>> {
+        match &self.0.driver {
+            Driver::Postgres(postgres) => Session::open(postgres.pool()).await.map(Some),
+            Driver::Sqlite(_) => Ok(None),
+        }
+    }
+
     /// The pool whose connections can listen; `None` on SQLite.
     pub(super) fn listening_pool(&self) -> Option<&sqlx::PgPool> {
         match &self.0.driver {
@@ -311,6 +324,14 @@ impl Tx {
         match &mut self.open {
             Open::Sqlite(tx) => tx.execute(sql, params),
             Open::Postgres(tx) => tx.execute(sql, params).await,
+        }
+    }
+
+    /// Runs a statement without parameters that takes long, on SQLite beside this thread.
+    pub(super) async fn execute_long(&mut self, sql: &str) -> Result<()> {
+        match &mut self.open {
+            Open::Sqlite(tx) => tx.execute_long(sql).await,
+            Open::Postgres(tx) => tx.execute_all(sql).await,
         }
     }
 

@@ -4,6 +4,8 @@
 //! waits for the disk, goes to a blocking thread, and so do statements that may take long, as somebody must see there
 //! whether they are still waited for. A lock file keeps a second server out of the directory.
 
+mod beside;
+
 use std::{
     borrow::Cow,
     collections::HashMap,

@@ -2,6 +2,8 @@
 //! that, and chooses among the groups. So what is shown, compared and ordered by is one value, and the next page goes
 //! on where the last one ended.
 
+use std::time::Instant;
+
 use super::planned;
 use super::read::{Cells, OFFSET, rows_filter};
 use super::sql::Sql;
@@ -14,6 +16,7 @@ use crate::query::{
 use crate::record::Signer;
 use crate::shape::{Enumeration, Scalar};
 use crate::store::Store;
+use crate::store::advice::Way;
 use crate::store::db::{Dialect, RowRef, is_out_of_range};
 
 /// How a figure is made of its column.
@@ -96,7 +99,11 @@ impl Store {
             }
             budget.take(out.len() - from)
         };
+        let begun = Instant::now();
         self.read_near(collection, &select, &sql, false, &mut each).await?;
+        // How many rows lie between bounds is not told by how many groups there are.
+        let way = || Way::of(&rows_filter(query), &[], false).filter(|way| !way.equal.is_empty());
+        self.watch.note((collection.id, &select), (begun, count), way);
         out.push(b']');
         Ok(count)
     }

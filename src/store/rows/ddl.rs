@@ -79,6 +79,18 @@ pub(super) async fn index(tx: &mut Tx, collection: &Collection, column: &ColumnR
     Ok(())
 }
 
+/// Drops an index, if it is there; who reads or writes its table is waited for.
+pub(super) async fn drop_index(tx: &mut Tx, name: &str) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
+    }
+    tx.execute(&format!("drop index if exists {name}"), &[]).await?;
+    if tx.dialect() == Dialect::Postgres {
+        tx.execute("set local lock_timeout to default", &[]).await?;
+    }
+    Ok(())
+}
+
 /// Brings the table from one published shape to the next: columns are only added, so many spare ones with them on
 /// SQLite, or widened. `partitions` are those whose worker does it; a decision is nobody's.
 pub(super) async fn widen(

@@ -20,6 +20,13 @@ const LED: &str = "select 1 from pg_index i join pg_attribute a on a.attrelid = 
 #[derive(Clone, Default)]
 pub(in crate::store) struct Led(Arc<Mutex<HashSet<(String, String)>>>);
 
+impl Led {
+    /// Looks anew: an index may be gone.
+    pub(in crate::store) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 impl Store {
     /// Whether one leads to the collection's rows by this column, on PostgreSQL.
     pub(super) async fn is_led(&self, collection: &Collection, column: &str) -> Result<bool> {

@@ -1,6 +1,8 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement, which
 //! `paged` writes.
 
+use std::time::Instant;
+
 use super::paged::{Beside, has_cursors, have_places, place, statement};
 use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, plan, rows_filter};
 use super::sql::Sql;
@@ -13,7 +15,8 @@ use crate::query::{
 use crate::record::Signer;
 use crate::shape::Scalar;
 use crate::store::Store;
-use crate::store::db::RowRef;
+use crate::store::advice::Way;
+use crate::store::db::{Dialect, RowRef};
 
 /// Rows as they are written: where each ends.
 #[derive(Default)]
@@ -121,11 +124,16 @@ impl Store {
             page.row(&Cells { row, offset: if told { OFFSET + 2 } else { 0 } })
         };
         let filter = rows_filter(query);
-        let indexed = is_indexed(&filter) || (filter == Filter::Const(true) && list.order.is_empty());
+        let id = query.get().collection().id;
+        let led = list.from.is_none() && self.watch.leads(id, &filter, &list.order);
+        let indexed = is_indexed(&filter) || led || (filter == Filter::Const(true) && list.order.is_empty());
         let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
+        let (begun, begins) = (Instant::now(), self.db.dialect() == Dialect::Postgres);
         let read = self.read_near(query.get().collection(), &select, &sql, inline, &mut each).await;
         page.give_back(out);
         read?;
+        let way = || Way::of(&filter, &list.order, begins);
+        self.watch.note((id, &select), (begun, page.count), way);
         page.write(out)?;
         Ok(page.count)
     }

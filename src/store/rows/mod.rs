@@ -15,6 +15,7 @@ mod explained;
 mod export;
 mod history;
 mod image;
+mod indexes;
 mod items;
 mod join;
 mod led;
@@ -41,6 +42,7 @@ pub(super) use explained::Recorder;
 pub use explained::{Plan, Statement};
 pub use export::{Export, ExportPage, Exported};
 pub use history::Past;
+pub use indexes::{Made, Maker, There, index_bytes, index_name};
 pub(super) use led::Led;
 pub use read::{EachRow, SnapshotPage};
 pub use rebuild::{Due, Rebuild};
@@ -141,7 +143,8 @@ impl crate::store::Store {
             // Another node has published: the next try knows it.
             self.catalog.refresh().await?;
         }
-        applied
+        let sources = effects.iter().map(|effect| &effect.record.draft.source);
+        applied.map_err(|error| self.refused(error, sources.map(|one| (&*one.category, &*one.subcategory))))
     }
 
     async fn applied(&self, tx: &mut Tx, effects: &[RowEffect]) -> Result<Applied> {

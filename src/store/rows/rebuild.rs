@@ -137,7 +137,9 @@ impl Store {
             let effects: Vec<&RowEffect> = effects.iter().collect();
             let kept = self.catalog.limits().changes_kept_max;
             let at = (self.clock.now_us(), kept);
-            if prepare::again(&mut tx, &now, effects, position, at).await? {
+            let kind = (collection.category.as_str(), collection.subcategory.as_str());
+            let written = prepare::again(&mut tx, &now, effects, position, at).await;
+            if written.map_err(|error| self.refused(error, [kind].into_iter()))? {
                 applied.changed.push(collection.id);
             }
         }

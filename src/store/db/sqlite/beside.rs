@@ -17,6 +17,8 @@ impl Sqlite {
         let _permit = self.permit().await?;
         self.with_reader(|reader| {
             run(reader, LOOK, &[], &mut |_| Ok(()))?;
+            // One that was prepared before would not be prepared anew.
+            reader.flush_prepared_statement_cache();
             run(reader, sql, params, each)
         })
     }

@@ -60,7 +60,7 @@ async fn told(app: &TestApp, mutation: &str, id: &Value) -> Value {
     app.data(&query).await[mutation].take()
 }
 
-fn is_advised(name: &String, id: &Value) -> bool {
+fn is_advised(name: &str, id: &Value) -> bool {
     name.ends_with(&format!("_a{}", id.as_str().unwrap()))
 }
 

@@ -90,9 +90,22 @@ impl Store {
         let catalog = catalog::Cache::open(db.clone()).await?;
         let (wake, seen) = (wake::Wake::default(), log::Seen::default());
         let api_keys = api_keys::Cache::default();
-let (watch, recorder, led) = (advice::Watch::default(), None, rows::Led::default());
+        let (watch, recorder, led) = (advice::Watch::default(), None, rows::Led::default());
         let metrics = Metrics::new();
-        Ok(Store { db, wake, catalog, api_keys, clock, signer, partitions, seen, watch, recorder, led, metrics })
+        Ok(Store {
+            db,
+            wake,
+            catalog,
+            api_keys,
+            clock,
+            signer,
+            partitions,
+            seen,
+            watch,
+            recorder,
+            led,
+            metrics,
+        })
     }
 
     /// Counts statements that read rows where these are.

@@ -126,7 +126,7 @@ fn reference(ty: &TypeRef) -> DynRef {
 fn constant(value: &Json) -> Value {
     match value {
         Json::Bool(value) => Value::Boolean(*value),
-        Json::Number(text) => text.parse::<i64>().map_or(Value::Null, |n| Value::Number(n.into())),
+        Json::Number(text) => serde_json::from_str(text).map_or(Value::Null, Value::Number),
         Json::String(text) => Value::String(text.clone()),
         Json::Null | Json::Array(_) | Json::Object(_) => Value::Null,
     }

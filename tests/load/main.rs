@@ -2,7 +2,7 @@
 //! same PostgreSQL and the same data, and of SQLite beside its library. Tells CPU for each request of server and of
 //! database, throughput and p99, side by side in one run. Ratios are what counts; absolute times belong to the machine.
 //!
-//! `cargo bench --bench load -- [postgres] [embedded] [growth] [--quick] [--rows N] [--without-postgraphile]`
+//! `cargo bench --bench load -- [postgres] [embedded] [growth] [export] [--quick] [--rows N] [--without-postgraphile]`
 //!
 //! PostgreSQL must be installed; PostGraphile comes from npm (with a Node of its own) into `target/load`. Nothing is
 //! asserted but that all give the same rows.
@@ -20,6 +20,7 @@
 
 mod client;
 mod data;
+mod export;
 mod growth;
 mod handler;
 mod library;
@@ -64,12 +65,15 @@ fn main() {
     let rows = given.unwrap_or(if quick { 5_000 } else { 100_000 });
     let plan =
         Plan { quick, rows, given, postgraphile: !has("--without-postgraphile"), only: after("--only") };
-    let all = !["postgres", "embedded", "growth"].iter().any(|name| has(name));
+    let all = !["postgres", "embedded", "growth", "export"].iter().any(|name| has(name));
     if all || has("postgres") {
         runtime().block_on(side_by_side(Mode::Postgres, &plan));
     }
     if all || has("embedded") {
         runtime().block_on(side_by_side(Mode::Embedded, &plan));
+    }
+    if has("export") {
+        runtime().block_on(export::figures(&plan));
     }
     if has("growth") {
         for mode in [Mode::Postgres, Mode::Embedded] {

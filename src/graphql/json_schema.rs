@@ -182,6 +182,9 @@ fn collect(model: &Model, name: &str, out: &mut BTreeMap<String, Value>) {
     }
 }
 
+/// A member of an object: its name and type, what is said of it, and whether it is on its way out.
+type Member<'a> = (&'a str, &'a TypeRef, &'a Option<String>, bool);
+
 /// Adds the schema of an object of these fields. Which of them there are is what a request selects.
 fn object<'a>(
     model: &'a Model,
@@ -189,32 +192,36 @@ fn object<'a>(
     fields: impl Iterator<Item = &'a Field>,
     out: &mut BTreeMap<String, Value>,
 ) {
+    let of = |field: &'a Field| -> Member<'a> {
+        (&field.name, &field.ty, &field.description, field.deprecated.is_some())
+    };
+    members(model, (name, written), fields.map(of), out);
+}
+
+fn input<'a>(model: &'a Model, name: &str, inputs: &'a [Input], out: &mut BTreeMap<String, Value>) {
+    let of = |input: &'a Input| -> Member<'a> {
+        (&input.name, &input.ty, &input.description, input.deprecated.is_some())
+    };
+    members(model, (name, given), inputs.iter().map(of), out);
+}
+
+/// Adds the schema of an object of these members, each in the form that values of its type have.
+fn members<'a>(
+    model: &'a Model,
+    (name, form): (&str, fn(&Model, &TypeRef) -> Value),
+    all: impl Iterator<Item = Member<'a>>,
+    out: &mut BTreeMap<String, Value>,
+) {
     // Before its members: they may be of this type.
     out.insert(name.to_owned(), Value::Null);
     let mut properties = Map::new();
-    for field in fields {
-        collect(model, field.ty.name(), out);
-        let mut schema = described_as(written(model, &field.ty), &field.description);
-        if let (Some(_), Some(members)) = (&field.deprecated, schema.as_object_mut()) {
-            members.insert("deprecated".into(), true.into());
+    for (member, ty, description, deprecated) in all {
+        collect(model, ty.name(), out);
+        let mut schema = described_as(form(model, ty), description);
+        if let (true, Some(told)) = (deprecated, schema.as_object_mut()) {
+            told.insert("deprecated".into(), true.into());
         }
-        properties.insert(field.name.to_string(), schema);
-    }
-    let schema = json!({"type": "object", "properties": properties, "additionalProperties": false});
-    let description = model.get(name).and_then(|ty| ty.description.clone());
-    out.insert(name.to_owned(), described_as(schema, &description));
-}
-
-fn input(model: &Model, name: &str, inputs: &[Input], out: &mut BTreeMap<String, Value>) {
-    out.insert(name.to_owned(), Value::Null);
-    let mut properties = Map::new();
-    for input in inputs {
-        collect(model, input.ty.name(), out);
-        let mut schema = described_as(given(model, &input.ty), &input.description);
-        if let (Some(_), Some(members)) = (&input.deprecated, schema.as_object_mut()) {
-            members.insert("deprecated".into(), true.into());
-        }
-        properties.insert(input.name.to_string(), schema);
+        properties.insert(member.to_owned(), schema);
     }
     let schema = json!({"type": "object", "properties": properties, "additionalProperties": false});
     let description = model.get(name).and_then(|ty| ty.description.clone());

@@ -42,10 +42,14 @@ pub enum Refusal {
     BySome,
 }
 
+/// What PostgreSQL has answered, where that is why.
+fn answered(error: &Error) -> Option<&dyn sqlx::error::DatabaseError> {
+    std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?.as_database_error()
+}
+
 /// Whether a statement failed as an index of PostgreSQL does not take a row.
 pub fn refusal(error: &Error) -> Option<Refusal> {
-    let cause = std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?;
-    let inner = cause.as_database_error().filter(|inner| inner.code().as_deref() == Some("54000"))?;
+    let inner = answered(error).filter(|inner| inner.code().as_deref() == Some("54000"))?;
     if let Some(name) = inner.constraint() {
         return Some(Refusal::By(name.to_owned()));
     }
@@ -103,18 +107,16 @@ pub(super) fn is_stale_plan(error: &sqlx::Error) -> bool {
 
 /// Whether PostgreSQL refused a statement as a number came up that its type cannot hold.
 pub fn is_out_of_range(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
-    let state = cause.and_then(sqlx::Error::as_database_error).and_then(|inner| inner.code());
-    state.as_deref() == Some("22003")
+    answered(error).is_some_and(|inner| inner.code().as_deref() == Some("22003"))
 }
 
 /// Whether a statement broke a unique or primary key.
 pub fn is_unique_violation(error: &Error) -> bool {
-    let Some(cause) = std::error::Error::source(error) else { return false };
-    if let Some(error) = cause.downcast_ref::<sqlx::Error>() {
-        return error.as_database_error().is_some_and(|inner| inner.is_unique_violation());
+    if let Some(inner) = answered(error) {
+        return inner.is_unique_violation();
     }
-    let extended = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error);
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+    let extended = cause.and_then(rusqlite::Error::sqlite_error);
     extended.is_some_and(|error| {
         [rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE, rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY]
             .contains(&error.extended_code)

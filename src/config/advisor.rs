@@ -37,7 +37,7 @@ section! {
         /// How large those of a collection that are made by themselves may be together, in bytes.
         indexes_bytes_max: i64 = 4 * 1024 * 1024 * 1024,
         /// The most rows of a collection on SQLite for which one is made by itself: who writes waits meanwhile, about a
-        /// second for a million.
+        /// second for a million. For one of words it is a tenth of that.
         sqlite_rows_max: i64 = 500_000,
         /// How long making one may wait for a lock on PostgreSQL, in milliseconds; then it is tried again.
         lock_timeout_ms: u64 = 10_000,

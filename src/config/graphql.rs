@@ -35,8 +35,10 @@ section! {
         page_max: usize = 1_000,
         /// The most constants in one `where`.
         constants_max: usize = 2_000,
-        /// The longest `like` pattern, in bytes.
+        /// The longest `like` pattern and the longest text of a `search`, in bytes.
         pattern_bytes_max: usize = 4_096,
+        /// The most words of a `search`.
+        search_words_max: usize = 64,
         /// How many relations in a row a `where` or an `orderBy` may follow.
         relations_max: usize = 3,
         /// How many relations a `where` may follow in all.

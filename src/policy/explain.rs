@@ -398,6 +398,7 @@ pub fn filter_text(filter: &Filter) -> String {
         Filter::IsNull(f) => format!("{} is null", name(f)),
         Filter::Like(f, p) => format!("{} like '{p}'", name(f)),
         Filter::StartsWith(f, p) => format!("{} starts '{p}'", name(f)),
+        Filter::Search(f, search) => format!("{} search '{}'", name(f), search.text()),
         Filter::Contains(f, l) => format!("{} has {}", name(f), literal(l)),
         Filter::HasKey(f, key) => format!("{} has key '{key}'", name(f)),
         Filter::Length(f, op, length) => format!("length of {} {} {length}", name(f), sign(op)),

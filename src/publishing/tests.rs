@@ -23,6 +23,7 @@ mod room;
 mod rules;
 mod spread;
 mod upgrade;
+mod words;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -2,8 +2,12 @@
 
 mod like;
 mod memory;
+mod search;
+mod words;
 
 pub use like::like;
+pub use search::{Search, Term};
+pub use words::words;
 
 use crate::error::{Error, Result};
 use crate::query::{ColumnRef, Comparison, FieldRef, Filter, Literal, Operand};
@@ -135,6 +139,15 @@ impl Filter {
         Ok(Filter::Like(field, pattern.to_owned()))
     }
 
+    /// Text that has these words.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the field is no text.
+    pub fn searches(field: FieldRef, search: Search) -> Result<Self> {
+        textual(&field, search.text())?;
+        Ok(Filter::Search(field, search))
+    }
+
     /// Text that begins so.
     ///
     /// # Errors
@@ -195,6 +208,7 @@ impl Filter {
             | Filter::IsNull(field)
             | Filter::Like(field, _)
             | Filter::StartsWith(field, _)
+            | Filter::Search(field, _)
             | Filter::Contains(field, _)
             | Filter::HasKey(field, _)
             | Filter::Length(field, ..) => each(field),

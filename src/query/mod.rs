@@ -38,7 +38,7 @@ pub use cast::{Cast, Narrowing, OnMisfit};
 pub use columns::{Columns, plain};
 pub use compile::{by_record, compile, compile_beyond, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
-pub use filter::like;
+pub use filter::{Search, Term, like, words};
 pub use group::{
     Aggregate, Argument, Figure, Function, GroupField, GroupKey, Measure, Part, TimeUnit, whole_sum,
     whole_sum_of,
@@ -237,6 +237,8 @@ pub enum Filter {
     Like(FieldRef, String),
     /// Text that begins so.
     StartsWith(FieldRef, String),
+    /// Text that has these words.
+    Search(FieldRef, Search),
     /// A list column of scalars has this item.
     Contains(FieldRef, Literal),
     /// A map has this key.

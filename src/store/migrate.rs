@@ -50,6 +50,8 @@ mod m0019_left;
 mod m0020_packed;
 #[path = "../../migrations/m0021_outbox.rs"]
 mod m0021_outbox;
+#[path = "../../migrations/m0022_words.rs"]
+mod m0022_words;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -80,6 +82,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_left::Migration),
             Box::new(m0020_packed::Migration),
             Box::new(m0021_outbox::Migration),
+            Box::new(m0022_words::Migration),
         ]
     }
 }

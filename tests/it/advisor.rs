@@ -9,6 +9,8 @@ use crate::support::{Backend, TestApp, eventually, on_backends, on_every_backend
 const ROWS: usize = 1_500;
 const OFTEN: &str =
     "{ shopOrder(where: {status: {eq: \"s1\"}}, orderBy: [{placed: DESC}], first: 2) { nodes { placed } } }";
+const SEARCH: &str =
+    "{ shopOrder(where: {note: {search: \"\\\"no 777\\\" straß* -blue\"}}) { nodes { id } } }";
 const ADVICE: &str =
     "{ indexAdvice(collection: \"shopOrder\") { id collection fields kind state reason sizeBytes uses
     subject at } }";
@@ -28,7 +30,11 @@ async fn shop(backend: Backend, change: impl FnOnce(&mut Config)) -> TestApp {
     })
     .await;
     let lines: Vec<String> = (0..ROWS)
-        .map(|n| json!({"id": n, "status": format!("s{}", n % 50), "placed": n, "total": n % 7}).to_string())
+        .map(|n| {
+            json!({"id": n, "status": format!("s{}", n % 50), "placed": n, "total": n % 7,
+            "note": format!("Red bike, no. {n}; Straße {}", n % 50)})
+            .to_string()
+        })
         .collect();
     let (status, answer) =
         app.post("shop/order/web?key=/id", "application/x-ndjson", lines.join("\n"), &[]).await;
@@ -95,6 +101,38 @@ on_every_backend! {
         assert_eq!((&gone["id"], &gone["sizeBytes"]), (&advice["id"], &Value::Null), "{gone}");
         assert!(gone["reason"].as_str().unwrap().contains("no read has used it"), "{gone}");
         assert!(used(&app, OFTEN).await.iter().all(|name| !is_advised(name, &advice["id"])));
+    }
+
+    async fn what_is_searched_often_gets_an_index_of_words(backend) {
+        let app = shop(backend, |_| ()).await;
+        let advice = advised(&app, SEARCH, 1, "CREATED").await.remove(0);
+        assert_eq!((&advice["fields"], &advice["kind"]), (&json!(["/note"]), &json!("WORDS")), "{advice}");
+        let led = async || {
+            let indexes = used(&app, SEARCH).await;
+            if indexes.iter().any(|name| is_advised(name, &advice["id"])) { Ok(()) } else { Err(indexes) }
+        };
+        eventually("a search to be led by it", led).await;
+        let ids = async || app.data(SEARCH).await["shopOrder"]["nodes"].take();
+        assert_eq!(ids().await, json!([{"id": 777}]));
+        // What is changed, what comes, and what is longer than an index takes.
+        let long = format!("{} Straße, no 777 {}", "x y ".repeat(100_000), "z".repeat(3_000));
+        for (id, note) in [(777, "Blue bike no 777 Straße"), (778, "STRASSE no 777"), (9, long.as_str()),
+            (5_000, "Straße no 777")]
+        {
+            app.source(&format!("shop/order/web/{id}"), &json!({"id": id, "note": note})).await;
+        }
+        app.source("shop/order/web/8", &json!({"id": 8, "note": null})).await;
+        app.settled().await;
+        assert_eq!(ids().await, json!([{"id": 9}, {"id": 5_000}]));
+        app.retract("shop/order/web/5000").await;
+        app.settled().await;
+        assert_eq!(ids().await, json!([{"id": 9}]));
+        let counted = "{ shopOrderAggregate(where: {or: [{note: {search: \"red 11\"}}, {note: {search: \"z*\"}}]})
+            { count } }";
+        assert_eq!(app.data(counted).await["shopOrderAggregate"], json!([{"count": 31}]));
+        told(&app, "dropIndex", &advice["id"]).await;
+        assert_eq!(ids().await, json!([{"id": 9}]));
+        assert!(used(&app, SEARCH).await.iter().all(|name| !is_advised(name, &advice["id"])));
     }
 
     async fn where_new_things_are_guarded_a_steward_decides(backend) {

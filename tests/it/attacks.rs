@@ -231,7 +231,8 @@ async fn introspection_counts_towards_the_answer() {
 async fn conditions_orders_and_groups_have_bounds_by_name() {
     let app = garden_with(|config| {
         config.graphql.constants_max = 3;
-        config.graphql.pattern_bytes_max = 4;
+        config.graphql.pattern_bytes_max = 5;
+        config.graphql.search_words_max = 1;
         config.graphql.order_by_max = 1;
         config.graphql.group_by_max = 1;
         config.graphql.introspection_nesting_max = 1;
@@ -247,8 +248,13 @@ async fn conditions_orders_and_groups_have_bounds_by_name() {
         ),
         (
             "pattern_bytes_max",
-            list("where: {name: {like: \"Fig%\"}}"),
             list("where: {name: {like: \"Figs%\"}}"),
+            list("where: {name: {like: \"Figs_%\"}}"),
+        ),
+        (
+            "search_words_max",
+            list("where: {name: {search: \"Fig\"}}"),
+            list("where: {name: {search: \"Fig s\"}}"),
         ),
         ("order_by_max", list("orderBy: [{name: ASC}]"), list("orderBy: [{name: ASC}, {height: ASC}]")),
         ("group_by_max", groups("name"), groups("name, height")),

@@ -11,6 +11,8 @@ use crate::publishing::Root;
 use crate::query::{Ask, Budget, Collection, Extras, Projector, Selected, compile};
 use crate::record::{Json, Signer};
 use crate::shape::{Case, Published, Wish, name_types};
+use crate::store::advice::Way;
+use crate::store::rows::Made;
 
 /// Small and repeatable; nothing secret hangs on it.
 pub(super) struct Dice(pub(super) u64);
@@ -30,9 +32,26 @@ impl Dice {
 }
 
 fn texts() -> Vec<Value> {
-    ["", "a", "A", "ab", "a%b", "a_b", "é", "Zz", "z\"q\\", "a*b[c]?", "😀x", "x,y", ","]
-        .map(Value::from)
-        .into()
+    [
+        "",
+        "a",
+        "A",
+        "ab",
+        "a%b",
+        "a_b",
+        "é",
+        "Zz",
+        "z\"q\\",
+        "a*b[c]?",
+        "😀x",
+        "x,y",
+        ",",
+        "A b a",
+        "ab É-Ä",
+        "Ση東京b",
+    ]
+    .map(Value::from)
+    .into()
 }
 
 fn value_for(name: &str, dice: &mut Dice) -> Value {
@@ -57,6 +76,23 @@ fn value_for(name: &str, dice: &mut Dice) -> Value {
 
 /// Data, but for some that would not make a map alone.
 const KEYS: [&str; 6] = ["2026-01-01", "2026-01-02", "ada@example.org", "z\"q\\é", "a\\u0000", "12345"];
+
+const SEARCHES: [&str; 14] = [
+    "a",
+    "b a",
+    "-a",
+    "a -b",
+    "\"a b\"",
+    "\"a b\" or é",
+    "a*",
+    "b or -a x",
+    "A or ZZ -q",
+    "é",
+    "東京",
+    "\"ση 東\"*",
+    "-\"ab é\"",
+    "σ* -京",
+];
 
 const SCALARS: [&str; 7] = ["i", "big", "x", "b", "t", "d", "s"];
 
@@ -117,6 +153,8 @@ pub(super) fn condition(dice: &mut Dice, depth: u64) -> Value {
                 "%[%".to_owned(),
             ];
             if dice.roll(3) == 0 {
+                json!({"s": {"search": *dice.pick(&SEARCHES)}})
+            } else if dice.roll(3) == 0 {
                 json!({"s": {"startsWith": text}})
             } else {
                 json!({"s": {"like": dice.pick(&shapes)}})
@@ -222,6 +260,9 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
         let named = with_enums(&collection);
         let renamed = with_names(&collection);
         for round in 0..600 {
+            if round == 200 {
+                index_words(&world, &collection, "s").await;
+            }
             let is_named = (400..500).contains(&round);
             let collection = match round {
                 500.. => &renamed,
@@ -269,6 +310,18 @@ async fn the_database_and_memory_agree_on_conditions_and_values() {
             assert_eq!(found, expected, "{arguments}");
         }
     }
+}
+
+/// Has searches of a field led by an index from now on.
+async fn index_words(world: &World, collection: &Collection, name: &str) {
+    let store = &world.store;
+    let words = collection.shape.find(&[name]).map(|field| field.id);
+    store.propose_index(collection.id, &Way { words, ..Way::default() }, "a test").await.unwrap();
+    let advice = store.advice(Some(collection.id)).await.unwrap().remove(0);
+    let mut maker = store.index_maker(10_000).await.unwrap().unwrap();
+    assert_eq!(maker.make(&advice, collection).await.unwrap(), Made::Yes);
+    maker.end().await;
+    store.know_indexes().await.unwrap();
 }
 
 /// Other names for some fields; what is asked by the old ones goes on to be answered.

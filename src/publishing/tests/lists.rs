@@ -9,7 +9,7 @@ use crate::publishing::Root;
 use crate::query::compile;
 use crate::record::Signer;
 
-const TEXTS: [&str; 7] = ["", "a", "ab", "é", "z\"q\\", "a%b", "12345"];
+const TEXTS: [&str; 8] = ["", "a", "ab", "é", "z\"q\\", "a%b", "12345", "B a-É"];
 const KEYS: [&str; 4] = ["2026-01-01", "2026-01-02", "ada@example.org", "z\"q\\é"];
 /// Scalars by the names that they have in items, and as lists behind an `l`.
 const KINDS: [&str; 7] = ["i", "x", "big", "b", "t", "u", "s"];
@@ -125,12 +125,13 @@ fn scalar(kind: &str, dice: &mut Dice) -> Value {
         operators.extend(["lt", "gte"]);
     }
     if kind == "s" {
-        operators.extend(["startsWith", "like"]);
+        operators.extend(["startsWith", "like", "search"]);
     }
     let operator = *dice.pick(&operators);
     let operand = match operator {
         "isNull" => json!(*dice.pick(&[true, false])),
         "in" | "notIn" => (0..*dice.pick(&[0, 1, 2])).map(|_| value(kind, dice)).collect(),
+        "search" => json!(*dice.pick(&["a", "a b", "\"b a\" or q", "-é a*", "É"])),
         "like" => json!(*dice.pick(&["%", "_", "a\\%b", "%a%"])),
         _ => value(kind, dice),
     };

@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::query::arguments::followed;
 use crate::query::resolve::{named, scalar_of};
 use crate::query::{
-    Alone, Beyond, Collection, ColumnRef, Comparison, FieldRef, Filter, RECORD, envelope, selection,
+    Alone, Beyond, Collection, ColumnRef, Comparison, FieldRef, Filter, RECORD, Search, envelope, selection,
 };
 use crate::record::Json;
 use crate::shape::{Enumeration, Field, Kind, Scalar};
@@ -371,7 +371,8 @@ impl<'a> Reader<'a> {
                 let one = Filter::one_of(field.clone(), self.list(constant)?)?;
                 Filter::all([one.opposite(), Filter::IsNull(field).opposite()])
             }
-            "like" => Filter::matches(field, self.pattern(constant)?)?,
+            "like" => Filter::matches(field, self.pattern("like", constant)?)?,
+            "search" => Filter::searches(field, self.search(constant)?)?,
             "startsWith" => Filter::begins(field, text(constant, "startsWith")?)?,
             "contains" => Filter::has(field, constant)?,
             "hasKey" => Filter::has_key(field, text(constant, "hasKey")?)?,
@@ -405,14 +406,27 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn pattern<'b>(&self, value: &'b Json) -> Result<&'b str> {
-        let (pattern, max) = (text(value, "like")?, self.limits.pattern_bytes_max);
+    fn pattern<'b>(&self, operator: &str, value: &'b Json) -> Result<&'b str> {
+        let (pattern, max) = (text(value, operator)?, self.limits.pattern_bytes_max);
         if pattern.len() > max {
             let text =
-                format!("a `like` pattern has more bytes than `graphql.pattern_bytes_max`, which is {max}");
+                format!("`{operator}` has more bytes than `graphql.pattern_bytes_max`, which is {max}");
             return Err(Error::new(Code::TooComplex, text));
         }
         Ok(pattern)
+    }
+
+    /// A text to search for, whose words count as constants.
+    fn search(&mut self, value: &Json) -> Result<Search> {
+        let none = "`search` has no word; write some, such as `red \"old bike\" or car* -rust`";
+        let search = Search::parse(self.pattern("search", value)?).ok_or_else(|| Error::bad_request(none))?;
+        let max = self.limits.search_words_max;
+        if search.count() > max {
+            let text = format!("`search` has more words than `graphql.search_words_max`, which is {max}");
+            return Err(Error::new(Code::TooComplex, text));
+        }
+        self.count(search.count())?;
+        Ok(search)
     }
 }
 

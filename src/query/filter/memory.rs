@@ -82,6 +82,10 @@ impl Filter {
                 Value::Text(text) => text.starts_with(prefix.as_str()),
                 _ => false,
             },
+            Filter::Search(field, search) => match value(field, at) {
+                Value::Text(text) => search.finds(text),
+                _ => false,
+            },
             Filter::Contains(field, literal) => match find(field, at) {
                 Some(Json::Array(items)) => items
                     .iter()

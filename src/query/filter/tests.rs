@@ -92,3 +92,77 @@ fn null_matches_nothing_but_is_null() {
     assert!(Filter::IsNull(field(Scalar::Int)).eval(&json("{}")));
     assert!(!Filter::IsNull(field(Scalar::Json)).eval(&json(r#"{"a":[]}"#)));
 }
+
+#[test]
+fn a_search_is_read_as_people_write_it() {
+    let bike = "The red BIKE, well-kept; sold as-is (rusty) or swapped.";
+    for (search, text, expected) in [
+        ("red bike", bike, true),
+        ("Bike RED", bike, true),
+        ("red boat", bike, false),
+        ("bik", bike, false),
+        ("bik*", bike, true),
+        ("*ike", bike, false),
+        ("\"red bike\"", bike, true),
+        ("\"bike red\"", bike, false),
+        ("\"the re\"", bike, false),
+        ("\"the re\"*", bike, true),
+        ("“red bike”", bike, true),
+        ("\"red bike", bike, true),
+        ("well-kept", bike, true),
+        ("kept-well", bike, false),
+        ("red -rust", bike, true),
+        ("red -rust*", bike, false),
+        ("-boat", bike, true),
+        ("-\"red bike\"", bike, false),
+        ("-\"bike red\"", bike, true),
+        ("boat or bike", bike, true),
+        ("boat OR car", bike, false),
+        ("boat or -car", bike, true),
+        // Either stands closer than both.
+        ("red boat or bike", bike, true),
+        ("boat or bike blue", bike, false),
+        // Where it joins nothing it is a word.
+        ("or", bike, true),
+        ("or", "red", false),
+        ("red or", "red", false),
+        ("or swapped", bike, true),
+        ("\"or\" swapped", bike, true),
+        ("blue or or", bike, true),
+        ("red & - ! bike", bike, true),
+        ("red or & bike", "bike", true),
+        ("ÄRGER", "großer ärger", true),
+        ("arger", "großer ärger", false),
+        ("ελλας", "ΕΛΛΑΣ", true),
+        ("ёлка", "Ёлка", true),
+        ("東京", "新しい東京タワー", true),
+        ("京東", "新しい東京タワー", false),
+        ("東京*", "新しい東京タワー", true),
+        ("서울", "서울에서", true),
+        ("x", "", false),
+        ("-x", "", true),
+    ] {
+        assert_eq!(Search::parse(search).unwrap().finds(text), expected, "{search} in {text}");
+    }
+    for none in ["", " ", "\"\"", "- ! *", "-\"…\""] {
+        assert_eq!(Search::parse(none), None, "{none}");
+    }
+    assert_eq!(Search::parse("a \"b c\" or -d* e-mail").unwrap().count(), 6);
+}
+
+#[test]
+fn words_are_letters_digits_and_marks_in_lower_case() {
+    for (text, expected) in [
+        ("", " "),
+        ("…", " "),
+        ("Ab, cD", " ab cd "),
+        ("a1_b²", " a1 b² "),
+        ("don’t", " don t "),
+        ("e\u{301}T", " e\u{301}t "),
+        ("ÀŸЀԱẠ İ", " àÿѐաạ İ "),
+        ("日本go語", " 日 本 go 語 "),
+        ("a\0b😀c", " a b c "),
+    ] {
+        assert_eq!(words(text), expected, "{text}");
+    }
+}

@@ -7,6 +7,7 @@ mod way;
 use watch::Index;
 pub use watch::Noted;
 pub(crate) use watch::Watch;
+pub(in crate::store) use way::id as indexed_field;
 pub use way::{Sorted, Way};
 
 use std::collections::{BTreeMap, HashMap};
@@ -173,10 +174,10 @@ impl Store {
     /// PostgreSQL does not write may not fit into one.
     pub async fn know_indexes(&self) -> Result<()> {
         let mut made: HashMap<i64, Vec<Index>> = HashMap::new();
-        for Advice { id, collection_id, way, state, .. } in self.advice(None).await? {
+        for Advice { id, collection_id, way, state, made: text, .. } in self.advice(None).await? {
             if matches!(state, State::Created | State::Creating) {
                 let whole = state == State::Created;
-                made.entry(collection_id).or_default().push(Index { id, way, whole });
+                made.entry(collection_id).or_default().push(Index { id, way, whole, made: text });
             }
         }
         self.watch.know(made);

@@ -50,6 +50,7 @@ struct Inner {
 }
 
 /// An advised index.
+#[derive(Clone)]
 pub(super) struct Index {
     /// The number of its advice.
     pub(super) id: i64,
@@ -57,6 +58,8 @@ pub(super) struct Index {
     pub(super) way: Way,
     /// Whether it is there.
     pub(super) whole: bool,
+    /// What it was made of.
+    pub(super) made: Option<String>,
 }
 
 struct Kind {
@@ -107,10 +110,29 @@ impl Watch {
             .is_some_and(|way| made.iter().any(|one| one.whole && one.way.covers(&way)))
     }
 
+    /// The indexes of words that a collection has: the number of the advice, the field, and what it was made of.
+    pub(in crate::store) fn words(&self, collection_id: i64) -> Vec<(i64, u32, String)> {
+        let made = self.0.made.load();
+        let words =
+            |index: &Index| Some((index.id, index.way.words?, index.made.clone().filter(|_| index.whole)?));
+        made.get(&collection_id).into_iter().flatten().filter_map(words).collect()
+    }
+
+    /// Until somebody looks again a collection has no advised indexes.
+    pub(in crate::store) fn forget(&self, collection_id: i64) {
+        self.0.made.rcu(|made| {
+            let mut made = HashMap::clone(made);
+            made.remove(&collection_id);
+            made
+        });
+    }
+
     /// The advice of a collection whose indexes may not take long values.
     pub(in crate::store) fn ordered(&self, collection_id: i64) -> Vec<i64> {
         let made = self.0.made.load();
-        made.get(&collection_id).into_iter().flatten().map(|index| index.id).collect()
+        let ordered =
+            made.get(&collection_id).into_iter().flatten().filter(|index| index.way.words.is_none());
+        ordered.map(|index| index.id).collect()
     }
 
     /// Takes out what was noted, summed up by collection and way.

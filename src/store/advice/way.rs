@@ -22,6 +22,9 @@ pub struct Way {
     pub range: Option<u32>,
     /// Rows come in the order of these.
     pub order: Vec<Sorted>,
+    /// Texts of this are searched by their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<u32>,
 }
 
 /// A field of an order.
@@ -98,14 +101,21 @@ impl Way {
             {
                 self.range = self.range.or(id(field));
             }
+            Filter::Search(field, search) if search.leading().next().is_some() => {
+                self.words = self.words.or(id(field));
+            }
             _ => {}
         }
         Some(())
     }
 
-    /// What an index for it is made of: one that gives rows in their order has no place for a range.
+    /// What an index for it is made of: one of words has nothing else, and leads to the fewest rows; one that gives
+    /// rows in their order has no place for a range.
     #[must_use]
     pub fn indexed(mut self) -> Self {
+        if self.words.is_some() {
+            return Way { words: self.words, ..Way::default() };
+        }
         if !self.order.is_empty() {
             self.range = None;
         }
@@ -115,12 +125,13 @@ impl Way {
     /// The fields in the order in which an index has them.
     pub fn fields(&self) -> Vec<u32> {
         let order = self.order.iter().map(|one| one.field);
-        self.equal.iter().copied().chain(self.range).chain(order).collect()
+        self.equal.iter().copied().chain(self.range).chain(order).chain(self.words).collect()
     }
 
     /// What the index is for, as the API names it.
     pub fn kind(&self) -> &'static str {
         match (self.order.is_empty(), self.range) {
+            _ if self.words.is_some() => "WORDS",
             (false, _) => "ORDER",
             (true, Some(_)) => "RANGE",
             (true, None) => "EQUALITY",
@@ -129,6 +140,9 @@ impl Way {
 
     /// Whether an index for this also leads to what the other asks for.
     pub fn covers(&self, other: &Way) -> bool {
+        if self.words.is_some() || other.words.is_some() {
+            return self.words == other.words;
+        }
         if !other.order.is_empty() {
             return self.equal == other.equal && self.order.starts_with(&other.order);
         }
@@ -143,7 +157,7 @@ impl Way {
 }
 
 /// The id of a field that a column of its own has, of values that have an order.
-fn id(field: &FieldRef) -> Option<u32> {
+pub(in crate::store) fn id(field: &FieldRef) -> Option<u32> {
     if field.list || field.scalar == Scalar::Json {
         return None;
     }
@@ -155,7 +169,10 @@ fn id(field: &FieldRef) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
     use super::*;
+    use crate::query::Search;
 
     fn field(id: u32) -> FieldRef {
         FieldRef { column: ColumnRef::Field(id), scalar: Scalar::Int, list: false, path: [].into() }
@@ -171,7 +188,12 @@ mod tests {
 
     fn way(equal: &[u32], range: Option<u32>, by: &[u32]) -> Way {
         let sorted = |field: &u32| Sorted { field: *field, descending: false, nulls_first: false };
-        Way { equal: equal.iter().copied().collect(), range, order: by.iter().map(sorted).collect() }
+        Way {
+            equal: equal.iter().copied().collect(),
+            range,
+            order: by.iter().map(sorted).collect(),
+            words: None,
+        }
     }
 
     #[test]
@@ -195,6 +217,26 @@ mod tests {
         assert_eq!(Way::of(&begins("%a"), &[], true), None);
         let literal = Operand::Literal(Literal::Float(0.5));
         assert_eq!(Way::of(&Filter::Compare(Operand::Field(field(3)), Eq, literal), &[], true), None);
+    }
+
+    #[test]
+    fn words_lead_before_all_else() {
+        let text = FieldRef { scalar: Scalar::String, ..field(7) };
+        let search = |asked: &str| Filter::Search(text.clone(), Search::parse(asked).unwrap());
+        let of = |filter: &Filter| Way::of(filter, &[order(5, true)], true).map(Way::indexed).unwrap();
+        let words = Way { words: Some(7), ..Way::default() };
+        assert_eq!(of(&Filter::And(vec![compare(3, Comparison::Eq), search("red -bike")])), words);
+        assert_eq!(of(&search("red or bike")), words);
+        // What must not be there leads nowhere.
+        assert_eq!(of(&search("-red")).fields(), [5]);
+        assert_eq!(of(&search("red or -bike")).fields(), [5]);
+        assert_eq!(of(&search("red").opposite()).fields(), [5]);
+        assert_eq!(Way::exactly(&search("red"), &[]), None);
+        assert!(words.covers(&words) && !words.covers(&way(&[7], None, &[])));
+        assert!(!way(&[7], None, &[]).covers(&words));
+        let known = r#"{"equal":[3],"range":null,"order":[]}"#;
+        assert_eq!(serde_json::to_string(&way(&[3], None, &[])).unwrap(), known);
+        assert_eq!(serde_json::from_str::<Way>(known).unwrap(), way(&[3], None, &[]));
     }
 
     #[test]

@@ -47,6 +47,16 @@ fn answered(error: &Error) -> Option<&dyn sqlx::error::DatabaseError> {
     std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?.as_database_error()
 }
 
+/// What SQLite has answered, where that is why.
+fn refused(error: &Error) -> Option<&rusqlite::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// Whether SQLite has no such table.
+pub fn is_missing_table(error: &Error) -> bool {
+    refused(error).is_some_and(|error| error.to_string().contains("no such table"))
+}
+
 /// Whether a statement failed as an index of PostgreSQL does not take a row.
 pub fn refusal(error: &Error) -> Option<Refusal> {
     let inner = answered(error).filter(|inner| inner.code().as_deref() == Some("54000"))?;
@@ -115,8 +125,7 @@ pub fn is_unique_violation(error: &Error) -> bool {
     if let Some(inner) = answered(error) {
         return inner.is_unique_violation();
     }
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
-    let extended = cause.and_then(rusqlite::Error::sqlite_error);
+    let extended = refused(error).and_then(rusqlite::Error::sqlite_error);
     extended.is_some_and(|error| {
         [rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE, rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY]
             .contains(&error.extended_code)

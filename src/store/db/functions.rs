@@ -1,6 +1,6 @@
-//! Figures that SQLite lacks, as functions of its connections, by the names that they have on PostgreSQL. A variance
-//! keeps three numbers; a percentile keeps all values of its group, so those of a connection are counted together and
-//! bounded. A variance must not be given values whose squares a float cannot hold.
+//! What SQLite lacks, as functions of its connections: what a text is searched for, and figures by the names that they
+//! have on PostgreSQL. A variance keeps three numbers; a percentile keeps all values of its group, so those of a
+//! connection are counted together and bounded. A variance must not be given values whose squares a float cannot hold.
 
 use std::sync::{
     Arc,
@@ -8,16 +8,42 @@ use std::sync::{
 };
 
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, Result, ffi};
 
-/// Adds `var_samp(x)`, `stddev_samp(x)` and `percentile_cont(x, p)`, whose percentiles together hold at most so many
-/// values at once; beyond that a statement fails with `SQLITE_CONSTRAINT_FUNCTION`, as with nothing else.
+use crate::query::{Search, words};
+
+/// Adds `wellspring_words(x)`, `wellspring_search(x, search)`, `var_samp(x)`, `stddev_samp(x)` and
+/// `percentile_cont(x, p)`, whose percentiles together hold at most so many values at once; beyond that a statement
+/// fails with `SQLITE_CONSTRAINT_FUNCTION`, as with nothing else.
 pub(super) fn add(connection: &Connection, values_max: usize) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_aggregate_function("var_samp", 1, flags, Variance { root: false })?;
     connection.create_aggregate_function("stddev_samp", 1, flags, Variance { root: true })?;
     let percentile = Percentile { held: Arc::default(), values_max };
-    connection.create_aggregate_function("percentile_cont", 2, flags, percentile)
+    connection.create_aggregate_function("percentile_cont", 2, flags, percentile)?;
+    connection.create_scalar_function(
+        "wellspring_words",
+        1,
+        flags,
+        |context| Ok(text(context).map(words)),
+    )?;
+    connection.create_scalar_function("wellspring_search", 2, flags, search)
+}
+
+/// Whether a text has what is searched for, which is read once a statement; null of null.
+fn search(context: &Context<'_>) -> Result<Option<bool>> {
+    let asked = context.get_or_create_aux(1, |asked| asked.as_str().map(Search::parse))?;
+    let finds = |text| asked.as_ref().as_ref().is_some_and(|search| search.finds(text));
+    Ok(text(context).map(finds))
+}
+
+/// The first argument, where it is a text.
+fn text<'a>(context: &'a Context<'_>) -> Option<&'a str> {
+    match context.get_raw(0) {
+        ValueRef::Text(text) => std::str::from_utf8(text).ok(),
+        _ => None,
+    }
 }
 
 /// The variance of a sample, or its square root: Welford's method, which subtracts no great sums of squares.

@@ -13,7 +13,7 @@ mod sqlite;
 mod value;
 
 pub use failure::Refusal;
-pub use failure::{is_out_of_range, is_unique_violation, refusal};
+pub use failure::{is_missing_table, is_out_of_range, is_unique_violation, refusal};
 pub use replica::Near;
 pub use session::Session;
 pub use value::{Row, RowRef, Type, Value};

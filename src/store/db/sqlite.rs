@@ -66,6 +66,7 @@ impl Sqlite {
         } else {
             let writer = Connection::open(path).map_err(failure::sqlite)?;
             prepare(&writer, false)?;
+            functions::add(&writer, config.percentile_values_max).map_err(failure::sqlite)?;
             Some(Arc::new(Mutex::new(writer)))
         };
         let this = Sqlite {

@@ -70,7 +70,7 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<usize> {
         let collection = query.get().collection();
-        let mut sql = Sql::new(self.db.dialect(), collection);
+        let mut sql = self.sql(collection);
         let select = statement(&mut sql, query, aggregate, plainly)?;
         let mut writer = Writer { collection, aggregate, parts: Vec::new() };
         writer.fields(&aggregate.fields);
@@ -101,8 +101,11 @@ impl Store {
         };
         let begun = Instant::now();
         self.read_near(collection, &select, &sql, false, &mut each).await?;
-        // How many rows lie between bounds is not told by how many groups there are.
-        let way = || Way::of(&rows_filter(query), &[], false).filter(|way| !way.equal.is_empty());
+        // How many rows lie between bounds, or have words, is not told by how many groups there are.
+        let way = || {
+            let way = Way::of(&rows_filter(query), &[], false).filter(|way| !way.equal.is_empty());
+            way.map(|way| Way { words: None, ..way })
+        };
         self.watch.note((collection.id, &select), (begun, count), way);
         out.push(b']');
         Ok(count)
@@ -128,7 +131,7 @@ fn statement(sql: &mut Sql, query: &Scoped<Query>, aggregate: &Aggregate, plainl
     if counted.is_empty() {
         counted.push("count(*)".into());
     }
-    let filter = sql.condition(&rows_filter(query), false)?;
+    let filter = sql.rows(&rows_filter(query))?;
     let counted: Vec<String> =
         counted.iter().enumerate().map(|(place, column)| format!("{column} as a{place}")).collect();
     let mut groups =

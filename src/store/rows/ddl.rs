@@ -84,7 +84,19 @@ pub(super) async fn drop_index(tx: &mut Tx, name: &str) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
         tx.query("select set_config('lock_timeout', $1, true)", &[LOCK_TIMEOUT_MS.into()]).await?;
     }
-    tx.execute(&format!("drop index if exists {name}"), &[]).await?;
+    let of_words = tx.dialect() == Dialect::Sqlite
+        && !tx
+            .query("select 1 from sqlite_schema where type = 'table' and name = $1", &[name.into()])
+            .await?
+            .is_empty();
+    if of_words {
+        for end in ["i", "u", "d"] {
+            tx.execute(&format!("drop trigger if exists {name}_{end}"), &[]).await?;
+        }
+        tx.execute(&format!("drop table {name}"), &[]).await?;
+    } else {
+        tx.execute(&format!("drop index if exists {name}"), &[]).await?;
+    }
     if tx.dialect() == Dialect::Postgres {
         tx.execute("set local lock_timeout to default", &[]).await?;
     }

@@ -91,6 +91,10 @@ fn named(told: &Json, indexes: &mut Vec<String>) {
 
 /// The index that a line of SQLite's plan names; one that is made for the statement alone has no name.
 fn used(detail: &str) -> Option<&str> {
+    if let Some((table, _)) = detail.split_once(" VIRTUAL TABLE INDEX ") {
+        // One of words; others are no indexes.
+        return table.split_whitespace().last().filter(|name| name.starts_with("c_"));
+    }
     let (_, behind) = detail.split_once(" INDEX ")?;
     behind.split_whitespace().next().filter(|name| !name.starts_with('('))
 }
@@ -118,10 +122,12 @@ mod tests {
             "SEARCH c_1_g1 USING COVERING INDEX c_1_g1_a2 (f3=?)",
             "SEARCH c_2_g1 USING AUTOMATIC COVERING INDEX (f3=?)",
             "SCAN c_1_g1",
+            "SCAN c_1_g1_a3 VIRTUAL TABLE INDEX 0:M1",
+            "SCAN json_each VIRTUAL TABLE INDEX 1:",
             "SEARCH c_1_g1 USING INTEGER PRIMARY KEY (rowid=?)",
         ];
         let mut indexes = Vec::new();
         named(&lines.iter().map(|line| json!({ "id": 1, "detail": line })).collect(), &mut indexes);
-        assert_eq!(indexes, ["c_1_g1_a1", "c_1_g1_a2"]);
+        assert_eq!(indexes, ["c_1_g1_a1", "c_1_g1_a2", "c_1_g1_a3"]);
     }
 }

@@ -4,7 +4,6 @@
 use super::list::cursor_of;
 use super::paged::{place, rows};
 use super::read::{Cells as RowCells, plan};
-use super::sql::Sql;
 use crate::error::{Error, Result};
 use crate::format::Writer;
 use crate::policy::Scoped;
@@ -124,7 +123,7 @@ impl Store {
     ) -> Result<Exported> {
         let (list, _) = list(&export.query)?;
         let collection = export.query.get().collection();
-        let mut sql = Sql::new(self.db.dialect(), collection);
+        let mut sql = self.sql(collection);
         // One more than asked tells whether there is more; the text is one of few.
         let limit = page.rows_max.saturating_add(1).next_power_of_two();
         let select = rows(&mut sql, &export.query, (list, page.from, limit), &export.sources)?;

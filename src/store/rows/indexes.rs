@@ -18,12 +18,15 @@ const THERE: &str = "select c.relname, i.indisvalid, pg_relation_size(c.oid), co
      from pg_index i join pg_class c on c.oid = i.indexrelid \
      left join pg_stat_all_indexes s on s.indexrelid = c.oid \
      where c.relname ~ '^c_[0-9]+_g[0-9]+_a[0-9]+$' and pg_table_is_visible(c.oid)";
-const THERE_SQLITE: &str =
-    "select name from sqlite_schema where type = 'index' and name glob 'c_*_g*_a[0-9]*'";
+/// Of SQLite's, those of words are virtual tables, which have no page of their own.
+const THERE_SQLITE: &str = "select name from sqlite_schema where name glob 'c_*_g*_a[0-9]*' \
+     and (type = 'index' or type = 'table' and coalesce(rootpage, 0) = 0)";
 
 /// What an entry of an index takes beside its columns, and what a column takes, in bytes, roughly.
 const ENTRY_BYTES: i64 = 16;
 const COLUMN_BYTES: i64 = 16;
+/// What one of words takes for a text.
+const WORDS_BYTES: i64 = 400;
 
 /// An advised index as the database has it.
 #[derive(Clone, Debug)]
@@ -56,11 +59,19 @@ pub struct Maker {
 
 /// The name of an advised index.
 pub fn index_name(advice: &Advice, collection: &Collection) -> String {
-    format!("{}_a{}", table(collection), advice.id)
+    named(collection, advice.id)
+}
+
+/// The same by the number of the advice.
+pub(super) fn named(collection: &Collection, number: i64) -> String {
+    format!("{}_a{number}", table(collection))
 }
 
 /// How large an index may become for so many rows, in bytes, roughly.
 pub fn index_bytes(way: &Way, rows: i64) -> i64 {
+    if way.words.is_some() {
+        return rows.saturating_mul(WORDS_BYTES);
+    }
     let columns = i64::try_from(way.fields().len()).unwrap_or(i64::MAX);
     rows.saturating_mul(columns.saturating_mul(COLUMN_BYTES).saturating_add(ENTRY_BYTES))
 }
@@ -79,9 +90,40 @@ fn column_of(dialect: Dialect, collection: &Collection, id: u32) -> Option<(Stri
     }
 }
 
+/// The column whose words an index has, and what that is made of.
+pub(super) fn words_body(dialect: Dialect, collection: &Collection, id: u32) -> Option<(String, String)> {
+    let (column, _) = column_of(dialect, collection, id).filter(|(_, text)| *text)?;
+    let body = match dialect {
+        Dialect::Postgres => format!("on {} using gin (wellspring_tsvector({column}))", table(collection)),
+        Dialect::Sqlite => format!("on {} using fts5 (wellspring_words({column}))", table(collection)),
+    };
+    Some((column, body))
+}
+
+/// Makes an index of words on SQLite: a table of FTS5 that has the words of each row's text and no more, and what keeps
+/// it so. To its tokenizer a word is what stands between blanks, as all other signs are gone.
+fn words_index(name: &str, table: &str, column: &str) -> String {
+    let put = |row: &str| {
+        format!("insert into {name}(rowid, words) select {row}row_id, wellspring_words({row}{column})")
+    };
+    let (there, new, take) = (put(""), put("new."), format!("delete from {name} where rowid = old.row_id"));
+    format!(
+        "create virtual table {name} using \
+         fts5(words, content='', contentless_delete=1, detail=none, tokenize='ascii'); \
+         {there} from {table} where {column} is not null; \
+         create trigger {name}_i after insert on {table} when new.{column} is not null begin {new}; end; \
+         create trigger {name}_u after update of {column} on {table} when old.{column} is not new.{column} \
+         begin {take}; {new} where new.{column} is not null; end; \
+         create trigger {name}_d after delete on {table} when old.{column} is not null begin {take}; end"
+    )
+}
+
 /// What an index is made of, as it stands behind its name. Texts of any length that are only compared are hashed on
 /// PostgreSQL, whose ordered indexes refuse long ones.
 fn index_body(dialect: Dialect, collection: &Collection, way: &Way) -> Option<String> {
+    if let Some(id) = way.words {
+        return words_body(dialect, collection, id).map(|(_, body)| body);
+    }
     let (mut parts, mut free) = (Vec::new(), false);
     for id in way.equal.iter().chain(&way.range) {
         let (name, text) = column_of(dialect, collection, *id)?;
@@ -161,6 +203,8 @@ impl Store {
         (advice, collection): (&Advice, &Collection),
         (state, reason, subject): (State, &str, Option<&str>),
     ) -> Result<()> {
+        // What is asked from now on does not name it.
+        self.watch.forget(collection.id);
         let mut tx = self.db.begin().await?;
         super::ddl::drop_index(&mut tx, &index_name(advice, collection)).await?;
         self.tell_gone(tx, (advice, collection), (state, reason, subject)).await
@@ -251,7 +295,12 @@ impl Maker {
                 sizes.first().map_or(Ok(0), |row| row.i64(0))?
             }
             None => {
-                tx.execute_long(&format!("create index if not exists {name} {body}")).await?;
+                let words = advice.way.words.and_then(|id| words_body(Dialect::Sqlite, collection, id));
+                let sql = match words {
+                    Some((column, _)) => words_index(&name, &table(collection), &column),
+                    None => format!("create index if not exists {name} {body}"),
+                };
+                tx.execute_long(&sql).await?;
                 index_bytes(&advice.way, store.rows_about(collection).await?)
             }
         };

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::paged::{Beside, has_cursors, have_places, place, statement};
 use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, plan, rows_filter};
-use super::sql::Sql;
 use crate::error::{Error, Result};
 use crate::policy::Scoped;
 use crate::query::{
@@ -111,7 +110,7 @@ impl Store {
             return Ok(page.count);
         }
         let (mut page, sources) = Page::new(query, list, signer, budget);
-        let mut sql = Sql::new(self.db.dialect(), query.get().collection());
+        let mut sql = self.sql(query.get().collection());
         let beside = Beside::of(list);
         let select = statement(&mut sql, query, list, &sources, beside)?;
         let told = beside.is_asked();

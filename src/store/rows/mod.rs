@@ -34,6 +34,7 @@ mod sample;
 mod sight;
 mod sql;
 mod texts;
+mod words;
 
 pub(super) use after::Left;
 pub use contained::{Counted, Values};

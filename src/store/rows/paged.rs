@@ -142,7 +142,7 @@ impl Inner {
     ) -> Result<Self> {
         let mut columns = select_list(sql, sources)?;
         columns.push("row_id".into());
-        let mut filter = sql.condition(&rows_filter(query), false)?;
+        let mut filter = sql.rows(&rows_filter(query))?;
         if let Some(position) = query.get().as_of() {
             filter = format!("{filter} and pos <= {}", sql.param(position.into()));
         }

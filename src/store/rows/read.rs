@@ -14,7 +14,7 @@ use crate::query::{
 };
 use crate::record::Signer;
 use crate::store::Store;
-use crate::store::db::{Near, RowRef};
+use crate::store::db::{Near, RowRef, is_missing_table};
 
 /// Pages of up to this many rows are read on the calling thread, when an index leads to them.
 pub(super) const INLINE_ROWS_MAX: usize = 100;
@@ -213,10 +213,18 @@ impl Store {
             each(row)
         };
         self.metrics.record_row_statement();
-        match near {
-            Some(near) => near.read(&text, &sql.params, &mut checked).await?,
-            None if inline => self.db.read(&text, &sql.params, &mut checked).await?,
-            None => self.db.read_large(&text, &sql.params, &mut checked).await?,
+        let read = match near {
+            Some(near) => near.read(&text, &sql.params, &mut checked).await,
+            None if inline => self.db.read(&text, &sql.params, &mut checked).await,
+            None => self.db.read_large(&text, &sql.params, &mut checked).await,
+        };
+        match read {
+            // The index of words that it was to be led by has just gone.
+            Err(error) if !sql.words.is_empty() && is_missing_table(&error) => {
+                self.watch.forget(collection.id);
+                return Err(Error::stale(error));
+            }
+            read => read?,
         }
         if empty {
             // That there is no such row is an answer, too. Versions only rise: what is none now was none then.

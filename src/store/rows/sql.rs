@@ -26,6 +26,8 @@ pub(super) struct Sql {
     pub(super) gated: bool,
     /// What columns of related rows are as values of a row; the same text wherever one is named.
     pub(super) beyond: Vec<(Source, String)>,
+    /// Fields whose words an index leads by, with its name.
+    pub(super) words: Vec<(u32, String)>,
 }
 
 /// The name of a column. On SQLite a column is there before it is known what its field will be.
@@ -78,8 +80,8 @@ fn narrowed(dialect: Dialect, name: &str, narrowing: Narrowing) -> String {
 impl Sql {
     pub(super) fn new(dialect: Dialect, collection: &Collection) -> Self {
         let root = table(collection);
-        let (params, related, beyond) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Sql { dialect, params, root, within: 0, related, gated: false, beyond }
+        let (params, related, beyond, words) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
+        Sql { dialect, params, root, within: 0, related, gated: false, beyond, words }
     }
 
     /// The mark of a new parameter.
@@ -195,6 +197,7 @@ impl Sql {
                     Dialect::Sqlite => format!("substr({name}, 1, length({prefix})) = {prefix}"),
                 }
             }
+            Filter::Search(field, search) => self.search(field, search),
             _ => return Err(Error::internal("a condition is none that SQL knows")),
         })
     }

@@ -44,7 +44,8 @@ impl<'a> Left<'a> {
     /// Joins the row that a change `c` left, if it is still that. It must be said to PostgreSQL that one change after
     /// the other is looked at: it may take it for cheaper to read all rows.
     pub(in crate::store) fn join(&self) -> String {
-        let (table, there) = (planned(self.collection), "c.after is null and r.pos = c.pos");
+        let (table, there) =
+            (planned(self.collection), "c.after is null and r.key = c.key and r.pos = c.pos");
         match self.dialect {
             Dialect::Sqlite => format!("left join {table} r on {there}"),
             Dialect::Postgres => {

@@ -1,7 +1,7 @@
 //! One collection's part of a batch of effects: what is there is read, what changes is worked out, then
 //! written in a few statements.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -74,6 +74,8 @@ struct Last {
     change: usize,
     /// `None`: no row.
     row: Option<(Origin, Vec<Cell>)>,
+    /// There was no row before the batch.
+    fresh: bool,
 }
 
 /// What is to be written for one collection.
@@ -100,6 +102,7 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
     let columns = columns(&collection.shape, tx.dialect());
     let images = Images::new(&collection.shape, &columns);
     let mut current = read(tx, batch, &columns, &images).await?;
+    let there: HashSet<String> = current.keys().cloned().collect();
     let mut changes = Vec::with_capacity(batch.effects.len());
     let mut last = BTreeMap::new();
     for effect in &batch.effects {
@@ -139,7 +142,7 @@ pub(super) async fn prepare(tx: &mut Tx, batch: &Batch<'_>, done: &mut Vec<Confo
             let row = Current { revision: record.revision, image: None, last };
             current.insert(key.to_owned(), row);
         }
-        last.insert(key.to_owned(), Last { change: changes.len(), row });
+        last.insert(key.to_owned(), Last { change: changes.len(), row, fresh: !there.contains(key) });
         changes.push(Planned {
             key: key.to_owned(),
             revision: record.revision,
@@ -369,8 +372,7 @@ impl Work {
     /// Writes the rows that keys end in, and takes away those that are gone.
     pub(super) async fn write_rows(&mut self, tx: &mut Tx) -> Result<()> {
         let table = table(&self.collection);
-        let mut rows = Vec::with_capacity(self.last.len());
-        let mut gone = Vec::new();
+        let (mut fresh, mut rows, mut gone) = (Vec::with_capacity(self.last.len()), Vec::new(), Vec::new());
         for (key, last) in std::mem::take(&mut self.last) {
             match last.row {
                 Some((origin, cells)) => {
@@ -378,6 +380,7 @@ impl Work {
                     row.extend(
                         cells.into_iter().zip(&self.columns).map(|(cell, column)| value(cell, column.sql)),
                     );
+                    let rows = if last.fresh { &mut fresh } else { &mut rows };
                     rows.push(row);
                 }
                 None => gone.push(key),
@@ -389,6 +392,8 @@ impl Work {
             columns.iter().skip(1).map(|(name, _)| format!("{name} = excluded.{name}")).collect();
         let suffix =
             format!("on conflict (key) do update set {} where excluded.rev > {table}.rev", sets.join(", "));
+        // PostgreSQL logs twice what may meet a row. Where another has written one meanwhile, all of it is refused.
+        tx.insert_many(&table, &columns, fresh, "").await?;
         tx.insert_many(&table, &columns, rows, &suffix).await?;
         let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
         for chunk in gone.chunks(KEYS_MAX) {

@@ -1,7 +1,7 @@
 //! The effect transaction: rows, changes, derived records, ledger, dead letters and the partition's position commit
 //! together under the partition's fence, or not at all. Must not decide anything.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::decide::{Item, Thought, Trouble, trouble};
 use super::marker;
 use super::plan::{Before, Fate, Plan, plan};
 use crate::error::{Code, Error, Result};
-use crate::store::db::Tx;
+use crate::store::db::{Tx, is_unique_violation};
 use crate::store::events::tell_parked;
 use crate::store::ledger::{Settled, Stretch};
 use crate::store::log::Appended;
@@ -138,7 +138,11 @@ impl Inner {
     }
 
     async fn settle_one(&self, stretch: Stretch, part: &[Thought]) -> Result<Settlement> {
-        let mut settled = self.settle(&[stretch], part).await?;
+        let mut settled = match self.settle(&[stretch], part).await {
+            // Another has written the first record of the same key at this moment: now it is there.
+            Err(error) if is_unique_violation(&error) => self.settle(&[stretch], part).await?,
+            other => other?,
+        };
         settled.pop().ok_or_else(|| Error::internal("a stretch has no settlement"))
     }
 
@@ -146,7 +150,7 @@ impl Inner {
     async fn settle(&self, stretches: &[Stretch], part: &[Thought]) -> Result<Vec<Settlement>> {
         let (store, now) = (&self.parts.store, self.parts.clock.now_us());
         let mut tx = store.db.begin_by_indexes().await?;
-        let before = before(&mut tx, stretches).await?;
+        let before = before(&mut tx, part).await?;
         let plan = plan(part, &before, now, &self.parts.config.provisioning);
         let written = self.write(&mut tx, &plan, before.tails, now).await?;
         crate::store::ledger::park(&mut tx, &plan.letters).await?;
@@ -258,11 +262,12 @@ impl Inner {
     }
 }
 
-/// What the database knows about stretches of the outbox.
-async fn before(tx: &mut Tx, stretches: &[Stretch]) -> Result<Before> {
+/// What the database knows about the records of a batch.
+async fn before(tx: &mut Tx, part: &[Thought]) -> Result<Before> {
     let mut before = Before::default();
     let mut chains: HashMap<Uuid, Vec<marker::Link>> = HashMap::new();
-    for row in crate::store::ledger::settled_in(tx, stretches).await? {
+    let ids: Vec<Uuid> = part.iter().map(|thought| thought.item.record.draft.id).collect();
+    for row in crate::store::ledger::settled_of(tx, &ids).await? {
         before.settled.insert((row.record_id, row.plugin_id, row.hook));
         chains.entry(row.record_id).or_default().push((row.prev_hash, row.hash));
     }
@@ -271,7 +276,8 @@ async fn before(tx: &mut Tx, stretches: &[Stretch]) -> Result<Before> {
             before.tails.insert(id, tail);
         }
     }
-    for letter in crate::store::ledger::waiting_in(tx, stretches).await? {
+    let keys: BTreeSet<&str> = part.iter().map(|thought| thought.item.record.key.as_str()).collect();
+    for letter in crate::store::ledger::waiting_at(tx, &keys).await? {
         before.waiting.insert((letter.record_id, letter.plugin_id, letter.hook));
         before.parked.insert((letter.plugin_id, letter.key));
     }

@@ -12,6 +12,9 @@ use crate::telemetry::Metrics;
 
 use super::queue::Job;
 
+/// How often a batch is tried that others come before.
+const TRIES_MAX: usize = 5;
+
 /// The store's only writer of sourced records: commits concurrent requests in groups.
 pub struct Writer {
     store: Store,
@@ -107,15 +110,17 @@ impl Writer {
     }
 
     async fn store_part(&self, drafts: &[Draft]) -> Result<Vec<Result<Receipt>>> {
-        match self.try_part(drafts).await {
-            // Another node has stored a record with the same idempotency key meanwhile: now it is found. A connection
-            // that was lost before the commit has stored nothing.
-            Err(Failed::Before(error))
-                if db::is_unique_violation(&error) || error.code() == Code::Unavailable =>
-            {
-                self.try_part(drafts).await
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_part(drafts).await {
+                // Another node has stored a record with the same idempotency key, or the first of a key, meanwhile:
+                // now it is found, but there may be more of them.
+                Err(Failed::Before(error)) if db::is_unique_violation(&error) && tries < TRIES_MAX => {}
+                // A connection that was lost before the commit has stored nothing.
+                Err(Failed::Before(error)) if error.code() == Code::Unavailable && tries == 1 => {}
+                other => break other,
             }
-            other => other,
         }
         .map_err(|failed| match failed {
             Failed::Before(error) => error,

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::Store;
 use super::ledger::{GENERATION, ids, previous};
+use super::{Store, outbox};
 use crate::error::{Error, Result};
 
 /// What became of one record.
@@ -53,8 +53,9 @@ impl Store {
         }
         let (list, params) = ids(records);
         let sql = format!(
-            "select r.id, r.genesis, exists (select 1 from outbox o where o.record_id = r.id) \
-             or exists (select 1 from dead_letter d where d.record_id = r.id) from record r where r.id in ({list})"
+            "select r.id, r.genesis, exists (select 1 from outbox o where {}) \
+             or exists (select 1 from dead_letter d where d.record_id = r.id) from record r where r.id in ({list})",
+            outbox::holds(self.db.dialect())
         );
         let mut found = HashMap::new();
         for row in self.db.query(&sql, &params).await? {

@@ -52,6 +52,8 @@ mod m0020_packed;
 mod m0021_outbox;
 #[path = "../../migrations/m0022_words.rs"]
 mod m0022_words;
+#[path = "../../migrations/m0023_outbox_rows.rs"]
+mod m0023_outbox_rows;
 
 /// Held while migrating, so that nodes that start together wait for each other.
 const LOCK: &str = "select pg_advisory_xact_lock(7305804402566817907)";
@@ -83,6 +85,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_packed::Migration),
             Box::new(m0021_outbox::Migration),
             Box::new(m0022_words::Migration),
+            Box::new(m0023_outbox_rows::Migration),
         ]
     }
 }
@@ -178,11 +181,13 @@ async fn apply(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), D
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use crate::config;
+    use crate::store::db::Value;
+    use crate::store::outbox;
 
     /// What a table of rows was before its rows said when they happened.
     #[tokio::test]
@@ -237,5 +242,63 @@ mod tests {
             db.query("select pos, f3 from c_7_g1 where purposes = 'x' and f4 = 'y'", &[]).await.unwrap();
         let row = rows.first().unwrap();
         assert_eq!((row.i64(0).unwrap(), row.i64(1).unwrap()), (2, 1));
+    }
+
+    /// What the outbox was before a row had many records.
+    pub(crate) async fn rows_of_the_outbox_are_those_of_before(db: Db) {
+        let connection = db.schema_connection().await.unwrap();
+        Migrator::up(&connection, Some(21)).await.unwrap();
+        let ids: Vec<uuid::Uuid> = (1..=4).map(uuid::Uuid::from_u128).collect();
+        let mut tx = db.begin().await.unwrap();
+        tx.execute("insert into source (category, subcategory, source_name) values ('a', 'b', 'c')", &[])
+            .await
+            .unwrap();
+        for (n, id) in (1_i64..).zip(&ids) {
+            let sql = "insert into record (id, source_id, source_uid, key, rev, partition, author, payload_hash, body, \
+                       body_bytes, content_type, ingested_at, deleted, hops, envelope, genesis) \
+                       values ($1, 1, 'd', 'a~b~c~d', $2, 3, 'me', $3, $3, $4, '', 0, false, 0, '{}', $3)";
+            let bytes = Value::opt_int((n == 2).then_some(700));
+            tx.execute(sql, &[(*id).into(), n.into(), Value::Bytes(vec![7, 7]), bytes]).await.unwrap();
+            // The fourth is settled, and so are those that have had the numbers before these.
+            let claimed = (n < 3).then_some(n + 9);
+            let sql = "insert into outbox (partition, record_id, key, rev, hops, pseq, claimed_at) \
+                       values (3, $1, 'a~b~c~d', $2, 0, $3, $3)";
+            if n < 4 {
+                tx.execute(sql, &[(*id).into(), n.into(), Value::opt_int(claimed)]).await.unwrap();
+            }
+        }
+        tx.commit().await.unwrap();
+        if db.dialect() == Dialect::Sqlite {
+            connection.close().await.unwrap();
+        }
+        run(&db).await.unwrap();
+        let sql = format!(
+            "select r.rev, o.records, o.pseq, o.claimed_at from outbox o join record r on {} \
+             where o.partition = 3 and o.n = 1 and o.hook = 'sourced' order by o.id",
+            outbox::holds(db.dialect())
+        );
+        let found = db.query(&sql, &[]).await.unwrap();
+        let found = found.iter().map(|row| {
+            let entries = outbox::entries(row.bytes(1).unwrap()).unwrap();
+            (row.i64(0).unwrap(), entries, row.opt_i64(2).unwrap(), row.opt_i64(3).unwrap())
+        });
+        let id = |n: usize| ids.get(n).copied().unwrap();
+        let expected = [
+            (1, vec![(id(0), 2)], Some(10), Some(10)),
+            (2, vec![(id(1), 700)], Some(11), Some(11)),
+            (3, vec![(id(2), 2)], None, None),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        let mut tx = db.begin().await.unwrap();
+        let sql = "insert into outbox (partition, n, records) values (3, 1, $1) returning id";
+        let next = tx.query(sql, &[Value::Bytes(vec![0; 20])]).await.unwrap();
+        assert_eq!(next.first().unwrap().i64(0).unwrap(), 4, "later rows come behind them");
+    }
+
+    #[tokio::test]
+    async fn rows_of_the_outbox_are_those_of_before_on_sqlite() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config::Store { data: dir.path().into(), ..Default::default() };
+        rows_of_the_outbox_are_those_of_before(Db::open(&config).await.unwrap()).await;
     }
 }

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod lineage;
 pub mod log;
 mod migrate;
+mod outbox;
 pub mod reads;
 pub mod rows;
 mod statistics;
@@ -29,6 +30,8 @@ use crate::record::Signer;
 use crate::telemetry::{Clock, Metrics};
 
 use db::{Dialect, Type, Value};
+#[cfg(test)]
+pub(crate) use migrate::tests::rows_of_the_outbox_are_those_of_before;
 
 /// What the tables mean; raised when a new program can no longer read what an old one wrote.
 const FORMAT: &str = "1";

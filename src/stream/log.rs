@@ -11,6 +11,7 @@ use super::{Append, Delivery, Entry, Stream};
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::db::Value;
+use crate::store::ledger::Claimed;
 use crate::store::wake::Topic;
 
 /// The log over the outbox.
@@ -36,27 +37,13 @@ impl Log {
         *cursor = pseq.max(*cursor);
     }
 
-    /// One statement for all partitions: an idle look costs next to nothing.
     async fn claimed(&self, ranges: &[(u32, i64, i64)], max: usize) -> Result<Vec<Delivery>> {
-        let mut params = Vec::with_capacity(ranges.len() * 3);
-        let mut terms = Vec::with_capacity(ranges.len());
-        for (partition, above, upto) in ranges {
-            let n = params.len();
-            terms.push(format!("(partition = ${} and pseq > ${} and pseq <= ${})", n + 1, n + 2, n + 3));
-            params.extend([Value::Int(i64::from(*partition)), Value::Int(*above), Value::Int(*upto)]);
-        }
-        let sql = format!(
-            "select partition, pseq, record_id, hook from outbox where {} order by partition, pseq limit {max}",
-            terms.join(" or ")
-        );
-        let rows = self.store.db.query(&sql, &params).await?;
-        rows.iter()
-            .map(|row| {
-                let entry =
-                    Entry { pseq: row.i64(1)?, record_id: row.uuid(2)?, hook: row.text(3)?.to_owned() };
-                Ok(Delivery { partition: u32::try_from(row.i64(0)?).unwrap_or(u32::MAX), entry })
-            })
-            .collect()
+        let found = self.store.claimed_first(ranges, max).await?;
+        let delivery = |(partition, one): (u32, Claimed)| {
+            let entry = Entry { pseq: one.pseq, record_id: one.record_id, hook: one.hook };
+            Delivery { partition, entry }
+        };
+        Ok(found.into_iter().map(delivery).collect())
     }
 
     async fn read_new(&self, partitions: &[u32], max: usize) -> Result<Vec<Delivery>> {

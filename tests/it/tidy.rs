@@ -64,7 +64,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// The raw log, closed to those that serve consumers: what they call of the store is bounded by a policy.
-const RAW_LOG: &[&str] = &["records", "recent", "latest", "way", "claimed"];
+const RAW_LOG: &[&str] = &["records", "recent", "latest", "way", "claimed", "claimed_in", "claimed_first"];
 const RAW_LOG_CLOSED_TO: &[&str] = &["publishing", "graphql", "http"];
 /// Who reads raw records for `record` and `records`, which need a role.
 const RAW_LOG_OPEN_TO: &str = "src/publishing/manage.rs";

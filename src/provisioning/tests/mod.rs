@@ -64,7 +64,7 @@ use crate::policy;
 use crate::record::{Draft, Envelope, Signer, Source};
 use crate::shape::Structure;
 use crate::store::Store;
-use crate::store::db::Value;
+use crate::store::db::{Tx, Value};
 use crate::store::ledger::{Letter, Waiting};
 use crate::stream::Stream;
 use crate::telemetry::Clock;
@@ -171,26 +171,26 @@ impl Bench {
         let sql = "insert into source (category, subcategory, source_name) values ('t', 't', 't') \
                    on conflict do nothing";
         tx.execute(sql, &[]).await.unwrap();
+        let row = into_outbox(&mut tx, &p, id).await;
         let sql = "insert into head (key, rev) values ($1, 1) on conflict (key) do update set rev = head.rev + 1 \
                    returning rev";
         let rev = tx.query(sql, std::slice::from_ref(&key)).await.unwrap()[0].i64(0).unwrap();
         let sql = "insert into record (id, source_id, source_uid, key, rev, partition, author, payload_hash, body, \
-                   content_type, ingested_at, deleted, hops, envelope, genesis) \
-                   values ($1, 1, $2, $3, $4, $5, 'a', $6, $7, 'application/json', $8, false, 0, '{}', $9)";
+                   content_type, ingested_at, deleted, hops, envelope, genesis, outbox_id) \
+                   values ($1, 1, $2, $3, $4, $5, 'a', $6, $7, 'application/json', $8, false, 0, '{}', $9, $10)";
         let params = [
             Value::Uuid(id),
             Value::Text(uid.into()),
-            key.clone(),
+            key,
             Value::Int(rev),
-            p.clone(),
+            p,
             Value::Bytes(hash.to_vec()),
             Value::Bytes(body.into_bytes()),
             Value::Int(self.now.load(Ordering::Relaxed)),
             Value::Bytes(hash.to_vec()),
+            Value::Int(row),
         ];
         tx.execute(sql, &params).await.unwrap();
-        let sql = "insert into outbox (partition, record_id, key, rev, hops) values ($1, $2, $3, $4, 0)";
-        tx.execute(sql, &[p, Value::Uuid(id), key, Value::Int(rev)]).await.unwrap();
         tx.commit().await.unwrap();
         id
     }
@@ -261,6 +261,24 @@ impl Bench {
     pub(super) async fn count(&self, sql: &str) -> i64 {
         self.store.db.query(sql, &[]).await.unwrap()[0].i64(0).unwrap()
     }
+}
+
+/// Puts a record into the outbox, up to three into a row, as those of one commit are; the row's id.
+async fn into_outbox(tx: &mut Tx, p: &Value, id: Uuid) -> i64 {
+    let entry = [id.as_bytes().as_slice(), &[0; 4]].concat();
+    let sql =
+        "select id, n, records from outbox where partition = $1 and pseq is null order by id desc limit 1";
+    let last = tx.query(sql, std::slice::from_ref(p)).await.unwrap();
+    if let Some(row) = last.first().filter(|row| row.i64(1).unwrap() < 3) {
+        let records = [row.bytes(2).unwrap(), &entry].concat();
+        let params = [row.i64(0).unwrap().into(), Value::Bytes(records)];
+        let sql = "update outbox set n = n + 1, records = $2 where id = $1 and pseq is null";
+        if tx.execute(sql, &params).await.unwrap() == 1 {
+            return row.i64(0).unwrap();
+        }
+    }
+    let sql = "insert into outbox (partition, n, records) values ($1, 1, $2) returning id";
+    tx.query(sql, &[p.clone(), Value::Bytes(entry)]).await.unwrap()[0].i64(0).unwrap()
 }
 
 /// Ids for tests: unlike each other, never read.

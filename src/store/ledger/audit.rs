@@ -5,16 +5,17 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::effects::{SETTLED, Settled, settled_row};
-use super::{GENERATION, OLDEST, fitting, ids};
+use super::{GENERATION, fitting, ids, oldest};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::db::Value;
 use crate::store::log::BODY_BYTES;
+use crate::store::outbox;
 
 /// How far everything is.
 #[derive(Clone, Debug, Default)]
 pub struct Lag {
-    /// Outbox rows that the relay has not claimed.
+    /// Records in the outbox that the relay has not claimed.
     pub unclaimed: i64,
     /// When the oldest unsettled record was taken in, Unix microseconds.
     pub oldest: Option<i64>,
@@ -38,12 +39,13 @@ impl Store {
     /// How far everything is.
     pub async fn lag(&self) -> Result<Lag> {
         // In the order of a record's way: the other way round one that is claimed between the two is in neither.
-        let rows = self.db.query("select count(*) from outbox where pseq is null", &[]).await?;
+        let sql = "select cast(coalesce(sum(n), 0) as bigint) from outbox where pseq is null";
+        let rows = self.db.query(sql, &[]).await?;
         let unclaimed = rows.first().map_or(Ok(0), |row| row.i64(0))?;
         let rows = self.db.query("select p, pseq, settled from partition order by p", &[]).await?;
         let partitions =
             rows.iter().map(|row| Ok((row.i64(0)?, row.i64(1)?, row.i64(2)?))).collect::<Result<_>>()?;
-        let rows = self.db.query(OLDEST, &[]).await?;
+        let rows = self.db.query(&oldest(self.db.dialect()), &[]).await?;
         let oldest = rows.first().map_or(Ok(None), |row| row.opt_i64(0))?;
         Ok(Lag { unclaimed, oldest, partitions })
     }
@@ -61,7 +63,8 @@ impl Store {
     /// Which of these records are not settled yet.
     pub async fn pending_of(&self, records: &[Uuid]) -> Result<HashSet<Uuid>> {
         let (list, params) = ids(records);
-        let sql = format!("select record_id from outbox where record_id in ({list})");
+        let holds = outbox::holds(self.db.dialect());
+        let sql = format!("select r.id from record r join outbox o on {holds} where r.id in ({list})");
         self.db.query(&sql, &params).await?.iter().map(|row| row.uuid(0)).collect()
     }
 

@@ -2,12 +2,14 @@
 //! of order, revisions that are gone, claims that nobody holds. Reads only, page by page, beside a running server:
 //! each statement sees one state of the database.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::int;
 use crate::error::Result;
-use crate::store::Store;
-use crate::store::db::{Row, Value};
+use crate::store::db::{Row, Type, Value};
+use crate::store::{Store, outbox};
 
 /// Rows of one statement.
 const PAGE: usize = 1_000;
@@ -27,16 +29,21 @@ impl Contradiction {
     fn of_key(key: &str, what: String) -> Self {
         Contradiction { record_id: None, key: Some(key.to_owned()), what }
     }
+
+    /// Something of a record that is not there.
+    fn of_none(table: &str, id: Uuid) -> Self {
+        let what = format!("a row of `{table}` is of a record that is not there");
+        Contradiction { record_id: Some(id), key: None, what }
+    }
 }
 
 impl Store {
     /// Rows of the outbox, the ledger, dead letters and changes whose record is not there.
     pub async fn phantoms(&self) -> Result<Vec<Contradiction>> {
         let nil = Value::Uuid(Uuid::nil());
-        let mut found = Vec::new();
+        let mut found = self.unrecorded().await?;
         for (table, order, first) in [
-            ("outbox", &["record_id"][..], vec![nil.clone()]),
-            ("dead_letter", &["id"], vec![Value::Int(-1)]),
+            ("dead_letter", &["id"][..], vec![Value::Int(-1)]),
             ("change", &["collection_id", "pos"], vec![Value::Int(-1), Value::Int(-1)]),
             ("ledger", &["record_id"], vec![nil]),
         ] {
@@ -55,8 +62,7 @@ impl Store {
                 let rows = self.db.query(&sql, &after).await?;
                 for row in &rows {
                     if row.bool(ints + 1)? {
-                        let what = format!("a row of `{table}` is of a record that is not there");
-                        found.push(Contradiction { record_id: Some(row.uuid(ints)?), key: None, what });
+                        found.push(Contradiction::of_none(table, row.uuid(ints)?));
                     }
                 }
                 let Some(last) = rows.last().filter(|_| rows.len() == PAGE) else { break };
@@ -83,48 +89,76 @@ impl Store {
              where r.key = d.key and r.rev > d.rev) from (select * from dead_letter where id > $1 \
              order by id limit {PAGE}) d join plugin p on p.id = d.plugin_id where d.state <> 'queued' order by d.id"
         );
-        let outbox = format!(
-            "select 0, o.key, o.rev, cast(null as text), exists (select 1 from record r \
-             join ledger l on l.record_id = r.id where r.key = o.key and r.rev > o.rev) from \
-             (select key, min(rev) as rev from (select key, rev from outbox where record_id > $1 \
-             order by record_id limit {PAGE}) as page group by key) o order by o.key"
+        let end = format!(
+            "select id from (select id from dead_letter where id > $1 order by id limit {PAGE}) as page \
+             order by id desc limit 1"
         );
-        let mut found = Vec::new();
-        for (table, column, first, sql) in [
-            ("dead_letter", "id", Value::Int(-1), letters),
-            ("outbox", "record_id", Value::Uuid(Uuid::nil()), outbox),
-        ] {
-            let mut after = first;
-            while let Some(last) = self.page_end(table, column, &after).await? {
-                for row in self.db.query(&sql, std::slice::from_ref(&after)).await? {
-                    if row.bool(4)? {
-                        let at =
-                            row.opt_text(3)?.map(|name| format!(" at plugin `{name}`")).unwrap_or_default();
-                        let what = format!("a revision after {} is settled while it waits{at}", row.i64(2)?);
-                        found.push(Contradiction::of_key(row.text(1)?, what));
-                    }
+        let mut found = self.overtaken().await?;
+        let mut after = -1;
+        while let Some(last) = self.db.query(&end, &[after.into()]).await?.first() {
+            for row in self.db.query(&letters, &[after.into()]).await? {
+                if row.bool(4)? {
+                    let at = row.opt_text(3)?.map(|name| format!(" at plugin `{name}`")).unwrap_or_default();
+                    let what = format!("a revision after {} is settled while it waits{at}", row.i64(2)?);
+                    found.push(Contradiction::of_key(row.text(1)?, what));
                 }
-                after = last;
             }
+            after = last.i64(0)?;
         }
         Ok(found)
     }
 
-    /// The last value of a column in the page of a table that begins after one.
-    async fn page_end(&self, table: &str, column: &str, after: &Value) -> Result<Option<Value>> {
-        let sql = format!(
-            "select {column} from (select {column} from {table} where {column} > $1 order by {column} limit {PAGE}) \
-             as page order by {column} desc limit 1"
-        );
-        let rows = self.db.query(&sql, std::slice::from_ref(after)).await?;
-        let last = |row: &Row| match after {
-            Value::Uuid(_) => row.uuid(0).map(Value::Uuid),
-            _ => row.i64(0).map(Value::Int),
-        };
-        rows.first().map(last).transpose()
+    /// Records of the outbox that are not there.
+    async fn unrecorded(&self) -> Result<Vec<Contradiction>> {
+        let (mut found, mut after) = (Vec::new(), -1);
+        while let Some((last, ids)) = self.outbox_page(after).await? {
+            let sql = "select u.id from u left join record r on r.id = u.id where r.id is null";
+            for row in self.db.query_many(&[("id", Type::Uuid)], ids, sql).await? {
+                found.push(Contradiction::of_none("outbox", row.uuid(0)?));
+            }
+            after = last;
+        }
+        Ok(found)
     }
 
-    /// Keys that have given out more or fewer revisions than there are records of them.
+    /// Keys of which a later revision is settled while an earlier one is in the outbox.
+    async fn overtaken(&self) -> Result<Vec<Contradiction>> {
+        let sql = format!(
+            "select r.key, r.rev from u join record r on r.id = u.id join outbox o on {} where exists \
+             (select 1 from record n join ledger l on l.record_id = n.id where n.key = r.key and n.rev > r.rev)",
+            outbox::holds(self.db.dialect())
+        );
+        let (mut found, mut after) = (Vec::new(), -1);
+        while let Some((last, ids)) = self.outbox_page(after).await? {
+            let rows = self.db.query_many(&[("id", Type::Uuid)], ids, &sql).await?;
+            let mut keys: BTreeMap<&str, i64> = BTreeMap::new();
+            for row in &rows {
+                let (key, revision) = (row.text(0)?, row.i64(1)?);
+                keys.entry(key).and_modify(|known| *known = revision.min(*known)).or_insert(revision);
+            }
+            for (key, revision) in keys {
+                let what = format!("a revision after {revision} is settled while it waits");
+                found.push(Contradiction::of_key(key, what));
+            }
+            after = last;
+        }
+        Ok(found)
+    }
+
+    /// The records in the rows of the outbox after one, as rows of a statement, and the last of these rows.
+    async fn outbox_page(&self, after: i64) -> Result<Option<(i64, Vec<Vec<Value>>)>> {
+        let max = PAGE / outbox::RECORDS_MAX;
+        let sql = format!("select id, records from outbox where id > $1 order by id limit {max}");
+        let (mut last, mut ids) = (None, Vec::new());
+        for row in self.db.query(&sql, &[after.into()]).await? {
+            last = Some(row.i64(0)?);
+            ids.extend(outbox::entries(row.bytes(1)?)?.into_iter().map(|(id, _)| vec![Value::Uuid(id)]));
+        }
+        Ok(last.map(|last| (last, ids)))
+    }
+
+    /// Keys that have given out more or fewer revisions than there are records of them. Of one revision there is no
+    /// head that would tell.
     pub async fn lost_revisions(&self) -> Result<Vec<Contradiction>> {
         let sql = format!(
             "select h.key, h.rev, (select count(*) from record r where r.key = h.key) from \
@@ -145,25 +179,36 @@ impl Store {
         }
     }
 
-    /// Which of these records their key's head does not know.
+    /// Which of these records their key's head does not know; the first of a key needs none.
     pub async fn headless(&self, ids: &[Uuid]) -> Result<Vec<Uuid>> {
         let (list, params) = super::ids(ids);
         let sql = format!(
             "select r.id from record r left join head h on h.key = r.key where r.id in ({list}) \
-             and (h.key is null or h.rev < r.rev)"
+             and coalesce(h.rev, 1) < r.rev"
         );
         self.db.query(&sql, &params).await?.iter().map(|row: &Row| row.uuid(0)).collect()
     }
 
-    /// Partitions whose claimed outbox rows are not those between settled and claimed.
+    /// Partitions whose claimed records in the outbox are not those between settled and claimed.
     pub async fn miscounted(&self) -> Result<Vec<Contradiction>> {
-        let sql = "select a.pseq - a.settled, (select count(*) from outbox o where o.partition = a.p \
-                   and o.pseq > a.settled and o.pseq <= a.pseq), (select count(*) from outbox o \
-                   where o.partition = a.p and (o.pseq <= a.settled or o.pseq > a.pseq)) \
-                   from partition a where a.p = $1";
+        let sql = format!(
+            "select a.pseq - a.settled, {} from partition a where a.p = $1",
+            [
+                "o.pseq > a.settled and o.pseq + o.n - 1 <= a.pseq",
+                "o.pseq <= a.settled or o.pseq + o.n - 1 > a.pseq"
+            ]
+            .map(|which| {
+                format!(
+                    "(select cast(coalesce(sum(octet_length(o.records) / {}), 0) as bigint) from outbox o \
+                         where o.partition = a.p and ({which}))",
+                    outbox::ENTRY
+                )
+            })
+            .join(", ")
+        );
         let mut found = Vec::new();
         for p in 0..self.partitions() {
-            for row in self.db.query(sql, &[int(p)]).await? {
+            for row in self.db.query(&sql, &[int(p)]).await? {
                 let (claimed, there, astray) = (row.i64(0)?, row.i64(1)?, row.i64(2)?);
                 if claimed != there || astray > 0 {
                     let what = format!(

@@ -1,12 +1,15 @@
 //! The ledger's side of the effect transaction. Every function works in the caller's transaction; the last one,
 //! [`advance`] or [`hold`], says whether it may commit.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::letters::{LETTER, Letter, letter_row};
 use super::{GENERATION, int};
 use crate::error::Result;
 use crate::store::db::{Dialect, Row, Tx, Type, Value};
+use crate::store::outbox::ENTRY;
 
 /// What became of one record at one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,22 +66,22 @@ fn in_order(stretches: &[Stretch]) -> Vec<Vec<Value>> {
     sorted.iter().map(row).collect()
 }
 
-/// The ledger rows of the records in stretches of the outbox: none, but for what was done before.
-pub async fn settled_in(tx: &mut Tx, stretches: &[Stretch]) -> Result<Vec<Settled>> {
+/// The ledger rows of these records: none, but for what was done before.
+pub async fn settled_of(tx: &mut Tx, records: &[Uuid]) -> Result<Vec<Settled>> {
+    let rows = records.iter().map(|id| vec![Value::Uuid(*id)]).collect();
     let sql = format!(
-        "select {SETTLED} from u join outbox o on o.partition = u.p and o.pseq > u.above and o.pseq <= u.upto \
-         join ledger l on l.record_id = o.record_id where l.generation = {GENERATION}"
+        "select {SETTLED} from u join ledger l on l.record_id = u.id where l.generation = {GENERATION}"
     );
-    tx.query_many(&STRETCH, in_order(stretches), &sql).await?.iter().map(settled_row).collect()
+    tx.query_many(&[("id", Type::Uuid)], rows, &sql).await?.iter().map(settled_row).collect()
 }
 
-/// The letters of the keys in stretches of the outbox: what comes later must queue behind them.
-pub async fn waiting_in(tx: &mut Tx, stretches: &[Stretch]) -> Result<Vec<Letter>> {
+/// The letters of these keys: what comes later must queue behind them.
+pub async fn waiting_at(tx: &mut Tx, keys: &BTreeSet<&str>) -> Result<Vec<Letter>> {
+    let rows = keys.iter().map(|key| vec![Value::from(*key)]).collect();
     let sql = format!(
-        "select {LETTER} from u join dead_letter d on d.partition = u.p where d.generation = {GENERATION} \
-         and d.key in (select o.key from outbox o where o.partition = u.p and o.pseq > u.above and o.pseq <= u.upto)"
+        "select {LETTER} from u join dead_letter d on d.key = u.key where d.generation = {GENERATION}"
     );
-    tx.query_many(&STRETCH, in_order(stretches), &sql).await?.iter().map(letter_row).collect()
+    tx.query_many(&[("key", Type::Text)], rows, &sql).await?.iter().map(letter_row).collect()
 }
 
 /// Writes ledger rows. A row that is there already fails the transaction: an effect would have happened twice.
@@ -118,22 +121,39 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
     tx.insert_many("ledger", &columns, values.collect(), "").await.map(drop)
 }
 
-/// Moves each stretch's partition on to its end and drops its outbox rows; `false` when one of the fences is no longer
-/// what it was: then the transaction must not commit. The partitions' rows are locked in their order, as everybody does
-/// who takes several.
+/// Moves each stretch's partition on to its end and drops its records from the outbox; `false` when one of the fences
+/// is no longer what it was: then the transaction must not commit. The partitions' rows are locked in their order, as
+/// everybody does who takes several.
 pub async fn advance(tx: &mut Tx, stretches: &[Stretch]) -> Result<bool> {
     let rows = in_order(stretches);
+    // What begins within a stretch, and ends within it or not: of that the rest stays.
+    let within = |upto: &str| {
+        let rest = format!("cast({upto} - pseq + 1 as int)");
+        let left = format!(
+            "records = substr(records, {rest} * {ENTRY} + 1), n = pseq + n - 1 - {upto}, pseq = {upto} + 1"
+        );
+        let whole = format!("outbox.pseq <= {upto} and outbox.pseq + outbox.n - 1 <= {upto}");
+        let part = format!("outbox.pseq <= {upto} and outbox.pseq + outbox.n - 1 > {upto}");
+        (whole, left, part)
+    };
     let moved = if tx.dialect() == Dialect::Postgres {
-        let sql = ", l as (select a.p from u join partition a on a.p = u.p order by a.p for update of a), \
-             d as (delete from outbox using u where outbox.partition = u.p and outbox.pseq > u.above \
-             and outbox.pseq <= u.upto) \
+        let (whole, left, part) = within("u.upto");
+        let sql = format!(
+            ", l as (select a.p from u join partition a on a.p = u.p order by a.p for update of a), \
+             d as (delete from outbox using u where outbox.partition = u.p and outbox.pseq > u.above and {whole}), \
+             t as (update outbox set {left} from u where outbox.partition = u.p and outbox.pseq > u.above and {part}) \
              update partition set settled = u.upto from u join l on l.p = u.p \
-             where partition.p = u.p and worker_fence = u.fence and settled = u.above returning partition.p";
-        tx.query_many(&STRETCH, rows, sql).await?
+             where partition.p = u.p and worker_fence = u.fence and settled = u.above returning partition.p"
+        );
+        tx.query_many(&STRETCH, rows, &sql).await?
     } else {
-        let sql = "delete from outbox where partition = $1 and pseq > $2 and pseq <= $3";
+        let (whole, left, part) = within("$3");
+        let drop = format!("delete from outbox where partition = $1 and pseq > $2 and {whole}");
+        let cut = format!("update outbox set {left} where partition = $1 and pseq > $2 and {part}");
         for one in stretches {
-            tx.execute(sql, &[int(one.p), one.above.into(), one.upto.into()]).await?;
+            let params = [int(one.p), one.above.into(), one.upto.into()];
+            tx.execute(&drop, &params).await?;
+            tx.execute(&cut, &params).await?;
         }
         let sql = "update partition set settled = u.upto from u \
              where partition.p = u.p and worker_fence = u.fence and settled = u.above returning partition.p";

@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::OLDEST;
+use super::oldest;
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
 use crate::store::db::{Dialect, Row, Tx, Value};
@@ -114,7 +114,7 @@ impl Store {
         let mut plugin = named(&mut tx, name).await?.ok_or_else(|| unknown(name))?;
         if plugin.is_enabled() {
             // What is still to be settled, or on its way here, must not stay the plugin's: nobody would ask it.
-            let rows = tx.query(OLDEST, &[]).await?;
+            let rows = tx.query(&oldest(tx.dialect()), &[]).await?;
             let oldest = rows.first().map_or(Ok(None), |row| row.opt_i64(0))?.unwrap_or(i64::MAX);
             let until = oldest.min(self.clock.now_us()).saturating_sub(STRAGGLERS_US);
             if until > plugin.enabled_from {

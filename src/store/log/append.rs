@@ -1,8 +1,10 @@
 //! Appending: revisions, idempotency, record, structure and outbox row, in the caller's transaction and with a
 //! handful of statements for any number of records.
 //!
-//! Raising the revision of a key locks its row in `head`; a batch does that first and in the order of keys, so that
-//! batches of several nodes wait for each other instead of blocking each other. What is read after it is current.
+//! A key has a row in `head` from its second revision on. Raising that locks it; a batch does it first and in the order
+//! of keys, so that batches of several nodes wait for each other instead of blocking each other. What is read after it
+//! is current. Of a key without any revision nothing is locked: who writes its first at the same moment as another
+//! breaks the unique key of records, and tries again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
@@ -15,6 +17,7 @@ use crate::query::Awaited;
 use crate::record::{Draft, Key, Receipt, ReceiptStatus, Signer, Source};
 use crate::store::Store;
 use crate::store::db::{Dialect, Row, Tx, Type, Value};
+use crate::store::outbox::{self, Entry};
 use crate::store::wake::Topic;
 
 /// What [`Store::append`] did; nothing of it holds before the commit.
@@ -79,7 +82,7 @@ struct Batch<'a> {
     /// The revision before this batch, and then the last one given.
     heads: BTreeMap<Key, i64>,
     records: Vec<Vec<Value>>,
-    outbox: Vec<Vec<Value>>,
+    outbox: Vec<Entry>,
     packer: Packer,
     /// Structures that this node had not seen, and what tells their texts.
     structures: BTreeMap<i64, u64>,
@@ -108,13 +111,7 @@ const RECORD: &[(&str, Type)] = &[
     ("genesis", Type::Bytes),
 ];
 
-const OUTBOX: &[(&str, Type)] = &[
-    ("partition", Type::Int),
-    ("record_id", Type::Uuid),
-    ("key", Type::Text),
-    ("rev", Type::Int),
-    ("hops", Type::Int),
-];
+const OUTBOX: &[(&str, Type)] = &[("partition", Type::Int), ("n", Type::Int), ("records", Type::Bytes)];
 
 impl Store {
     /// Writes records with their metadata and outbox rows in the caller's transaction. A draft that contradicts what
@@ -139,6 +136,7 @@ impl Store {
             packer: Packer::new()?,
             structures: BTreeMap::new(),
         };
+        tx.go_by_indexes().await?;
         let asked = self.raise_heads(tx, &mut batch).await?;
         let new_sources = self.find_sources(tx, &mut batch).await?;
         find_known(tx, &mut batch).await?;
@@ -165,17 +163,28 @@ impl Store {
         }
     }
 
-    /// Raises each key's revision by how many records the batch has for it; returns these numbers and leaves the
-    /// revisions before the batch in it.
+    /// Raises the revision of each key that has one by how many records the batch has for it; returns these numbers and
+    /// leaves the revisions before the batch in it.
     async fn raise_heads(&self, tx: &mut Tx, batch: &mut Batch<'_>) -> Result<BTreeMap<Key, i64>> {
         let mut asked: BTreeMap<Key, i64> = BTreeMap::new();
         for key in batch.keys.iter().flatten() {
             *asked.entry(key.clone()).or_default() += 1;
         }
         let rows = asked.iter().map(|(key, count)| vec![key.as_str().into(), Value::Int(*count)]).collect();
-        let sql = "insert into head (key, rev) select key, n from u where true \
-                   on conflict (key) do update set rev = head.rev + excluded.rev returning key, rev";
-        let raised = tx.query_many(&[("key", Type::Text), ("n", Type::Int)], rows, sql).await?;
+        let there = match tx.dialect() {
+            // One key after the other is looked for: it could be taken for cheaper to read all keys.
+            Dialect::Postgres => {
+                "cross join lateral (select 1 from record r where r.key = u.key limit 1) t order by u.key"
+            }
+            Dialect::Sqlite => "where exists (select 1 from record r where r.key = u.key)",
+        };
+        // A key without a head has one revision.
+        let sql = format!(
+            "insert into head (key, rev) select u.key, u.n + 1 from u {there} \
+             on conflict (key) do update set rev = head.rev + excluded.rev - 1 returning key, rev"
+        );
+        let raised = tx.query_many(&[("key", Type::Text), ("n", Type::Int)], rows, &sql).await?;
+        batch.heads = asked.keys().map(|key| (key.clone(), 0)).collect();
         for row in &raised {
             let key = Key::from_stored(row.text(0)?.to_owned());
             let count = asked.get(&key).copied().unwrap_or_default();
@@ -275,13 +284,7 @@ impl Store {
             deleted: draft.deleted,
         };
         let partition = key.partition(self.partitions);
-        batch.outbox.push(vec![
-            partition.into(),
-            draft.id.into(),
-            key.as_str().into(),
-            revision.into(),
-            draft.hops.into(),
-        ]);
+        batch.outbox.push(Entry { partition, id: draft.id, bytes: draft.body.len() });
         let genesis = genesis(&self.signer, draft.id, &key, revision, &draft.payload_hash);
         let packed = self.packed(batch, draft)?;
         batch.records.push(record_row(draft, packed, &key, source_id, revision, partition, genesis)?);
@@ -327,23 +330,68 @@ impl Store {
 }
 
 /// Writes records and their outbox rows and wakes the relays; on PostgreSQL in one round trip.
-async fn write_records(tx: &mut Tx, records: Vec<Vec<Value>>, outbox: Vec<Vec<Value>>) -> Result<()> {
+async fn write_records(tx: &mut Tx, mut records: Vec<Vec<Value>>, outbox: Vec<Entry>) -> Result<()> {
     if records.is_empty() {
         return Ok(());
     }
+    let rows = outbox::rows_of(&outbox);
     if tx.dialect() == Dialect::Sqlite {
-        tx.insert_many("record", RECORD, records, "").await?;
-        return tx.insert_many("outbox", OUTBOX, outbox, "").await.map(drop);
+        return write_each(tx, records, &outbox, &rows).await;
     }
-    let names = RECORD.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    // The outbox numbers its rows as they come: those of a key must come in the order of its revisions.
+    let names: Vec<&str> = RECORD.iter().map(|(name, _)| *name).collect();
+    let columns =
+        RECORD.iter().copied().chain([("place", Type::Int), ("first", Type::Uuid), ("entry", Type::Bytes)]);
+    for (place, (record, (entry, first))) in (0_i64..).zip(records.iter_mut().zip(outbox.iter().zip(rows))) {
+        record.extend([place.into(), first.into(), Value::Bytes(entry.packed())]);
+    }
+    // Within a row, and from row to row, those of a key must come in the order of its revisions. Records come in the
+    // order of keys, as who writes the first revision of a key waits for another who does.
     let sql = format!(
-        ", r as (insert into record ({names}) select {names} from u returning partition, id, key, rev, hops), \
-         o as (insert into outbox (partition, record_id, key, rev, hops) select * from r order by key, rev) \
-         select pg_notify('wellspring', '{}')",
+        ", o as (insert into outbox (partition, n, records) \
+         select partition, count(*), string_agg(entry, ''::bytea order by place) from u group by partition, first \
+         order by min(place) returning id, {} as first), \
+         r as (insert into record ({}, outbox_id) select u.{}, o.id from u join o on o.first = u.first \
+         order by u.key, u.rev) select pg_notify('wellspring', '{}')",
+        outbox::first(Dialect::Postgres),
+        names.join(", "),
+        names.join(", u."),
         Topic::Outbox.as_str()
     );
-    tx.query_many(RECORD, records, &sql).await.map(drop)
+    tx.query_many(&columns.collect::<Vec<_>>(), records, &sql).await.map(drop)
+}
+
+/// The same where each row is a statement of its own anyway.
+async fn write_each(
+    tx: &mut Tx,
+    mut records: Vec<Vec<Value>>,
+    outbox: &[Entry],
+    rows: &[Uuid],
+) -> Result<()> {
+    let mut packed: Vec<(Uuid, u32, i64, Vec<u8>)> = Vec::new();
+    for (entry, first) in outbox.iter().zip(rows) {
+        match packed.iter_mut().find(|row| row.0 == *first) {
+            Some((_, _, count, bytes)) => {
+                *count += 1;
+                bytes.extend(entry.packed());
+            }
+            None => packed.push((*first, entry.partition, 1, entry.packed())),
+        }
+    }
+    let values = packed.into_iter();
+    let values = values.map(|(_, partition, n, bytes)| vec![partition.into(), n.into(), Value::Bytes(bytes)]);
+    let sql = format!(
+        "insert into outbox (partition, n, records) select partition, n, records from u where true \
+         returning id, {}",
+        outbox::first(Dialect::Sqlite)
+    );
+    let written = tx.query_many(OUTBOX, values.collect(), &sql).await?;
+    let ids = written.iter().map(|row| Ok((row.uuid(1)?, row.i64(0)?)));
+    let ids: HashMap<Uuid, i64> = ids.collect::<Result<_>>()?;
+    for (record, first) in records.iter_mut().zip(rows) {
+        record.push(Value::opt_int(ids.get(first).copied()));
+    }
+    let columns: Vec<_> = RECORD.iter().copied().chain([("outbox_id", Type::Int)]).collect();
+    tx.insert_many("record", &columns, records, "").await.map(drop)
 }
 
 fn record_row(
@@ -385,7 +433,6 @@ async fn find_known(tx: &mut Tx, batch: &mut Batch<'_>) -> Result<()> {
     if !batch.drafts.iter().any(|draft| draft.idempotency_key.is_some() || draft.causation_id.is_some()) {
         return Ok(());
     }
-    tx.go_by_indexes().await?;
     let mut rows = Vec::new();
     for draft in batch.drafts {
         let (Some(idem), Some(source)) = (&draft.idempotency_key, batch.sources.get(&draft.source)) else {
@@ -410,27 +457,26 @@ async fn find_known(tx: &mut Tx, batch: &mut Batch<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Takes back revisions that were asked for and not given, because their drafts were repeated or refused.
+/// Takes back revisions that were asked for and not given, because their drafts were repeated or refused, and gives
+/// heads to keys that begin with more than one revision.
 async fn correct_heads(
     tx: &mut Tx,
     batch: &Batch<'_>,
     before: &BTreeMap<Key, i64>,
     asked: &BTreeMap<Key, i64>,
 ) -> Result<()> {
-    let mut rows = Vec::new();
+    let (mut corrected, mut fresh) = (Vec::new(), Vec::new());
     for (key, given) in &batch.heads {
         let first = before.get(key).copied().unwrap_or_default();
-        if given - first != asked.get(key).copied().unwrap_or_default() {
-            rows.push(vec![key.as_str().into(), Value::Int(*given)]);
+        let row = || vec![key.as_str().into(), Value::Int(*given)];
+        if first == 0 && *given > 1 {
+            fresh.push(row());
+        } else if first > 0 && given - first != asked.get(key).copied().unwrap_or_default() {
+            corrected.push(row());
         }
-    }
-    if rows.is_empty() {
-        return Ok(());
     }
     let columns = [("key", Type::Text), ("rev", Type::Int)];
     let set = "update head set rev = u.rev from u where head.key = u.key";
-    tx.query_many(&columns, rows.clone(), set).await?;
-    // A key whose only draft was refused has no record.
-    let delete = "delete from head where rev = 0 and key in (select key from u)";
-    tx.query_many(&columns, rows, delete).await.map(drop)
+    tx.query_many(&columns, corrected, set).await?;
+    tx.insert_many("head", &columns, fresh, "").await.map(drop)
 }

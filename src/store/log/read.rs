@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::pack::Unpacker;
 use crate::error::{Error, Result};
 use crate::record::{Draft, Envelope, Key, ReceiptStatus, Record, Source};
-use crate::store::Store;
 use crate::store::db::{Dialect, Row, Type, Value};
+use crate::store::{Store, outbox};
 
 /// How far a record is.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,9 @@ const COLUMNS: &str = columns!("t.tree, r.body, r.body_bytes");
 
 /// How long the document of the record `r` is.
 pub(in crate::store) const BODY_BYTES: &str = "coalesce(r.body_bytes, octet_length(r.body))";
+
+/// The most rows of the outbox of one partition that are counted.
+const COUNTED_MAX: i64 = 200;
 
 /// The tables they come from.
 const JOINS: &str =
@@ -153,27 +156,41 @@ impl Store {
         rows.iter().map(|row| Source::new(row.text(0)?, row.text(1)?, row.text(2)?)).collect()
     }
 
-    /// How many records wait to be provisioned, at most.
+    /// How many records wait to be provisioned, about.
     pub async fn backlog(&self) -> Result<i64> {
-        // Ids are handed out densely but for what was rolled back; counting rows would take as long as there are many.
-        let sql = "select cast(coalesce(sum(a.claimed), 0) + coalesce(max(a.last) - min(a.first) + 1, 0) as bigint) \
-                   from (select p.pseq - p.settled as claimed, \
-                   (select min(o.id) from outbox o where o.partition = p.p and o.pseq is null) as first, \
-                   (select max(o.id) from outbox o where o.partition = p.p and o.pseq is null) as last \
-                   from partition p) a";
-        let rows = self.db.query(sql, &[]).await?;
-        rows.first().map_or(Ok(0), |row| row.i64(0))
+        // Counting all rows would take as long as there are many. Their ids are handed out densely but for what was
+        // rolled back, and the first of each partition tell how many records a row has.
+        let first = "from outbox o where o.partition = p.p and o.pseq is null order by o.id";
+        let sql = format!(
+            "select cast(coalesce(sum(a.claimed), 0) as bigint), cast(coalesce(sum(a.records), 0) as bigint), \
+             cast(sum(a.counted) as bigint), cast(coalesce(max(a.last) - min(a.first) + 1, 0) as bigint) \
+             from (select p.pseq - p.settled as claimed, \
+             (select sum(f.n) from (select o.n {first} limit {COUNTED_MAX}) f) as records, \
+             (select count(*) from (select o.n {first} limit {COUNTED_MAX}) f) as counted, \
+             (select o.id {first} limit 1) as first, (select o.id {first} desc limit 1) as last \
+             from partition p) a"
+        );
+        let rows = self.db.query(&sql, &[]).await?;
+        let Some(row) = rows.first() else { return Ok(0) };
+        let (claimed, records, counted) = (row.i64(0)?, row.i64(1)?, row.i64(2)?);
+        if counted < COUNTED_MAX {
+            return Ok(claimed + records);
+        }
+        let rows = row.i64(3)?.max(counted);
+        Ok(claimed.saturating_add(rows.saturating_mul(records) / counted))
     }
 
     /// How far a record is; `None` when there is no such record.
     pub async fn way(&self, id: Uuid) -> Result<Option<Way>> {
-        let sql = "select s.category, s.subcategory, s.source_name, r.key, r.rev, r.author, r.ingested_at, \
-                   o.id, o.pseq, \
-                   (select count(*) from dead_letter d where d.record_id = r.id), \
-                   coalesce(o.claimed_at, (select min(l.claimed_at) from ledger l where l.record_id = r.id)) \
-                   from record r join source s on s.id = r.source_id left join outbox o on o.record_id = r.id
-                   where r.id = $1";
-        let rows = self.db.query(sql, &[id.into()]).await?;
+        let sql = format!(
+            "select s.category, s.subcategory, s.source_name, r.key, r.rev, r.author, r.ingested_at, \
+             o.id, o.pseq, \
+             (select count(*) from dead_letter d where d.record_id = r.id), \
+             coalesce(o.claimed_at, (select min(l.claimed_at) from ledger l where l.record_id = r.id)) \
+             from record r join source s on s.id = r.source_id left join outbox o on {} where r.id = $1",
+            outbox::holds(self.db.dialect())
+        );
+        let rows = self.db.query(&sql, &[id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         // A letter that is ready has been put back: it is about to be tried again.
         let sql = "select p.name, l.version, l.outcome, cast(null as text), l.settled_at from ledger l \
@@ -188,7 +205,7 @@ impl Store {
             _ if row.i64(9)? > 0 => ReceiptStatus::Parked,
             (true, true) => ReceiptStatus::Published,
             (true, false) => ReceiptStatus::Accepted,
-            // Settling drops the outbox row.
+            // Settling drops it from the outbox.
             (false, _) => ReceiptStatus::Provisioned,
         };
         let last = steps.iter().filter_map(Step::settled_at).max();

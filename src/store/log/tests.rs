@@ -10,6 +10,8 @@ use crate::error::{Code, Result};
 use crate::record::{Draft, Envelope, Receipt, ReceiptStatus};
 use crate::store::Store;
 use crate::store::db::Value;
+use crate::store::ledger::{Role, Stretch, advance};
+use crate::store::outbox;
 
 async fn open() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -126,9 +128,16 @@ async fn revisions_of_a_key_are_dense_within_and_across_batches() {
     let first = append(&store, &[draft("b", "1"), draft("a", "1"), draft("b", "2")]).await;
     assert_eq!(revisions(first), [1, 1, 2]);
     assert_eq!(revisions(append(&store, &[draft("b", "3"), draft("b", "3")]).await), [3, 4]);
-    let rows = store.db.query("select rev from outbox where key like '%~b' order by id", &[]).await.unwrap();
-    let order: Vec<i64> = rows.iter().map(|row| row.i64(0).unwrap()).collect();
-    assert_eq!(order, [1, 2, 3, 4]);
+    let rows = store.db.query("select records from outbox order by id", &[]).await.unwrap();
+    let entries = rows.iter().flat_map(|row| outbox::entries(row.bytes(0).unwrap()).unwrap());
+    let ids: Vec<Uuid> = entries.map(|(id, _)| id).collect();
+    let records = store.records(&ids).await.unwrap();
+    let of_b = records.iter().filter(|record| record.draft.source_uid == "b");
+    assert_eq!(of_b.map(|record| record.revision).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let heads = store.db.query("select key, rev from head", &[]).await.unwrap();
+    let heads: Vec<_> = heads.iter().map(|row| (row.text(0).unwrap(), row.i64(1).unwrap())).collect();
+    assert_eq!(heads, [("order~clothing~shop~b", 4)], "a key of one revision has none");
+    assert_eq!(append(&store, &[draft("a", "2")]).await.remove(0).unwrap().revision, 2);
 }
 
 #[tokio::test]
@@ -145,7 +154,7 @@ async fn a_repeated_request_is_the_same_record_and_another_body_is_refused() {
     let later = append(&store, &[with_key("1"), with_key("9")]).await;
     assert_eq!(later.first().unwrap().as_ref().unwrap().id, first.id);
     assert_eq!(later.get(1).unwrap().as_ref().unwrap_err().code(), Code::Conflict);
-    assert_eq!((count(&store, "record").await, count(&store, "outbox").await), (2, 2));
+    assert_eq!(count(&store, "record").await, 2);
     let other = Draft { author: "bob".into(), ..with_key("9") };
     assert_eq!(append(&store, &[other]).await.remove(0).unwrap().revision, 3);
 }
@@ -195,14 +204,21 @@ async fn a_rolled_back_source_is_not_taken_for_known() {
 #[tokio::test]
 async fn a_records_way_follows_its_outbox_row() {
     let (_dir, store) = open().await;
-    let drafts = [draft("a", "1"), draft("b", "1"), draft("c", "1")];
-    append(&store, &drafts).await;
+    let drafts = [draft("c", "1"), draft("b", "1"), draft("a", "1")];
+    append(&store, &drafts[..2]).await;
+    let fence = store.take(Role::Relay, &[0], "me", 1_000, true, 0).await.unwrap().remove(0).1;
+    assert_eq!(store.claim(0, fence, 0, 1).await.unwrap(), Some(2), "a row is claimed whole");
+    append(&store, &drafts[2..]).await;
     assert_eq!(store.backlog().await.unwrap(), 3);
+    let fence = store.take(Role::Worker, &[0], "me", 1_000, true, 0).await.unwrap().remove(0).1;
     let mut tx = store.db.begin().await.unwrap();
-    tx.execute("update outbox set pseq = 1 where key like '%~b'", &[]).await.unwrap();
-    tx.execute("delete from outbox where key like '%~c'", &[]).await.unwrap();
+    // It is settled in part.
+    assert!(advance(&mut tx, &[Stretch { p: 0, fence, above: 0, upto: 1 }]).await.unwrap());
     tx.commit().await.unwrap();
-    let expected = [ReceiptStatus::Accepted, ReceiptStatus::Published, ReceiptStatus::Provisioned];
+    let left = store.claimed(0, 1, 9, 9).await.unwrap();
+    assert_eq!(left.iter().map(|one| (one.pseq, one.record_id)).collect::<Vec<_>>(), [(2, drafts[1].id)]);
+    assert_eq!(store.backlog().await.unwrap(), 2);
+    let expected = [ReceiptStatus::Provisioned, ReceiptStatus::Published, ReceiptStatus::Accepted];
     for (draft, expected) in drafts.iter().zip(expected) {
         let way = store.way(draft.id).await.unwrap().unwrap();
         assert_eq!((way.status, way.ingested_at, way.author.as_str()), (expected, 17, "ada"));

@@ -3,6 +3,7 @@
 mod app;
 mod backend;
 mod live;
+mod outbox;
 mod reader;
 pub mod servers;
 
@@ -10,4 +11,5 @@ pub use app::{TestApp, eventually, soon, write_policies};
 pub use backend::{Backend, create_database, fresh_database};
 pub(crate) use backend::{on_backends, on_every_backend};
 pub use live::Subscription;
+pub use outbox::in_outbox;
 pub use reader::{Reader, field, leaf};

@@ -33,6 +33,8 @@ section! {
         page_default: usize = 50,
         /// The most rows of a page.
         page_max: usize = 1_000,
+        /// Up to how many rows `totalCountEstimate` counts.
+        count_exact_max: i64 = 10_000,
         /// The most constants in one `where`.
         constants_max: usize = 2_000,
         /// The longest `like` pattern and the longest text of a `search`, in bytes.

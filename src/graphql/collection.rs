@@ -208,6 +208,11 @@ impl<'a> Build<'a> {
                 Field::new("edges", edges, "The rows, each with its cursor."),
                 Field::new("pageInfo", TypeRef::named("PageInfo").required(), "Where the page stands."),
                 Field::new("totalCount", TypeRef::named("Int").required(), "How many rows there are in all."),
+                Field::new(
+                    "totalCountEstimate",
+                    TypeRef::named("CountEstimate").required(),
+                    "The same at little cost, also of many rows; `kind` says how far it is true.",
+                ),
             ],
         );
         self.object(

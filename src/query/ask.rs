@@ -175,6 +175,19 @@ pub enum ConnectionField {
     PageInfo(Vec<(String, PageInfo)>),
     /// How many rows there are in all.
     TotalCount,
+    /// The same, counted up to so many, by response key.
+    Estimate(i64, Vec<(String, CountField)>),
+}
+
+/// What a member of a count shows that is told about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountField {
+    /// The type's name.
+    Typename,
+    /// How many.
+    Count,
+    /// How far that is true.
+    Kind,
 }
 
 /// What a member of an edge shows.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::arguments;
 use super::ask::{
-    Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, Join, Joined, List, Order, PageInfo,
-    Query,
+    Ask, ChangeField, Changes, Connection, ConnectionField, CountField, EdgeField, Join, Joined, List, Order,
+    PageInfo, Query,
 };
 use super::selection::{self, Used};
 use crate::config;
@@ -189,6 +189,9 @@ impl<'a> Compiler<'a> {
                 "edges" => ConnectionField::Edges(self.edges(&child.children)?),
                 "pageInfo" => ConnectionField::PageInfo(page_info(&child.children)?),
                 "totalCount" => ConnectionField::TotalCount,
+                "totalCountEstimate" => {
+                    ConnectionField::Estimate(self.limits.count_exact_max, estimate(&child.children)?)
+                }
                 name => return Err(selection::unknown(name)),
             };
             fields.push(Connection { key: child.response_key.clone(), what });
@@ -267,6 +270,16 @@ impl<'a> Compiler<'a> {
             name => return Err(selection::unknown(name)),
         })
     }
+}
+
+fn estimate(children: &[Selected]) -> Result<Vec<(String, CountField)>> {
+    let field = |child: &Selected| match child.name.as_str() {
+        "__typename" => Ok(CountField::Typename),
+        "count" => Ok(CountField::Count),
+        "kind" => Ok(CountField::Kind),
+        name => Err(selection::unknown(name)),
+    };
+    children.iter().map(|child| Ok((child.response_key.clone(), field(child)?))).collect()
 }
 
 fn page_info(children: &[Selected]) -> Result<Vec<(String, PageInfo)>> {

@@ -28,8 +28,8 @@ pub mod write;
 
 pub use arguments::condition;
 pub use ask::{
-    Ask, ChangeField, Changes, Connection, ConnectionField, EdgeField, History, HistoryField, Join, Joined,
-    List, Order, PageInfo, PastField, Query, Related,
+    Ask, ChangeField, Changes, Connection, ConnectionField, CountField, EdgeField, History, HistoryField,
+    Join, Joined, List, Order, PageInfo, PastField, Query, Related,
 };
 pub use awaited::Awaited;
 pub use beyond::{Alone, Beyond, Followed};

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::{TestApp, on_backends, on_every_backend, write_policies};
+use crate::support::{Backend, TestApp, on_backends, on_every_backend, write_policies};
 
 const POLICY: &str = include_str!("../../policies/demo.polar");
 
-async fn shop(backend: crate::support::Backend) -> TestApp {
+async fn shop(backend: Backend) -> TestApp {
     let app = TestApp::start_with(backend, |config| {
         write_policies(config, &[("demo.polar", POLICY)]);
+        config.graphql.count_exact_max = 1;
     })
     .await;
     for (n, region) in ["eu", "us", "eu", "us", "us"].iter().enumerate() {
@@ -48,6 +49,33 @@ on_every_backend! {
         // Whose rules can let no row through has no such collection.
         let none = app.ask(&nowhere, "{ shopOrder { totalCount } }", json!({})).await;
         assert!(none["errors"].is_array(), "{none}");
+    }
+
+    async fn an_estimate_tells_nothing_of_rows_that_are_not_to_be_seen(backend) {
+        let app = shop(backend).await;
+        let counted = async |token: &str, arguments: &str| {
+            let asked = format!("{{ shopOrder{arguments} {{ totalCountEstimate {{ kind count }} }} }}");
+            app.data_as(token, &asked).await["shopOrder"]["totalCountEstimate"].take()
+        };
+        let (admin, eu) = (app.admin(), app.token("consumer", json!({"region": "eu"})));
+        let (one, more) = (json!({"kind": "EXACT", "count": "1"}), json!({"kind": "AT_LEAST", "count": "1"}));
+        for arguments in ["(first: 1, where: {no: {eq: 2}})", "(where: {no: {in: [1, 2, 3]}, region: {eq: \"eu\"}})"] {
+            assert_eq!(counted(&admin, arguments).await, one);
+            assert_eq!(counted(&eu, arguments).await, one);
+        }
+        for arguments in ["", "(where: {total: {gte: 0}})"] {
+            assert_eq!(counted(&eu, arguments).await, more, "nothing of what others may see");
+        }
+        // PostgreSQL has statistics, SQLite the number of its last row.
+        let all = counted(&admin, "").await;
+        assert_eq!(all["kind"], "ESTIMATE");
+        assert!(all["count"].as_str().unwrap().parse::<i64>().unwrap() > 1, "{all}");
+        let some = counted(&admin, "(where: {total: {gte: 0}})").await;
+        assert_eq!(some["kind"], if backend == Backend::Embedded { "AT_LEAST" } else { "ESTIMATE" });
+        let both = "{ shopOrder(first: 2) { all: totalCount totalCountEstimate { __typename n: count kind } } }";
+        let both = app.data(both).await["shopOrder"].take();
+        let exact = json!({"__typename": "CountEstimate", "n": "5", "kind": "EXACT"});
+        assert_eq!(both, json!({"all": 5, "totalCountEstimate": exact}));
     }
 
     async fn every_path_is_scoped_alike(backend) {

@@ -91,7 +91,7 @@ impl Store {
         }
         let (mut page, sources) = Page::new(query, list, signer, budget);
         let mut sql = Sql::new(self.db.dialect(), collection);
-        let beside = Beside { position: true, ..Beside::of(list) };
+        let beside = Beside { position: true, ..Beside::of(list).exactly() };
         let select = statement(&mut sql, query, &sought, &sources, beside)?;
         let (mut rows, mut total, mut last) = (Vec::new(), 0, 0);
         let mut each = |row: &RowRef<'_>| {

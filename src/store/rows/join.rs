@@ -113,7 +113,7 @@ impl Store {
         let led = sql.dialect == Dialect::Postgres
             && self.is_led(query.get().collection(), &column(sql.dialect, &key.column)).await?;
         let select = statement(&mut sql, around, list, (&sources, keys), led)?;
-        let total = Beside::of(list).total;
+        let total = Beside::of(list).exactly().total;
         let mut at: Option<String> = None;
         let mut each = |row: &RowRef<'_>| {
             let key = text(key.scalar, row)?;
@@ -177,7 +177,7 @@ fn statement(
             "lateral (select row_number() over ({order}) as n{columns} from {table} \
              where {filter}{beyond} {order} limit {limit}) q"
         );
-        return Ok(match Beside::of(list).total {
+        return Ok(match Beside::of(list).exactly().total {
             false => format!("k.k{outer} from {all} cross join {rows} order by k.k, q.n"),
             true => format!(
                 "k.k, t.total{outer} from {all} cross join lateral (select count(*) as total from {table} \
@@ -189,7 +189,7 @@ fn statement(
         "select {name} as k{columns}, row_number() over (partition by {name} {order}) as n \
          from {table} where {filter}{beyond}"
     );
-    Ok(match Beside::of(list).total {
+    Ok(match Beside::of(list).exactly().total {
         false => format!("q.k{outer} from ({rows}) q where q.n <= {limit} order by q.k, q.n"),
         true => format!(
             "t.k, t.total{outer} from (select {name} as k, count(*) as total from {table} \

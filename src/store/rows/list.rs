@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::estimate::CountKind;
 use super::paged::{Beside, has_cursors, have_places, place, statement};
 use super::read::{Cells, INLINE_ROWS_MAX, OFFSET, is_indexed, plan, rows_filter};
 use crate::error::{Error, Result};
@@ -92,6 +93,8 @@ pub(super) struct Page<'a> {
     first: Option<PageCursor>,
     last: Option<PageCursor>,
     pub(super) total: i64,
+    /// How far that is true.
+    kind: CountKind,
     pub(super) position: i64,
 }
 
@@ -126,11 +129,17 @@ impl Store {
         let id = query.get().collection().id;
         let led = list.from.is_none() && self.watch.leads(id, &filter, &list.order);
         let indexed = is_indexed(&filter) || led || (filter == Filter::Const(true) && list.order.is_empty());
-        let inline = list.limit <= INLINE_ROWS_MAX && !beside.total && indexed;
+        let inline = list.limit <= INLINE_ROWS_MAX && !beside.counts() && indexed;
         let (begun, begins) = (Instant::now(), self.db.dialect() == Dialect::Postgres);
         let read = self.read_near(query.get().collection(), &select, &sql, inline, &mut each).await;
         page.give_back(out);
         read?;
+        if let Some(max) = beside.counted.filter(|max| page.total > *max) {
+            (page.total, page.kind) = match self.estimate(query).await? {
+                Some(about) => (about.max(page.total), CountKind::Estimate),
+                None => (max, CountKind::AtLeast),
+            };
+        }
         let way = || Way::of(&filter, &list.order, begins);
         self.watch.note((id, &select), (begun, page.count), way);
         page.write(out)?;
@@ -161,9 +170,10 @@ fn sink(query: &Scoped<Query>, field: &ConnectionField, sources: &mut Vec<Source
             }
             Sink::Edges(edges, Rows::default())
         }
-        ConnectionField::Typename(_) | ConnectionField::PageInfo(_) | ConnectionField::TotalCount => {
-            Sink::Other
-        }
+        ConnectionField::Typename(_)
+        | ConnectionField::PageInfo(_)
+        | ConnectionField::TotalCount
+        | ConnectionField::Estimate(..) => Sink::Other,
     }
 }
 
@@ -196,6 +206,7 @@ impl<'a> Page<'a> {
             first: None,
             last: None,
             total: 0,
+            kind: CountKind::Exact,
             position: 0,
         };
         (page, sources)
@@ -316,6 +327,7 @@ impl<'a> Page<'a> {
                 (_, Sink::Nodes(_, rows) | Sink::Edges(_, rows)) => rows.write(backward, out),
                 (ConnectionField::Typename(name), _) => write::text(name, out),
                 (ConnectionField::TotalCount, _) => write::int(self.total, out),
+                (ConnectionField::Estimate(_, fields), _) => self.kind.write(self.total, fields, out),
                 (ConnectionField::PageInfo(fields), _) => self.page_info(fields, out)?,
                 _ => out.extend_from_slice(b"null"),
             }

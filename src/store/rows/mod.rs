@@ -10,6 +10,7 @@ mod as_of;
 mod contained;
 mod ddl;
 mod decide;
+mod estimate;
 mod explain;
 mod explained;
 mod export;

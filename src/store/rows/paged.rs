@@ -13,6 +13,8 @@ use crate::query::{ConnectionField, EdgeField, List, Order, PageCursor, PageInfo
 pub(super) struct Beside {
     /// How many rows there are in all.
     pub(super) total: bool,
+    /// The same, up to so many.
+    pub(super) counted: Option<i64>,
     /// The position of the collection's last change.
     pub(super) position: bool,
 }
@@ -21,15 +23,29 @@ impl Beside {
     pub(super) fn of(list: &List) -> Self {
         let asks = |wanted: fn(&ConnectionField) -> bool| list.fields.iter().any(|field| wanted(&field.what));
         let total = asks(|field| matches!(field, ConnectionField::TotalCount));
+        let counted = list.fields.iter().find_map(|field| match &field.what {
+            ConnectionField::Estimate(max, _) if !total => Some((*max).max(0)),
+            _ => None,
+        });
         let position = asks(|field| match field {
             ConnectionField::PageInfo(fields) => fields.iter().any(|(_, field)| *field == PageInfo::Cursor),
             _ => false,
         });
-        Beside { total, position }
+        Beside { total, counted, position }
+    }
+
+    /// The same where all are counted if any are.
+    pub(super) fn exactly(self) -> Self {
+        Beside { total: self.total || self.counted.is_some(), counted: None, ..self }
+    }
+
+    /// Whether rows are counted.
+    pub(super) fn counts(self) -> bool {
+        self.total || self.counted.is_some()
     }
 
     pub(super) fn is_asked(self) -> bool {
-        self.total || self.position
+        self.counts() || self.position
     }
 }
 
@@ -65,13 +81,13 @@ pub(super) fn statement(
     query: &Scoped<Query>,
     list: &List,
     sources: &[Source],
-    Beside { total, position }: Beside,
+    beside: Beside,
 ) -> Result<String> {
     let collection = query.get().collection();
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
     let mut inner = Inner::new(sql, query, (list, list.from.as_ref(), limit), sources)?;
-    if !total && !position {
+    if !beside.is_asked() {
         if !have_places(query.get(), list) {
             inner.columns.truncate(sources.len().max(1));
         }
@@ -79,8 +95,15 @@ pub(super) fn statement(
         return Ok(inner.select(&gate));
     }
     let Inner { columns, table, filter, .. } = &inner;
-    let total = if total { format!("(select count(*) from {table} where {filter})") } else { "0".into() };
-    let position = if position {
+    let total = match beside {
+        Beside { total: true, .. } => format!("(select count(*) from {table} where {filter})"),
+        Beside { counted: Some(max), .. } => {
+            let limit = max.saturating_add(1);
+            format!("(select count(*) from (select 1 from {table} where {filter} limit {limit}) n)")
+        }
+        _ => "0".into(),
+    };
+    let position = if beside.position {
         format!("(select pos from collection_pos where collection_id = {})", collection.id)
     } else {
         "0".into()

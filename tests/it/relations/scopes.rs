@@ -92,16 +92,29 @@ async fn inputs_are_unknown(app: &TestApp, token: &str) {
     assert!(inputs.contains("seats") && !inputs.contains("originAirport"), "{inputs}");
 }
 
+/// Statistics of related rows are of all of them, too; pages of them are counted.
+async fn estimates_tell_nothing(app: &TestApp) {
+    let counted = "{ airFlights(where: {originAirport: {}}) { totalCountEstimate { count kind } }
+        geoAirports(first: 1) { nodes { airFlightsByOrigin { totalCountEstimate { count kind } } } } }";
+    let counted = app.data(counted).await;
+    let about = json!({"count": "1", "kind": "AT_LEAST"});
+    assert_eq!(counted["airFlights"]["totalCountEstimate"], about);
+    let there = &counted["geoAirports"]["nodes"][0]["airFlightsByOrigin"]["totalCountEstimate"];
+    assert_eq!(there["kind"], "EXACT");
+}
+
 on_every_backend! {
     async fn what_an_actor_may_not_see_no_relation_shows(backend) {
         let app = fill(
             TestApp::start_with(backend, |config| {
                 write_policies(config, &[("own.polar", POLICY)]);
+                config.graphql.count_exact_max = 1;
             })
             .await,
         )
         .await;
         origins(&app).await;
+        estimates_tell_nothing(&app).await;
         let follow = "{ airFlights(orderBy: [{seats: ASC}]) { nodes { originAirport { city } } } }";
         let back = "{ geoAirports { nodes { airFlightsByOrigin { totalCount nodes { seats } } } } }";
         // All of the airports but Denver, and of the flights those with few seats.

@@ -188,7 +188,8 @@ fn bounds(config: &Config) -> Result<()> {
     ];
     match bounded.iter().find(|(_, value, most)| value > most) {
         Some((option, _, most)) => refuse(format!("`{option}` must be at most {most}")),
-        None => Ok(()),
+        None if (0.0..=1e6).contains(&config.store.random_page_cost) => Ok(()),
+        None => refuse("`store.random_page_cost` must be from 0 to 1000000".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The door that every request passes: request id, trace context, token, bounds on work and time. Must not
 //! know what any route does.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -127,12 +127,13 @@ async fn admit(shared: &Shared, route: &str, visit: &Visit, request: Request, ne
     let reads_only = request.method().is_safe();
     let reads = [super::GRAPHQL_ROUTE, super::DATA_ROUTE, super::HISTORY_ROUTE].contains(&route);
     let cursors = if reads { min_cursor(request.headers()) } else { None };
-    let work = async {
+    // Kept in one place, and what is rare apart: each hand that a future goes through copies all of its room.
+    let work = pin!(async {
         if let Some(cursors) = cursors {
-            shared.engine.wait_for(&cursors).await?;
+            Box::pin(shared.engine.wait_for(&cursors)).await?;
         }
         Ok(next.run(request).await)
-    };
+    });
     match in_time(shared, reads_only, work).await.and_then(|done| done) {
         Ok(response) => response,
         Err(error) => Refusal::new(error).into_response(),

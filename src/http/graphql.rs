@@ -108,7 +108,8 @@ async fn answer(
         return Box::pin(sse::answer(shared, context, payload)).await;
     }
     let bound = context.actor.contract.clone();
-    let result = shared.engine.execute(context, payload).await;
+    // Apart: it takes so much room, which would be copied with all that is around it.
+    let result = Box::pin(shared.engine.execute(context, payload)).await;
     let mut response = Response::new(Body::from(result.body));
     response.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
     contract::tell(shared, bound.as_ref(), response.headers_mut());

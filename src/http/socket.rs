@@ -412,7 +412,10 @@ fn opened(shared: Shared, context: Context, request: Asked) -> impl Stream<Item 
         let request_id = context.request_id.clone();
         let working = door::working(&shared);
         let opened = match working {
-            Ok(_working) => door::in_time(&shared, false, shared.engine.subscribe(context, request)).await,
+            Ok(_working) => {
+                let opening = Box::pin(shared.engine.subscribe(context, request));
+                door::in_time(&shared, false, opening).await
+            }
             Err(error) => Err(error),
         };
         match opened {

@@ -82,8 +82,9 @@ impl Mask {
             _ if !self.fits(scalar) => Plain::Null,
             (Mask::Hash, Plain::Text(text)) => return write::text(&hash(text, signer), out),
             (Mask::KeepFirst(count), Plain::Text(text)) => {
-                let kept: String = text.chars().take(kept(text, *count)).chain(['…']).collect();
-                return write::text(&kept, out);
+                let end = text.char_indices().nth(kept(text, *count)).map_or(text.len(), |(at, _)| at);
+                let kept = text.get(..end).unwrap_or_default();
+                return write::text(&[kept, "…"].concat(), out);
             }
             (Mask::KeepLast(count), Plain::Text(text)) => {
                 let skip = text.chars().count() - kept(text, *count);

@@ -49,6 +49,7 @@ impl Postgres {
             .set_application_name("wellspring");
         let timeout = config.statement_timeout_ms.to_string();
         let idle = config.idle_in_transaction_ms.to_string();
+        let out_of_order = config.random_page_cost.to_string();
         let statements_max = config.statements_max;
         options.map_sqlx_postgres_opts(move |options| {
             options
@@ -59,6 +60,7 @@ impl Postgres {
                     // Where scans of tables are ruled out the smallest one counts as dear enough to be compiled, which
                     // takes 80 ms while others wait for its locks.
                     ("jit", "off"),
+                    ("random_page_cost", out_of_order.as_str()),
                 ])
                 .statement_cache_capacity(statements_max)
         });

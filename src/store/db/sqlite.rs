@@ -12,7 +12,10 @@ use std::{
     fs::{File, TryLockError},
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,8 +34,9 @@ use super::{Row, RowRef, Value, failure, functions};
 /// After how many steps of its machine a statement looks whether it has taken too long: about every millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
-/// A statement that takes longer must be seen by somebody who can end it.
-const LITTLE_TIME: Duration = Duration::from_millis(5);
+/// A statement that was looked at more often when it came last, for about 50 ms, must be seen by somebody who can end
+/// it: steps and not time, which says as much of how busy the machine is.
+const FEW_LOOKS: u32 = 50;
 
 /// How many rows a thread that reads hands over at once.
 const ROWS_SENT: usize = 64;
@@ -40,14 +44,21 @@ const ROWS_SENT: usize = 64;
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 256;
 
+/// A connection that only reads.
+struct Reader {
+    connection: Connection,
+    /// How often the statement that it runs was looked at.
+    looks: Arc<AtomicU32>,
+}
+
 /// The embedded database.
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: Option<Arc<Mutex<Connection>>>,
-    readers: std::sync::Mutex<Vec<Connection>>,
+    readers: std::sync::Mutex<Vec<Reader>>,
     permits: Arc<Semaphore>,
-    /// The texts of statements that took little time when they came last.
-    quick: Cache<u64, ()>,
+    /// How often statements were looked at when they came last, by their texts: those of few looks.
+    quick: Cache<u64, u32>,
     /// The longest a reading statement may take.
     statement_timeout: Duration,
     /// The longest wait for a connection.
@@ -98,12 +109,12 @@ impl Sqlite {
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         let _permit = self.permit().await?;
-        self.with_reader(|reader| run(reader, sql, params, each))
+        self.with_reader(|reader| run(reader, sql, params, each)).map(drop)
     }
 
-    /// Runs a reading statement that may take long. What took little time before runs on the calling thread, whose
-    /// other tasks move elsewhere meanwhile; else it has a thread of its own, which sends copies of the rows and ends
-    /// when nobody waits for them any more.
+    /// Runs a reading statement that may take long. What took well under a millisecond before runs on the calling
+    /// thread; what took little, too, while its other tasks move elsewhere; else it has a thread of its own, which sends
+    /// copies of the rows and ends when nobody waits for them any more.
     pub(super) async fn read_large(
         self: &Arc<Self>,
         sql: &str,
@@ -114,16 +125,19 @@ impl Sqlite {
         let many = tokio::runtime::Handle::try_current()
             .is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
         let text = BuildHasherDefault::<DefaultHasher>::new().hash_one(sql);
-        if many && self.quick.get(&text).is_some() {
+        if let Some(looks) = self.quick.get(&text).filter(|_| many) {
             let mut work = || self.with_reader(|reader| run(reader, sql, params, each));
-            return tokio::task::block_in_place(|| self.timed(text, &mut work));
+            return match looks {
+                0 => self.noted(text, work()),
+                _ => tokio::task::block_in_place(|| self.noted(text, work())),
+            };
         }
         let (to, mut rows) = mpsc::channel(2);
         let (this, sql, params) = (self.clone(), sql.to_owned(), params.to_vec());
         let reading = tokio::task::spawn_blocking(move || {
             // Until it has really ended.
             let _permit = permit;
-            this.timed(text, &mut || this.send(&sql, &params, &to))
+            this.noted(text, this.send(&sql, &params, &to))
         });
         while let Some(some) = rows.recv().await {
             some.iter().try_for_each(|row| each(&RowRef::Copied(row)))?;
@@ -131,16 +145,13 @@ impl Sqlite {
         reading.await.map_err(Error::internal)?
     }
 
-    /// Remembers whether what is done for this text takes little time.
-    fn timed(&self, text: u64, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let from = Instant::now();
-        let done = work();
-        if from.elapsed() > LITTLE_TIME {
-            self.quick.remove(&text);
-        } else if done.is_ok() {
-            self.quick.insert(text, ());
+    /// Remembers how often a statement was looked at.
+    fn noted(&self, text: u64, done: Result<u32>) -> Result<()> {
+        match done? {
+            looks if looks <= FEW_LOOKS => self.quick.insert(text, looks),
+            _ => drop(self.quick.remove(&text)),
         }
-        done
+        Ok(())
     }
 
     /// Runs a reading statement once for each row of parameters, all on one connection.
@@ -151,11 +162,14 @@ impl Sqlite {
         each: &mut (dyn FnMut(&RowRef<'_>) -> Result<()> + Send),
     ) -> Result<()> {
         let _permit = self.permit().await?;
-        self.with_reader(|reader| rows.iter().try_for_each(|row| run(reader, sql, row, each)))
+        self.with_reader(|reader| rows.iter().try_for_each(|row| run(reader, sql, row, each))).map(drop)
     }
 
     /// A place among the readers, until it is dropped.
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
         let busy = "all readers of the database are busy; try again";
         match tokio::time::timeout(self.acquire_timeout, self.permits.clone().acquire_owned()).await {
             Ok(permit) => permit.map_err(Error::internal),
@@ -163,7 +177,7 @@ impl Sqlite {
         }
     }
 
-    fn send(&self, sql: &str, params: &[Value], to: &mpsc::Sender<Vec<Row>>) -> Result<()> {
+    fn send(&self, sql: &str, params: &[Value], to: &mpsc::Sender<Vec<Row>>) -> Result<u32> {
         // The connection keeps what it looks at, and must not keep the rows from ending.
         let waits = to.downgrade();
         self.with_reader_while(
@@ -184,7 +198,8 @@ impl Sqlite {
         )
     }
 
-    fn with_reader(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<()> {
+    /// Has a reader do something; how often that was looked at.
+    fn with_reader(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<u32> {
         self.with_reader_while(|| true, work)
     }
 
@@ -192,15 +207,19 @@ impl Sqlite {
         &self,
         wanted: impl Fn() -> bool + Send + 'static,
         work: impl FnOnce(&Connection) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<u32> {
         let reader = self.take_reader()?;
-        let until = Instant::now() + self.statement_timeout;
-        reader
-            .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until || !wanted()))
-            .map_err(failure::sqlite)?;
-        let done = work(&reader);
+        let (until, looks) = (Instant::now() + self.statement_timeout, reader.looks.clone());
+        looks.store(0, Ordering::Relaxed);
+        let look = move || {
+            looks.fetch_add(1, Ordering::Relaxed);
+            Instant::now() > until || !wanted()
+        };
+        let watched = reader.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(look));
+        let done = watched.map_err(failure::sqlite).and_then(|()| work(&reader.connection));
+        let looks = reader.looks.load(Ordering::Relaxed);
         self.give_back(reader);
-        done
+        done.map(|()| looks)
     }
 
     /// Waits for the writer and begins a transaction.
@@ -213,20 +232,20 @@ impl Sqlite {
         Ok(SqliteTx { guard: Some(guard) })
     }
 
-    fn take_reader(&self) -> Result<Connection> {
+    fn take_reader(&self) -> Result<Reader> {
         let kept = self.readers.lock().map_or_else(|broken| broken.into_inner().pop(), |mut r| r.pop());
         if let Some(reader) = kept {
             return Ok(reader);
         }
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let reader = Connection::open_with_flags(&self.path, flags).map_err(failure::sqlite)?;
-        prepare(&reader, true)?;
-        functions::add(&reader, self.percentile_values_max).map_err(failure::sqlite)?;
-        Ok(reader)
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(failure::sqlite)?;
+        prepare(&connection, true)?;
+        functions::add(&connection, self.percentile_values_max).map_err(failure::sqlite)?;
+        Ok(Reader { connection, looks: Arc::default() })
     }
 
-    fn give_back(&self, reader: Connection) {
+    fn give_back(&self, reader: Reader) {
         match self.readers.lock() {
             Ok(mut readers) => readers.push(reader),
             Err(broken) => broken.into_inner().push(reader),

@@ -287,7 +287,7 @@ impl<'a> RowRef<'a> {
             RowRef::Copied(row) => row.opt_i64(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                if let Some(bytes) = whole(&value, 20) {
+                if let Some(bytes) = whole(row, index, &value, 20) {
                     return Ok(Some(i64::from_be_bytes(bytes)));
                 }
                 match pg_value(&value)? {
@@ -312,7 +312,7 @@ impl<'a> RowRef<'a> {
             RowRef::Copied(row) => row.opt_f64(index),
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                if let Some(bytes) = whole(&value, 701) {
+                if let Some(bytes) = whole(row, index, &value, 701) {
                     return Ok(Some(f64::from_be_bytes(bytes)));
                 }
                 match pg_value(&value)? {
@@ -341,6 +341,9 @@ impl<'a> RowRef<'a> {
             },
             RowRef::Postgres(row) => {
                 let Some(value) = Self::post(row, index)? else { return Ok(None) };
+                if let Some([byte]) = whole(row, index, &value, 16) {
+                    return Ok(Some(byte != 0));
+                }
                 match pg_value(&value)? {
                     Value::Bool(bool) => Ok(Some(bool)),
                     other => Err(odd(index, "a boolean", other.kind())),
@@ -387,10 +390,17 @@ fn lite_value(value: Lite<'_>) -> Result<Value> {
     })
 }
 
-/// The eight bytes of a value of the type with this number, as rows mostly have them.
-fn whole(value: &PgValueRef<'_>, oid: u32) -> Option<[u8; 8]> {
-    use sqlx::{ValueRef as _, postgres::PgValueFormat::Binary};
-    let is_it = value.format() == Binary && value.type_info().oid().map(|own| own.0) == Some(oid);
+/// The bytes of a value of the type with this number, as rows mostly have them.
+fn whole<const N: usize>(
+    row: &sqlx::postgres::PgRow,
+    index: usize,
+    value: &PgValueRef<'_>,
+    oid: u32,
+) -> Option<[u8; N]> {
+    use sqlx::{Column as _, postgres::PgValueFormat::Binary};
+    // The value's own type would be a copy.
+    let own = || row.columns().get(index).and_then(|column| column.type_info().oid());
+    let is_it = value.format() == Binary && own().is_some_and(|own| own.0 == oid);
     if is_it { value.as_bytes().ok()?.try_into().ok() } else { None }
 }
 

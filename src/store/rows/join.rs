@@ -110,7 +110,7 @@ impl Store {
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let (mut page, sources) = Page::new(query, list, signer, budget);
         page.position = position;
-        let led = sql.dialect == Dialect::Postgres
+        let led = (sql.dialect == Dialect::Postgres || !Beside::of(list).total)
             && self.is_led(query.get().collection(), &column(sql.dialect, &key.column)).await?;
         let select = statement(&mut sql, around, list, (&sources, keys), led)?;
         let total = Beside::of(list).exactly().total;
@@ -172,6 +172,12 @@ fn statement(
     // One more than asked tells whether there is more.
     let limit = list.limit + 1;
     let columns = named(columns);
+    if led && sql.dialect == Dialect::Sqlite {
+        // It has no `lateral`, but finds rows by the numbers that a query beside each key gives.
+        let page = format!("select row_id from {table} where {filter}{beyond} {order} limit {limit}");
+        let of_all = order.replacen("order by", "order by k.k,", 1);
+        return Ok(format!("k.k{columns} from {all} cross join {table} on row_id in ({page}) {of_all}"));
+    }
     if led {
         let rows = format!(
             "lateral (select row_number() over ({order}) as n{columns} from {table} \
@@ -208,7 +214,10 @@ fn listed(sql: &mut Sql, scalar: Scalar, keys: &[Value]) -> String {
     let padding = keys.len().next_power_of_two() - keys.len();
     let keys = keys.iter().cloned().chain(std::iter::repeat_n(Value::Null(null), padding));
     let marks: Vec<String> = keys.map(|key| format!("(cast({} as {ty}))", sql.param(key))).collect();
-    format!("(values {}) k(k)", marks.join(","))
+    match sql.dialect {
+        Dialect::Postgres => format!("(values {}) k(k)", marks.join(",")),
+        Dialect::Sqlite => format!("(select column1 as k from (values {})) k", marks.join(",")),
+    }
 }
 
 /// Columns behind others, by the names `c0`, `c1`, ….

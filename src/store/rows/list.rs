@@ -38,6 +38,11 @@ impl Rows {
         }
     }
 
+    /// Makes room for as many more like those that there are, `times` as many as now.
+    fn expect(&mut self, times: usize, most: usize) {
+        self.bytes.reserve(self.bytes.len().saturating_mul(times).min(most).min(EXPECTED_BYTES_MAX));
+    }
+
     /// Appends them as a list, turned round for a page from the end.
     fn write(&self, backward: bool, out: &mut Vec<u8>) {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -57,6 +62,11 @@ impl Rows {
         out.push(b']');
     }
 }
+
+/// After how many rows it is reckoned how much room the others take, and the most that is: else an answer is copied
+/// over and over while it grows.
+const EXPECTED_AFTER: usize = 16;
+const EXPECTED_BYTES_MAX: usize = 1 << 20;
 
 /// How one member of the connection takes the rows in.
 enum Sink {
@@ -264,7 +274,11 @@ impl<'a> Page<'a> {
         }
         self.count += 1;
         let (mut cursor, in_place, separated) = (None, self.in_place, self.in_place && self.count > 1);
+        let times = if self.count == EXPECTED_AFTER + 1 { self.list.limit / EXPECTED_AFTER } else { 0 };
         for sink in &mut self.sinks {
+            if let (Sink::Nodes(_, rows) | Sink::Edges(_, rows), 1..) = (&mut *sink, times) {
+                rows.expect(times, self.budget.left());
+            }
             match sink {
                 Sink::Nodes(plan, rows) => {
                     rows.begin(separated);

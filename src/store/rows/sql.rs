@@ -87,7 +87,8 @@ impl Sql {
     /// The mark of a new parameter.
     pub(super) fn param(&mut self, value: Value) -> String {
         self.params.push(value);
-        format!("${}", self.params.len())
+        let (number, sign) = (self.params.len(), if self.dialect == Dialect::Sqlite { '?' } else { '$' });
+        format!("{sign}{number}")
     }
 
     /// What a read plan wants in one column.

@@ -21,6 +21,7 @@ impl Sqlite {
             reader.flush_prepared_statement_cache();
             run(reader, sql, params, each)
         })
+        .map(drop)
     }
 }
 

@@ -6,6 +6,7 @@
 mod failure;
 mod functions;
 mod kept;
+mod numeric;
 mod postgres;
 mod replica;
 mod session;

@@ -110,7 +110,7 @@ impl Store {
         let mut sql = Sql::new(self.db.dialect(), query.get().collection());
         let (mut page, sources) = Page::new(query, list, signer, budget);
         page.position = position;
-        let led = (sql.dialect == Dialect::Postgres || !Beside::of(list).total)
+        let led = (sql.dialect == Dialect::Postgres || !Beside::of(list).counts())
             && self.is_led(query.get().collection(), &column(sql.dialect, &key.column)).await?;
         let select = statement(&mut sql, around, list, (&sources, keys), led)?;
         let total = Beside::of(list).exactly().total;

@@ -18,7 +18,8 @@ const LED_SQLITE: &str = "select 1 from pragma_index_list($1) i, pragma_index_in
      where i.partial = 0 and c.seqno = 0 and c.name = $2 limit 1";
 
 /// What of PostgreSQL's indexes is whole, in use and begins with the column.
-const LED_POSTGRES: &str = "select 1 from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
+const LED_POSTGRES: &str = "select 1 from pg_index i \
+     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
      where i.indrelid = to_regclass($1) and i.indisvalid and i.indpred is null and a.attname = $2 limit 1";
 
 /// Tables with the columns that an index is known to lead by; clones share it.

@@ -87,8 +87,7 @@ impl Sql {
     /// The mark of a new parameter.
     pub(super) fn param(&mut self, value: Value) -> String {
         self.params.push(value);
-        let (number, sign) = (self.params.len(), if self.dialect == Dialect::Sqlite { '?' } else { '$' });
-        format!("{sign}{number}")
+        format!("${}", self.params.len())
     }
 
     /// What a read plan wants in one column.

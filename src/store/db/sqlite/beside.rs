@@ -1,5 +1,5 @@
-//! What is asked of SQLite beside reading and writing rows: statements that take long, what others would do, columns for
-//! many tables at once.
+//! What is asked of SQLite beside reading and writing rows: statements that take long, what others would do, and
+//! columns for many tables at once.
 
 use std::collections::HashMap;
 

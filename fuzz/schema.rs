@@ -271,6 +271,9 @@ fn given(model: &Model, ty: &TypeRef, depth: usize) -> Option<String> {
             format!("{{{}}}", inputs.iter().filter_map(member).collect::<Vec<_>>().join(", "))
         }
         (_, "Boolean") => "true".to_owned(),
+        // What areas and paths of JSON cannot be without.
+        (_, "Float") if ty.is_required() => "0".to_owned(),
+        (_, "String") if ty.is_required() => "\"$\"".to_owned(),
         _ => return None,
     };
     Some(if listed { format!("[{one}]") } else { one })

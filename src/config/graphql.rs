@@ -11,7 +11,8 @@ section! {
         body_bytes_max: usize = 1024 * 1024,
         /// How deep selections may nest.
         depth_max: usize = 20,
-        /// How deep brackets of any kind may nest in a document, and conditions in a `where`.
+        /// How deep brackets of any kind may nest in a document, and conditions in a `where`; how many steps a path of
+        /// JSON may have there.
         nesting_max: usize = 64,
         /// The most operations in a document.
         operations_max: usize = 20,
@@ -37,7 +38,8 @@ section! {
         count_exact_max: i64 = 10_000,
         /// The most constants in one `where`.
         constants_max: usize = 2_000,
-        /// The longest `like` pattern and the longest text of a `search`, in bytes.
+        /// The longest `like` pattern, the longest text of a `search` and the longest `at` of a path of JSON, in
+        /// bytes.
         pattern_bytes_max: usize = 4_096,
         /// The most words of a `search`.
         search_words_max: usize = 64,

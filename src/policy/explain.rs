@@ -355,7 +355,7 @@ pub fn mask_text(mask: &Mask) -> String {
 
 /// A filter as people read it, by stored names.
 pub fn filter_text(filter: &Filter) -> String {
-    use crate::query::{ColumnRef, Comparison, FieldRef, Literal, Operand};
+    use crate::query::{ColumnRef, Comparison, FieldRef, Literal, Operand, PathTest};
     let literal = |l: &Literal| match l {
         Literal::Bool(b) => b.to_string(),
         Literal::Int(n) => n.to_string(),
@@ -402,6 +402,17 @@ pub fn filter_text(filter: &Filter) -> String {
         Filter::Contains(f, l) => format!("{} has {}", name(f), literal(l)),
         Filter::HasKey(f, key) => format!("{} has key '{key}'", name(f)),
         Filter::Length(f, op, length) => format!("length of {} {} {length}", name(f), sign(op)),
+        Filter::Place(f, area) => format!("{} is within {area:?}", name(f)),
+        Filter::At(f, path, test) => {
+            let told = match test {
+                PathTest::Exists => "is there".to_owned(),
+                PathTest::Compare(op, l) => format!("{} {}", sign(op), literal(l)),
+                PathTest::In(ls) => format!("in [{}]", ls.iter().map(literal).collect::<Vec<_>>().join(", ")),
+                PathTest::Like(p) => format!("like '{p}'"),
+                PathTest::StartsWith(p) => format!("starts '{p}'"),
+            };
+            format!("{} at {path} {told}", name(f))
+        }
         Filter::SomeItem(f, number, when) => {
             format!("some i{number} of {}: {}", name(f), filter_text(when))
         }

@@ -18,6 +18,7 @@ mod lists;
 mod live;
 mod locks;
 mod nodes;
+mod places;
 mod related;
 mod room;
 mod rules;
@@ -116,7 +117,17 @@ pub(super) fn effect_of(
     revision: i64,
     document: Option<&Value>,
 ) -> RowEffect {
-    let document = document.map(|document| Arc::new(Json::try_from(document.to_string().as_str()).unwrap()));
+    let document = document.map(|document| Json::try_from(document.to_string().as_str()).unwrap());
+    effect_exact((subcategory, source, uid), revision, document)
+}
+
+/// The same of a document with numbers that `Value` has not.
+pub(super) fn effect_exact(
+    (subcategory, source, uid): (&str, &str, &str),
+    revision: i64,
+    document: Option<Json>,
+) -> RowEffect {
+    let document = document.map(Arc::new);
     let structure = document.as_ref().map(|document| {
         let structure = Structure::derive(document, &config::Shape::default());
         (structure.fingerprint(), structure.to_text().into())

@@ -1,11 +1,16 @@
 //! Filters: how they are made from plain values. What they say of a row is told by `memory`, and by the store as SQL.
 
+mod area;
 mod like;
 mod memory;
+mod path;
 mod search;
 mod words;
 
+pub use area::{Area, HAIR, haversine_max};
 pub use like::like;
+use memory::{Value, constant, holds};
+pub use path::{JsonPath, NUMBER_SIGNS_MAX, PathTest, Step};
 pub use search::{Search, Term};
 pub use words::words;
 
@@ -133,9 +138,7 @@ impl Filter {
     /// `BAD_REQUEST` when the field is no text, or the pattern ends in a lone `\`.
     pub fn matches(field: FieldRef, pattern: &str) -> Result<Self> {
         textual(&field, pattern)?;
-        if pattern.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
-            return Err(Error::bad_request("a `like` pattern must not end in a single `\\`; write `\\\\`"));
-        }
+        ends_alone(pattern)?;
         Ok(Filter::Like(field, pattern.to_owned()))
     }
 
@@ -211,7 +214,9 @@ impl Filter {
             | Filter::Search(field, _)
             | Filter::Contains(field, _)
             | Filter::HasKey(field, _)
-            | Filter::Length(field, ..) => each(field),
+            | Filter::Length(field, ..)
+            | Filter::Place(field, _)
+            | Filter::At(field, ..) => each(field),
             Filter::SomeItem(list, _, when) => {
                 each(list);
                 when.fields(each);
@@ -282,6 +287,14 @@ fn textual(field: &FieldRef, text: &str) -> Result<()> {
 fn no_nul(text: &str) -> Result<()> {
     if text.contains('\0') {
         return Err(Error::bad_request("a text to compare with must not contain NUL"));
+    }
+    Ok(())
+}
+
+/// Refuses a pattern whose last character takes one that is not there as it is.
+fn ends_alone(pattern: &str) -> Result<()> {
+    if pattern.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
+        return Err(Error::bad_request("a `like` pattern must not end in a single `\\`; write `\\\\`"));
     }
     Ok(())
 }

@@ -38,7 +38,9 @@ pub use cast::{Cast, Narrowing, OnMisfit};
 pub use columns::{Columns, plain};
 pub use compile::{by_record, compile, compile_beyond, compile_related};
 pub use cursor::{ChangeCursor, EventCursor, PageCursor};
-pub use filter::{Search, Term, like, words};
+pub use filter::{
+    Area, HAIR, JsonPath, NUMBER_SIGNS_MAX, PathTest, Search, Step, Term, haversine_max, like, words,
+};
 pub use group::{
     Aggregate, Argument, Figure, Function, GroupField, GroupKey, Measure, Part, TimeUnit, whole_sum,
     whole_sum_of,
@@ -245,6 +247,10 @@ pub enum Filter {
     HasKey(FieldRef, String),
     /// So many items, or entries, has a list, or a map; of null that is false.
     Length(FieldRef, Comparison, i64),
+    /// A list of numbers is a position within this area.
+    Place(FieldRef, Area),
+    /// Of JSON of no single type, this holds for the value at this path.
+    At(FieldRef, JsonPath, PathTest),
     /// A list has an item, or a map an entry, for which this holds. Within, [`ColumnRef::Item`] with this number is of
     /// that item; of conditions within each other none has the number of another.
     SomeItem(FieldRef, u32, Box<Filter>),

@@ -367,6 +367,12 @@ impl Field {
         self.tags.iter().any(|tag| tag == "pii" || tag.starts_with("pii."))
     }
 
+    /// Whether it holds positions of GeoJSON: a longitude, a latitude and perhaps an altitude.
+    pub fn is_position(&self) -> bool {
+        let number = |item: &Kind| matches!(item, Kind::Scalar(Scalar::Int | Scalar::Float));
+        self.tags.contains("geo.point") && matches!(&self.kind, Kind::List(item) if number(item))
+    }
+
     /// Whether it holds values itself: it has no fields below, or is a map, whose keys are values, too.
     pub fn holds_values(&self) -> bool {
         self.kind.maps() > 0 || self.children().is_empty()

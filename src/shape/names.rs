@@ -36,7 +36,7 @@ const PLANNED_ROOTS: [&str; 10] = [
 
 /// Types that are not in the text of the management part: scalars of GraphQL, what is planned, and classes that
 /// policies know.
-const OTHER_TYPES: [&str; 15] = [
+const OTHER_TYPES: [&str; 14] = [
     "Subscription",
     "String",
     "Int",
@@ -45,7 +45,6 @@ const OTHER_TYPES: [&str; 15] = [
     "ID",
     "Decimal",
     "DecimalFilter",
-    "JSONFilter",
     "User",
     "Row",
     "Field",

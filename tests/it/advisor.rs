@@ -135,6 +135,40 @@ on_every_backend! {
         assert!(used(&app, SEARCH).await.iter().all(|name| !is_advised(name, &advice["id"])));
     }
 
+    async fn positions_are_led_to_by_their_latitude(backend) {
+        let app = TestApp::start_with(backend, eager).await;
+        let place = |x: f64, y: f64| json!({"type": "Point", "coordinates": [x, y]});
+        let lines: Vec<String> = (0..1_500_i32)
+            .map(|n| json!({"id": n, "place": place(f64::from(n % 90), f64::from(n) / 10.0 - 75.0)}).to_string())
+            .collect();
+        let body = lines.join("\n");
+        let (status, answer) = app.post("shop/order/web?key=/id", "application/x-ndjson", body, &[]).await;
+        assert_eq!(status, 202, "{answer}");
+        app.settled().await;
+        let near = "{ shopOrder(where: {place: {coordinates: {near: {longitude: 30, latitude: 0, meters: 50}}}}) {
+            nodes { id } } }";
+        let advice = advised(&app, near, 1, "CREATED").await.remove(0);
+        assert_eq!((&advice["fields"], &advice["kind"]), (&json!(["/place/coordinates"]), &json!("RANGE")));
+        let led = async || {
+            let indexes = used(&app, near).await;
+            if indexes.iter().any(|name| is_advised(name, &advice["id"])) { Ok(()) } else { Err(indexes) }
+        };
+        eventually("positions to be led to by it", led).await;
+        assert_eq!(app.data(near).await["shopOrder"]["nodes"], json!([{"id": 750}]));
+        // What is no position is written nevertheless.
+        for (n, odd) in [json!([]), json!([1]), json!([null, 1]), json!(["x", {}]), json!([1e300, 5e-324])]
+            .into_iter()
+            .enumerate()
+        {
+            let place = json!({"type": "Point", "coordinates": odd});
+            app.source(&format!("shop/order/web/odd{n}"), &json!({"id": -1, "place": place})).await;
+        }
+        app.settled().await;
+        let odd = "{ shopOrder(where: {id: {eq: -1}}) { totalCount } }";
+        assert_eq!(app.data(odd).await["shopOrder"]["totalCount"], 5);
+        assert_eq!(app.data(near).await["shopOrder"]["nodes"], json!([{"id": 750}]));
+    }
+
     async fn where_new_things_are_guarded_a_steward_decides(backend) {
         let app = shop(backend, |config| config.shape.exposure = Exposure::Guarded).await;
         let first = advised(&app, OFTEN, 1, "PROPOSED").await.remove(0);

@@ -47,6 +47,7 @@ mod odd;
 mod pages;
 mod parked;
 mod pinned;
+mod places;
 mod policy;
 mod policy_cases;
 mod quarantine;

@@ -64,6 +64,7 @@ impl Build<'_> {
         let named = |name: String| Some(TypeRef::named(name));
         match kind {
             ShapedKind::Packed(_) if !text => Some(TypeRef::named("PresenceFilter")),
+            ShapedKind::Scalar(Scalar::Json) if !text => Some(TypeRef::named("JSONFilter")),
             ShapedKind::Scalar(Scalar::Json) => Some(TypeRef::named("PresenceFilter")),
             ShapedKind::Scalar(scalar) => {
                 let own = enums::add_filter(self.model, self.types, field, shown);
@@ -74,6 +75,7 @@ impl Build<'_> {
                 let place = if text { Place::Text } else { Place::Columns };
                 self.filter(children, ty, shown, place)
             }
+            ShapedKind::List(_) if field.is_position() => Some(TypeRef::named("PointListFilter")),
             ShapedKind::List(item) => match &**item {
                 ShapedKind::Scalar(scalar) if *scalar != Scalar::Json => {
                     let own = enums::add_list_filter(self.model, self.types, field, shown);

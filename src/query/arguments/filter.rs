@@ -1,6 +1,7 @@
 //! The argument `where`: from GraphQL's input objects to a filter. Fields of objects in lists and maps are named like
 //! those of rows. Must not judge who may name a field: their ids are collected for that.
 
+mod path;
 mod related;
 
 use std::collections::BTreeSet;
@@ -10,7 +11,8 @@ use crate::error::{Code, Error, Result};
 use crate::query::arguments::followed;
 use crate::query::resolve::{named, scalar_of};
 use crate::query::{
-    Alone, Beyond, Collection, ColumnRef, Comparison, FieldRef, Filter, RECORD, Search, envelope, selection,
+    Alone, Area, Beyond, Collection, ColumnRef, Comparison, FieldRef, Filter, RECORD, Search, envelope,
+    selection,
 };
 use crate::record::Json;
 use crate::shape::{Enumeration, Field, Kind, Scalar};
@@ -376,6 +378,11 @@ impl<'a> Reader<'a> {
             "startsWith" => Filter::begins(field, text(constant, "startsWith")?)?,
             "contains" => Filter::has(field, constant)?,
             "hasKey" => Filter::has_key(field, text(constant, "hasKey")?)?,
+            "within" | "near" if self.is_position(&field) => {
+                let area = Area::of(operator, constant)?;
+                Filter::Place(field, area)
+            }
+            "path" if self.is_json(&field) => self.paths(&field, constant)?,
             "isNull" => match constant {
                 Json::Bool(true) => Filter::IsNull(field),
                 Json::Bool(false) => Filter::IsNull(field).opposite(),

@@ -100,6 +100,8 @@ impl Filter {
                 let count = items(list, at).map(|items| i64::try_from(items.count()).unwrap_or(i64::MAX));
                 count.is_some_and(|count| holds(*comparison, &Value::Int(count), &Value::Int(*length)))
             }
+            Filter::Place(field, area) => find(field, at).is_some_and(|value| area.holds(value)),
+            Filter::At(field, path, test) => find(field, at).is_some_and(|value| test.holds(path, value)),
             Filter::SomeItem(list, number, when) => match items(list, at) {
                 Some(items) => {
                     return any(items.map(|(key, item)| {
@@ -132,7 +134,7 @@ fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     any(parts.map(|part| part.map(|holds| !holds))).map(|fails| !fails)
 }
 
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Null,
     Bool(bool),
     Int(i64),
@@ -149,7 +151,7 @@ fn operand<'a>(operand: &'a Operand, at: At<'a>) -> Value<'a> {
     }
 }
 
-fn constant(literal: &Literal) -> Value<'_> {
+pub(super) fn constant(literal: &Literal) -> Value<'_> {
     match literal {
         Literal::Bool(value) => Value::Bool(*value),
         Literal::Int(value) => Value::Int(*value),
@@ -216,7 +218,7 @@ fn scalar(scalar: Scalar, value: &Json) -> Value<'_> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "both databases compare mixed numbers as floats, too")]
-fn holds(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
+pub(super) fn holds(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
     let ordering = match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),

@@ -18,7 +18,7 @@ const EQUAL_MAX: usize = 4;
 pub struct Way {
     /// These have one value each.
     pub equal: BTreeSet<u32>,
-    /// Values of this lie between bounds, or begin alike.
+    /// Values of this lie between bounds, or begin alike; of positions, their latitudes.
     pub range: Option<u32>,
     /// Rows come in the order of these.
     pub order: Vec<Sorted>,
@@ -93,6 +93,10 @@ impl Way {
                     Some(id) => drop(self.range.get_or_insert(id)),
                     None => {}
                 }
+            }
+            // A list has no bounds but those of a position's latitude, so its id says which index is meant.
+            Filter::Place(FieldRef { column: ColumnRef::Field(id), .. }, _) => {
+                self.range = self.range.or(Some(*id));
             }
             Filter::In(field, values) if several || values.len() == 1 => self.equal.extend(id(field)),
             Filter::IsNull(field) => self.equal.extend(id(field)),
@@ -172,7 +176,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use super::*;
-    use crate::query::Search;
+    use crate::query::{Area, Search};
 
     fn field(id: u32) -> FieldRef {
         FieldRef { column: ColumnRef::Field(id), scalar: Scalar::Int, list: false, path: [].into() }
@@ -263,6 +267,19 @@ mod tests {
         let item = FieldRef { column: ColumnRef::Item(0, 3), ..field(0) };
         let item = Filter::Compare(Operand::Field(item), Comparison::Eq, Operand::Literal(Literal::Int(1)));
         assert_eq!(Way::of(&item, &[], true), None);
+    }
+
+    #[test]
+    fn positions_in_an_area_lie_between_latitudes() {
+        let area = Area::Circle { longitude: 0.0, latitude: 0.0, meters: 1.0 };
+        let place = |column| {
+            let list = FieldRef { column, scalar: Scalar::Float, list: true, path: [].into() };
+            Filter::Place(list, area)
+        };
+        let both = Filter::And(vec![compare(3, Comparison::Eq), place(ColumnRef::Field(5))]);
+        assert_eq!(Way::of(&both, &[], true), Some(way(&[3], Some(5), &[])));
+        assert_eq!(Way::exactly(&both, &[]), None);
+        assert_eq!(Way::of(&place(ColumnRef::Item(0, 5)), &[], true), None);
     }
 
     #[test]

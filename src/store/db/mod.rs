@@ -9,6 +9,7 @@ mod kept;
 mod numeric;
 mod postgres;
 mod replica;
+mod scalars;
 mod session;
 mod sqlite;
 mod value;

@@ -28,7 +28,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc}
 use crate::config;
 use crate::error::{Code, Error, Result};
 
-use super::{Row, RowRef, Value, failure, functions};
+use super::{Row, RowRef, Value, failure, functions, scalars};
 
 /// After how many steps of its machine a statement looks whether it has taken too long: about every millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
@@ -241,6 +241,7 @@ impl Sqlite {
         let connection = Connection::open_with_flags(&self.path, flags).map_err(failure::sqlite)?;
         prepare(&connection, true)?;
         functions::add(&connection, self.percentile_values_max).map_err(failure::sqlite)?;
+        scalars::add(&connection).map_err(failure::sqlite)?;
         Ok(Reader { connection, looks: Arc::default() })
     }
 

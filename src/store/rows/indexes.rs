@@ -1,6 +1,7 @@
 //! Advised indexes as the database has them: what they are made of, how they are made beside all other work, and how
 //! they go. One node at a time makes them. Must not judge which are worth it.
 
+use super::area::latitude;
 use super::sql::column;
 use super::table;
 use crate::error::{Code, Error, Result};
@@ -82,9 +83,14 @@ fn column_of(dialect: Dialect, collection: &Collection, id: u32) -> Option<(Stri
         return Some((column(dialect, &member.column), member.scalar == Scalar::String));
     }
     let id = collection.shape.current(id);
-    match collection.shape.field(id)?.kind {
-        Kind::Scalar(scalar) if scalar != Scalar::Json => {
-            Some((column(dialect, &ColumnRef::Field(id)), scalar == Scalar::String))
+    match &collection.shape.field(id)?.kind {
+        Kind::Scalar(scalar) if *scalar != Scalar::Json => {
+            Some((column(dialect, &ColumnRef::Field(id)), *scalar == Scalar::String))
+        }
+        // Only positions are looked for by bounds, and then by their latitude.
+        Kind::List(item) if matches!(**item, Kind::Scalar(Scalar::Int | Scalar::BigInt | Scalar::Float)) => {
+            let list = column(dialect, &ColumnRef::Field(id));
+            Some((format!("({})", latitude(dialect, &list)), false))
         }
         _ => None,
     }

@@ -10,7 +10,7 @@ use crate::store::db::Dialect;
 
 /// U+0000 as JSON has it, not behind a backslash of its own. Who reads a member of an object in PostgreSQL reads all of
 /// them, and it reads no such text; ours have it only where nothing is compared, in what has no type.
-const NUL: &str = r"'(?<!\\)((?:\\\\)*)\\u0000'";
+pub(super) const NUL: &str = r"'(?<!\\)((?:\\\\)*)\\u0000'";
 const READABLE: &str = r"'\1\\u0001'";
 
 impl Sql {
@@ -57,7 +57,7 @@ impl Sql {
     }
 
     /// The text of a list or map; null when it is not there.
-    fn text(&self, list: &FieldRef) -> String {
+    pub(super) fn text(&self, list: &FieldRef) -> String {
         let is = if list.list { "array" } else { "object" };
         match (self.dialect, &list.column) {
             (Dialect::Sqlite, ColumnRef::Item(number, _)) => {

@@ -6,6 +6,7 @@
 
 mod after;
 mod aggregate;
+mod area;
 mod as_of;
 mod contained;
 mod ddl;
@@ -25,6 +26,7 @@ mod list;
 mod measure;
 mod paged;
 mod part;
+mod path;
 mod prepare;
 mod publish;
 mod read;

@@ -123,6 +123,8 @@ impl Sql {
                 let (count, mark) = (self.length(list), self.param((*length).into()));
                 two_valued(&format!("{count} {} {mark}", symbol(*comparison)), exact)
             }
+            Filter::Place(list, area) => two_valued(&self.place(list, area), exact),
+            Filter::At(field, path, test) => two_valued(&self.at(field, path, test), exact),
             Filter::SomeItem(list, number, when) => self.some_item(list, *number, when)?,
             Filter::Related(link, number, when) => self.related(link, *number, when)?,
             leaf => two_valued(&self.leaf(leaf)?, exact),
@@ -381,7 +383,7 @@ fn two_valued(condition: &str, exact: bool) -> String {
     if exact { format!("coalesce({condition}, false)") } else { format!("({condition})") }
 }
 
-fn symbol(comparison: Comparison) -> &'static str {
+pub(super) fn symbol(comparison: Comparison) -> &'static str {
     match comparison {
         Comparison::Eq => "=",
         Comparison::Lt => "<",
@@ -398,7 +400,7 @@ fn is_float(operand: &Operand) -> bool {
     }
 }
 
-fn value(literal: &Literal) -> Value {
+pub(super) fn value(literal: &Literal) -> Value {
     match literal {
         Literal::Bool(value) => Value::Bool(*value),
         Literal::Int(value) => Value::Int(*value),

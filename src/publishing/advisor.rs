@@ -90,8 +90,9 @@ impl Publishing {
                 self.propose(collection, ways).await?;
             }
         }
-        let advice = store.advice(None).await?;
+        // In this order: what somebody has dropped in between would seem to be missing.
         let there = maker.there().await?;
+        let advice = store.advice(None).await?;
         for index in &there {
             let answers = |one: &&Advice| {
                 catalog.by_id(one.collection_id).is_some_and(|collection| {

@@ -142,6 +142,8 @@ async fn values_of_every_type_come_back() {
         ];
         let empty = columns.map(|(_, kind)| Value::Null(kind)).to_vec();
         assert_eq!(tx.insert_many("t", &columns, vec![full.clone(), empty.clone()], "").await.unwrap(), 2);
+        let many = (0..30).flat_map(|_| [full.clone(), empty.clone()]).collect();
+        assert_eq!(tx.append_many("t", &columns, many).await.unwrap(), 60);
         let one = "insert into t (b, i, f, t, y, u) values ($1, $2, $3, $4, $5, $6)";
         tx.execute(one, &empty).await.unwrap();
         tx.execute(one, &full).await.unwrap();
@@ -150,12 +152,11 @@ async fn values_of_every_type_come_back() {
             vec![vec![i64::MIN.into()]],
             "select t.u from u join t on t.i = u.n",
         );
-        assert_eq!(joined.await.unwrap().len(), 2);
+        assert_eq!(joined.await.unwrap().len(), 32);
         tx.commit().await.unwrap();
-
-        let found =
-            db.query("select b, i, f, t, y, u from t where i = $1", &[i64::MIN.into()]).await.unwrap();
-        assert_eq!(found.len(), 2);
+        let sql = "select b, i, f, t, y, u from t where i = $1";
+        let found = db.query(sql, &[i64::MIN.into()]).await.unwrap();
+        assert_eq!(found.len(), 32);
         for row in &found {
             assert!(row.bool(0).unwrap());
             assert_eq!((row.i64(1).unwrap(), row.opt_f64(2).unwrap()), (i64::MIN, Some(-0.5)));
@@ -171,7 +172,7 @@ async fn values_of_every_type_come_back() {
             Ok(())
         };
         db.read(sql, &[], each).await.unwrap();
-        assert_eq!(nulls, 2);
+        assert_eq!(nulls, 32);
         let sums =
             db.query("select sum(i), avg(f), count(*) from t where i > $1", &[Value::Int(0)]).await.unwrap();
         assert_eq!((sums[0].opt_f64(1).unwrap(), sums[0].i64(2).unwrap()), (None, 0));

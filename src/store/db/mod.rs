@@ -3,6 +3,7 @@
 //! SQL is written once, with `$1, $2, …`; where the dialects differ, callers ask [`Db::dialect`]. Nothing here
 //! knows a table.
 
+mod copy;
 mod failure;
 mod functions;
 mod kept;
@@ -14,6 +15,7 @@ mod session;
 mod sqlite;
 mod value;
 
+pub(in crate::store) use copy::COPIED_MIN;
 pub use failure::Refusal;
 pub use failure::{is_missing_table, is_out_of_range, is_unique_violation, refusal};
 pub use replica::Near;
@@ -375,6 +377,20 @@ impl Tx {
         match &mut self.open {
             Open::Sqlite(tx) => tx.insert_many(table, columns, &rows, suffix),
             Open::Postgres(tx) => tx.insert_many(table, columns, rows, suffix).await,
+        }
+    }
+
+    /// Inserts rows that meet no other; many are copied, which PostgreSQL logs with less. For transactions that nobody
+    /// drops while a statement runs: the connection would be left in the middle of a copy.
+    pub async fn append_many(
+        &mut self,
+        table: &str,
+        columns: &[(&str, Type)],
+        rows: Vec<Vec<Value>>,
+    ) -> Result<u64> {
+        match &mut self.open {
+            Open::Postgres(tx) if rows.len() >= COPIED_MIN => tx.copy_many(table, columns, &rows).await,
+            _ => self.insert_many(table, columns, rows, "").await,
         }
     }
 

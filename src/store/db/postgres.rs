@@ -21,7 +21,7 @@ use crate::config;
 use crate::error::{Code, Error, Result};
 
 use super::kept::{Held, Kept};
-use super::{Row, RowRef, Type, Value, failure};
+use super::{Row, RowRef, Type, Value, copy, failure};
 
 /// A PostgreSQL server.
 pub(super) struct Postgres {
@@ -335,6 +335,20 @@ impl PostgresTx {
         let sql =
             format!("insert into {table} ({}) select * from {} {suffix}", names(columns), unnest(columns));
         self.change(&sql, arrays(columns, rows)?).await
+    }
+
+    /// Copies rows. Must not be dropped before it ends.
+    pub(super) async fn copy_many(
+        &mut self,
+        table: &str,
+        columns: &[(&str, Type)],
+        rows: &[Vec<Value>],
+    ) -> Result<u64> {
+        let sql = format!("copy {table} ({}) from stdin (format binary)", names(columns));
+        match copy::run(&mut self.inner, &sql, copy::packed(columns, rows)?).await {
+            Ok(count) => Ok(count),
+            Err(error) => Err(self.refused(error).await),
+        }
     }
 
     async fn change(&mut self, sql: &str, arguments: PgArguments) -> Result<u64> {

@@ -118,7 +118,7 @@ pub async fn settle(tx: &mut Tx, rows: &[Settled]) -> Result<()> {
             Value::opt_int(row.claimed_at),
         ]
     });
-    tx.insert_many("ledger", &columns, values.collect(), "").await.map(drop)
+    tx.append_many("ledger", &columns, values.collect()).await.map(drop)
 }
 
 /// Moves each stretch's partition on to its end and drops its records from the outbox; `false` when one of the fences

@@ -16,9 +16,9 @@ use crate::error::{Code, Error, Result};
 use crate::query::Awaited;
 use crate::record::{Draft, Key, Receipt, ReceiptStatus, Signer, Source};
 use crate::store::Store;
-use crate::store::db::{Dialect, Row, Tx, Type, Value};
+use crate::store::db::{COPIED_MIN, Dialect, Row, Tx, Type, Value};
 use crate::store::outbox::{self, Entry};
-use crate::store::wake::Topic;
+use crate::store::wake::{Topic, announce};
 
 /// What [`Store::append`] did; nothing of it holds before the commit.
 #[derive(Debug, Default)]
@@ -174,7 +174,7 @@ impl Store {
         let there = match tx.dialect() {
             // One key after the other is looked for: it could be taken for cheaper to read all keys.
             Dialect::Postgres => {
-                "cross join lateral (select 1 from record r where r.key = u.key limit 1) t order by u.key"
+                "cross join lateral (select 1 from record r where r.key = u.key limit 1) t order by u.key collate \"C\""
             }
             Dialect::Sqlite => "where exists (select 1 from record r where r.key = u.key)",
         };
@@ -329,14 +329,14 @@ impl Store {
     }
 }
 
-/// Writes records and their outbox rows and wakes the relays; on PostgreSQL in one round trip.
+/// Writes records and their outbox rows and wakes the relays; on PostgreSQL, of few, in one round trip.
 async fn write_records(tx: &mut Tx, mut records: Vec<Vec<Value>>, outbox: Vec<Entry>) -> Result<()> {
     if records.is_empty() {
         return Ok(());
     }
     let rows = outbox::rows_of(&outbox);
-    if tx.dialect() == Dialect::Sqlite {
-        return write_each(tx, records, &outbox, &rows).await;
+    if tx.dialect() == Dialect::Sqlite || records.len() >= COPIED_MIN {
+        return write_apart(tx, records, &outbox, &rows).await;
     }
     let names: Vec<&str> = RECORD.iter().map(|(name, _)| *name).collect();
     let columns =
@@ -351,7 +351,7 @@ async fn write_records(tx: &mut Tx, mut records: Vec<Vec<Value>>, outbox: Vec<En
          select partition, count(*), string_agg(entry, ''::bytea order by place) from u group by partition, first \
          order by min(place) returning id, {} as first), \
          r as (insert into record ({}, outbox_id) select u.{}, o.id from u join o on o.first = u.first \
-         order by u.key, u.rev) select pg_notify('wellspring', '{}')",
+         order by u.key collate \"C\", u.rev) select pg_notify('wellspring', '{}')",
         outbox::first(Dialect::Postgres),
         names.join(", "),
         names.join(", u."),
@@ -360,8 +360,8 @@ async fn write_records(tx: &mut Tx, mut records: Vec<Vec<Value>>, outbox: Vec<En
     tx.query_many(&columns.collect::<Vec<_>>(), records, &sql).await.map(drop)
 }
 
-/// The same where each row is a statement of its own anyway.
-async fn write_each(
+/// The same, first the outbox rows, then the records.
+async fn write_apart(
     tx: &mut Tx,
     mut records: Vec<Vec<Value>>,
     outbox: &[Entry],
@@ -382,7 +382,7 @@ async fn write_each(
     let sql = format!(
         "insert into outbox (partition, n, records) select partition, n, records from u where true \
          returning id, {}",
-        outbox::first(Dialect::Sqlite)
+        outbox::first(tx.dialect())
     );
     let written = tx.query_many(OUTBOX, values.collect(), &sql).await?;
     let ids = written.iter().map(|row| Ok((row.uuid(1)?, row.i64(0)?)));
@@ -390,8 +390,18 @@ async fn write_each(
     for (record, first) in records.iter_mut().zip(rows) {
         record.push(Value::opt_int(ids.get(first).copied()));
     }
+    records.sort_by(|one, other| place(one).cmp(&place(other)));
     let columns: Vec<_> = RECORD.iter().copied().chain([("outbox_id", Type::Int)]).collect();
-    tx.insert_many("record", &columns, records, "").await.map(drop)
+    tx.append_many("record", &columns, records).await?;
+    announce(tx, Topic::Outbox).await
+}
+
+/// Key and revision among the values of [`RECORD`].
+fn place(record: &[Value]) -> Option<(&str, i64)> {
+    match (record.get(3)?, record.get(4)?) {
+        (Value::Text(key), Value::Int(revision)) => Some((key, *revision)),
+        _ => None,
+    }
 }
 
 fn record_row(

@@ -353,7 +353,7 @@ pub(super) async fn write_changes(tx: &mut Tx, works: Vec<Work>, now: i64, kept_
             ]
         }));
     }
-    tx.insert_many("change", &CHANGE, rows, "").await?;
+    tx.append_many("change", &CHANGE, rows).await?;
     for params in old {
         tx.execute("delete from change where collection_id = $1 and pos <= $2", &params).await?;
     }
@@ -393,7 +393,7 @@ impl Work {
         let suffix =
             format!("on conflict (key) do update set {} where excluded.rev > {table}.rev", sets.join(", "));
         // PostgreSQL logs twice what may meet a row. Where another has written one meanwhile, all of it is refused.
-        tx.insert_many(&table, &columns, fresh, "").await?;
+        tx.append_many(&table, &columns, fresh).await?;
         tx.insert_many(&table, &columns, rows, &suffix).await?;
         let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
         for chunk in gone.chunks(KEYS_MAX) {

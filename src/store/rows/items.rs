@@ -10,8 +10,7 @@ use crate::store::db::Dialect;
 
 /// U+0000 as JSON has it, not behind a backslash of its own. Who reads a member of an object in PostgreSQL reads all of
 /// them, and it reads no such text; ours have it only where nothing is compared, in what has no type.
-pub(super) const NUL: &str = r"'(?<!\\)((?:\\\\)*)\\u0000'";
-const READABLE: &str = r"'\1\\u0001'";
+const NUL: &str = r"'(?<!\\)((?:\\\\)*)\\u0000'";
 
 impl Sql {
     /// Whether a list has an item, or a map an entry, for which this holds.
@@ -91,12 +90,17 @@ impl Sql {
             (Dialect::Postgres, false, ColumnRef::Item(..)) => format!("json_each({text})"),
             (Dialect::Postgres, list, _) => {
                 let each = if list { "json_array_elements" } else { "json_each" };
-                let readable = format!("regexp_replace({text}, {NUL}, {READABLE}, 'g')");
-                let text = format!("case when strpos({text}, '\\u0000') = 0 then {text} else {readable} end");
-                format!("{each}(({text})::json)")
+                format!("{each}(({})::json)", readable(&text, '\u{1}'))
             }
         }
     }
+}
+
+/// The text of a column as PostgreSQL can read it, with another character for U+0000.
+pub(super) fn readable(text: &str, stand_in: char) -> String {
+    let code = u32::from(stand_in);
+    let replaced = format!(r"regexp_replace({text}, {NUL}, '\1\\u{code:04x}', 'g')");
+    format!("case when strpos({text}, '\\u0000') = 0 then {text} else {replaced} end")
 }
 
 /// The name of the only column of a list's items, where it must be given.

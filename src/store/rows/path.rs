@@ -1,7 +1,7 @@
 //! Values at paths of JSON as SQL. What is said here must be what `query::PathTest` says. Texts are our own, compact,
 //! and may be anything that a source has sent: no number and no text of it may make a statement fail.
 
-use super::items::NUL;
+use super::items::readable;
 use super::sql::{Sql, symbol, value};
 use crate::query::{FieldRef, JsonPath, Literal, NUMBER_SIGNS_MAX, PathTest, Step};
 use crate::store::db::Dialect;
@@ -36,11 +36,7 @@ impl Sql {
             },
             PathTest::StartsWith(prefix) => {
                 let text = self.found(field, path, Wanted::Text(prefix));
-                let prefix = self.param(prefix.as_str().into());
-                match self.dialect {
-                    Dialect::Postgres => format!("starts_with({text}, {prefix})"),
-                    Dialect::Sqlite => format!("substr({text}, 1, length({prefix})) = {prefix}"),
-                }
+                self.begins(&text, prefix)
             }
         }
     }
@@ -137,13 +133,6 @@ fn stand_in(path: &JsonPath, wanted: Wanted<'_>) -> char {
     let text = if let Wanted::Text(text) = wanted { text } else { "" };
     let texts: Vec<&str> = names.chain([text]).collect();
     ('\u{1}'..'\u{d7ff}').find(|c| !texts.iter().any(|text| text.contains(*c))).unwrap_or('\u{d7ff}')
-}
-
-/// The text of a column as PostgreSQL can read it.
-fn readable(name: &str, stand_in: char) -> String {
-    let code = u32::from(stand_in);
-    let replaced = format!(r"regexp_replace({name}, {NUL}, '\1\\u{code:04x}', 'g')");
-    format!("case when strpos({name}, '\\u0000') = 0 then {name} else {replaced} end")
 }
 
 /// A number as the nearest float; null where PostgreSQL would find that none is near, and fail.

@@ -192,13 +192,7 @@ impl Sql {
                     format!("{} glob {}", self.field(field), self.param(Value::from(glob(pattern))))
                 }
             },
-            Filter::StartsWith(field, prefix) => {
-                let (name, prefix) = (self.field(field), self.param(prefix.as_str().into()));
-                match self.dialect {
-                    Dialect::Postgres => format!("starts_with({name}, {prefix})"),
-                    Dialect::Sqlite => format!("substr({name}, 1, length({prefix})) = {prefix}"),
-                }
-            }
+            Filter::StartsWith(field, prefix) => self.begins(&self.field(field), prefix),
             Filter::Search(field, search) => self.search(field, search),
             _ => return Err(Error::internal("a condition is none that SQL knows")),
         })
@@ -228,6 +222,15 @@ impl Sql {
             ColumnRef::Of(..) => column(self.dialect, reference),
             _ if self.within == 0 => column(self.dialect, reference),
             _ => column_of(self.dialect, &format!("{}.", self.root), reference),
+        }
+    }
+
+    /// Whether a text begins so.
+    pub(super) fn begins(&mut self, text: &str, prefix: &str) -> String {
+        let prefix = self.param(prefix.into());
+        match self.dialect {
+            Dialect::Postgres => format!("starts_with({text}, {prefix})"),
+            Dialect::Sqlite => format!("substr({text}, 1, length({prefix})) = {prefix}"),
         }
     }
 

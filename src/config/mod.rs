@@ -174,8 +174,8 @@ section! {
         connections_max: u32 = 16,
         /// The most statements that a PostgreSQL connection keeps prepared, of those that come again and again.
         statements_max: usize = 512,
-        /// What PostgreSQL reckons that a page out of order costs beside one in order (`random_page_cost`). With its own
-        /// 4 it sorts long lists that an index has in order, with 1.1 it groups whole tables by an index.
+        /// What PostgreSQL reckons that a page out of order costs beside one in order (`random_page_cost`). With its
+        /// own 4 it sorts long lists that an index has in order, with 1.1 it groups whole tables by an index.
         random_page_cost: f64 = 2.0,
         /// The longest one statement may take, in milliseconds.
         statement_timeout_ms: u64 = 15_000,

@@ -19,7 +19,7 @@ pub(super) fn run(settings: &Settings) -> Result<Answer> {
         // People read this terminal: the lines of single requests would drown the story.
         config.log.filter = "warn,wellspring::app::policies=error".into();
     }
-    telemetry::install_log(&config.log)?;
+    let _log = telemetry::install_log(&config.log)?;
     runtime()?.block_on(async {
         let say = |text: &str| {
             // A closed terminal is no reason to stop serving.

@@ -7,7 +7,7 @@ use crate::telemetry::{self, Clock};
 
 pub(super) fn run(settings: &Settings) -> Result<Answer> {
     let config = settings.load()?;
-    telemetry::install_log(&config.log)?;
+    let _log = telemetry::install_log(&config.log)?;
     runtime()?.block_on(async {
         let app = App::build(config, Clock::system()).await?;
         print(&format!("listening on http://{}", app.address()))?;

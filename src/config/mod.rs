@@ -448,5 +448,9 @@ section! {
         filter: String = "info,sea_orm_migration=warn,sqlx=warn".into(),
         /// `json` or `text`.
         format: String = "text".into(),
+        /// How long lines below a warning wait to be written together, in milliseconds; 0 writes each at once.
+        flush_ms: u64 = 20,
+        /// The most bytes of lines that wait; when there are more, whoever has one writes all.
+        held_bytes_max: usize = 262_144,
     }
 }

@@ -21,11 +21,13 @@ mod manage;
 mod maps;
 mod model;
 mod names;
+mod operation;
 mod past;
 mod plan;
 mod prepare;
 mod project;
 mod reach;
+mod ready;
 mod relation;
 mod rules;
 mod schema;
@@ -80,7 +82,7 @@ struct Request {
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The verified actor.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// In the log and in every error's `extensions.requestId`.
     pub request_id: String,
     /// W3C trace context.
@@ -237,7 +239,7 @@ impl Engine {
     ///
     /// # Errors
     /// `NOT_FOUND`, `BAD_REQUEST`
-    pub fn bind(&self, actor: Actor, wanted: Option<&str>) -> crate::error::Result<Actor> {
+    pub fn bind(&self, actor: Arc<Actor>, wanted: Option<&str>) -> crate::error::Result<Arc<Actor>> {
         self.inner.services.publishing.bind(actor, wanted)
     }
 
@@ -285,14 +287,16 @@ impl Engine {
         };
         // From before: it may be renewed while the document is prepared.
         let known = publishing.version();
-        let prepared = inner.preparer.prepare(context, request, transport, visible).await;
+        let standing = || publishing.standing(&context.actor).ok();
+        let prepared = inner.preparer.prepare(context, request, transport, standing(), visible).await;
         // Another node may have published the collection a moment ago, and the hint not be here yet: what names things
         // that are not known is tried once more when the catalog turns out to be older than the database.
         if prepared.as_ref().is_err_and(|faults| faults.iter().any(Fault::is_stale))
             && context.actor.subject != Actor::anonymous().subject
             && publishing.refresh(known).await
         {
-            let prepared = Box::pin(inner.preparer.prepare(context, request, transport, visible)).await;
+            let prepared = inner.preparer.prepare(context, request, transport, standing(), visible);
+            let prepared = Box::pin(prepared).await;
             return self.admitted(context, self.noted(context, request, prepared)?);
         }
         self.admitted(context, self.noted(context, request, prepared)?)
@@ -317,7 +321,7 @@ impl Engine {
         let Err(error) = services.publishing.allow_request(&context.actor, &asked) else {
             return Ok(prepared);
         };
-        for (collection, _) in &prepared.collections {
+        for (collection, _) in prepared.collections.iter() {
             let (actor, request, path) = (&context.actor, &context.request_id, context.path(Root::List));
             services.publishing.note(actor, request, collection.id, path, Ended::Denied);
         }

@@ -1,6 +1,6 @@
 //! From a request to something that can be executed: guard, parser, the slice of the schema that the document
-//! names, validation, variables, plan. What does not depend on variables is cached; every cache is bounded,
-//! and none has an actor's rows in its key or value. Must not execute anything.
+//! names, validation, variables, plan. What does not depend on variables is cached; every cache is bounded.
+//! Must not execute anything.
 
 use std::collections::{BTreeSet, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_graphql::dynamic::Schema;
-use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
-};
+use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
 use futures_util::FutureExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -22,15 +20,16 @@ use super::cost::{rows, weight};
 use super::fingerprint::fingerprint;
 use super::model::{Model, TypeRef};
 use super::names;
+use super::operation::{allowed, choose, too_deep};
 use super::plan::{self, Misplaced, Node};
 use super::reach::{self, Mentioned, ROOTS, member_names, root};
+use super::ready::{self, Ready, given};
 use super::schema;
 use super::{Context, Request, faults, guard, relation, rules};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::policy::{Access, Scope};
 use crate::publishing::{Visible, reach as related};
-use crate::record::Json;
 
 /// Says of which collections an actor's view is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +95,7 @@ pub(super) struct Prepared {
     /// Its coerced variables.
     pub(super) variables: Variables,
     /// The collections that it names.
-    pub(super) collections: Vec<Visible>,
+    pub(super) collections: Arc<[Visible]>,
     /// How many fields stand inside each other in its document.
     pub(super) depth: usize,
 }
@@ -145,6 +144,7 @@ pub(super) struct Preparer {
     documents: Cache<String, Arc<Document>, Size>,
     slices: Cache<Vec<u8>, Arc<Slice>, Size>,
     plans: Cache<PlanKey, Arc<Compiled>, Size>,
+    ready: ready::Kept,
 }
 
 /// The mean sizes that are reckoned with when the caches are bounded: of a document's text, of what it is compiled to,
@@ -172,6 +172,7 @@ impl Preparer {
             documents: Cache::with_weighter(limits.documents_max, documents, Size),
             slices: Cache::with_weighter(limits.slices_max, slices, Size),
             plans: Cache::with_weighter(limits.documents_max, plans, Size),
+            ready: ready::Kept::new(limits.documents_max, plans),
             config,
         }
     }
@@ -192,12 +193,14 @@ impl Preparer {
     }
 
     /// Everything before execution. `visible` gives the actor's view of collections; it is asked for those that the
-    /// document names, and for those whose name is like one that is not known and deserves a hint.
+    /// document names, and for those whose name is like one that is not known and deserves a hint. Who has the same
+    /// `standing` is given the same views, and is not asked about again while they are kept; without one, always.
     pub(super) async fn prepare(
         &self,
         context: &Context,
         request: &Request,
         transport: Transport,
+        standing: Option<Vec<u8>>,
         visible: impl Fn(Wanted<'_>) -> Result<Vec<Visible>>,
     ) -> std::result::Result<Prepared, Vec<Fault>> {
         let one = |error| vec![Fault::of(context, error)];
@@ -209,22 +212,18 @@ impl Preparer {
         }
         let operation = choose(&document.parsed, name).map_err(one)?;
         allowed(operation.ty, context, transport).map_err(one)?;
-        let collections = visible(Wanted::Named(&document.collections))
-            .and_then(|named| {
-                let mentioned =
-                    |name: &str| document.fields.contains(name) || given(&request.variables, name);
-                related(named, mentioned, |others| visible(Wanted::Named(others)))
-            })
-            .map_err(one)?;
-        let bound = context.actor.contract.is_some();
-        let slice = self.slice(&collections, &document.mentioned, bound).map_err(one)?;
-        let key = (document.id, name.map(str::to_owned), slice.id);
-        let compiled = match self.plans.get(&key) {
-            Some(compiled) => compiled,
+        let key = standing.map(|standing| ready::key(&standing, document.id, name));
+        let found = key.as_deref().and_then(|key| self.ready.get(key, &request.variables));
+        let (slice, compiled, collections) = match found {
+            Some(found) => found,
             None => {
-                let compiled = Box::pin(self.compile(context, &document, name, &slice, &visible)).await?;
-                self.plans.insert(key, compiled.clone());
-                compiled
+                let asked = (context, request, &*document, name);
+                let found = Box::pin(self.found(asked, visible)).await?;
+                let ready = Ready::new(&found, |name| document.fields.contains(name));
+                if let Some(key) = key.filter(|_| !ready.is_left_by(&request.variables)) {
+                    self.ready.put(key, ready);
+                }
+                found
             }
         };
         let variables = coerce::variables(&slice.model, operation, &request.variables).map_err(one)?;
@@ -238,6 +237,34 @@ impl Preparer {
         self.affordable(&nodes, &variables, context.cost_max(self.limits()))
             .map_err(|error| vec![Fault::at(context, error)])?;
         Ok(Prepared { kind: operation.ty, slice, nodes, variables, collections, depth: document.depth })
+    }
+
+    /// What a document comes to for an actor, by way of its views.
+    async fn found(
+        &self,
+        (context, request, document, name): (&Context, &Request, &Document, Option<&str>),
+        visible: impl Fn(Wanted<'_>) -> Result<Vec<Visible>>,
+    ) -> std::result::Result<ready::Found, Vec<Fault>> {
+        let one = |error| vec![Fault::of(context, error)];
+        let collections = visible(Wanted::Named(&document.collections))
+            .and_then(|named| {
+                let mentioned =
+                    |name: &str| document.fields.contains(name) || given(&request.variables, name);
+                related(named, mentioned, |others| visible(Wanted::Named(others)))
+            })
+            .map_err(one)?;
+        let bound = context.actor.contract.is_some();
+        let slice = self.slice(&collections, &document.mentioned, bound).map_err(one)?;
+        let key = (document.id, name.map(str::to_owned), slice.id);
+        let compiled = match self.plans.get(&key) {
+            Some(compiled) => compiled,
+            None => {
+                let compiled = self.compile(context, document, name, &slice, &visible).await?;
+                self.plans.insert(key, compiled.clone());
+                compiled
+            }
+        };
+        Ok((slice, compiled, collections.into()))
     }
 
     fn document(&self, context: &Context, text: &str) -> std::result::Result<Arc<Document>, Vec<Fault>> {
@@ -377,11 +404,6 @@ impl Preparer {
     }
 }
 
-fn too_deep(max: u32) -> Error {
-    let text = format!("your contract has at most {max} fields inside each other; ask for fewer levels");
-    Error::new(Code::TooComplex, text)
-}
-
 /// How a scope shows a field. One that is shown in some rows only must not be guessed by conditions in the
 /// others.
 fn shown(scope: &Scope, id: u32) -> Shown {
@@ -415,13 +437,6 @@ fn mention<'a>(set: &'a SelectionSet, names: &mut HashSet<&'a str>) {
     }
 }
 
-/// Whether a member of the variables has this name.
-fn given(variables: &[(String, Json)], wanted: &str) -> bool {
-    let mut found = false;
-    variables.iter().for_each(|(_, value)| value.names(&mut |name| found |= name == wanted));
-    found
-}
-
 /// The names of all fields in a set, and of members of their arguments, at whatever depth; those of fragments are found
 /// at the fragments.
 fn below(set: &SelectionSet, names: &mut HashSet<String>) {
@@ -437,42 +452,6 @@ fn below(set: &SelectionSet, names: &mut HashSet<String>) {
             Selection::InlineFragment(inline) => below(&inline.node.selection_set.node, names),
             Selection::FragmentSpread(_) => {}
         }
-    }
-}
-
-/// Picks the operation.
-fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition> {
-    match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Ok(&operation.node),
-        (DocumentOperations::Multiple(operations), Some(name)) if operations.contains_key(name) => operations
-            .get(name)
-            .map(|operation| &operation.node)
-            .ok_or_else(|| Error::bad_request("no such operation")),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations
-            .values()
-            .next()
-            .map(|operation| &operation.node)
-            .ok_or_else(|| Error::bad_request("no operation")),
-        (_, Some(name)) => {
-            let name = coerce::short(name);
-            Err(Error::bad_request(format!("the document has no operation named `{name}`")))
-        }
-        (DocumentOperations::Multiple(_), None) => {
-            Err(Error::bad_request("the document has several operations: say which by `operationName`"))
-        }
-    }
-}
-
-fn allowed(kind: OperationType, context: &Context, transport: Transport) -> Result<()> {
-    match kind {
-        OperationType::Mutation if !context.mutations => {
-            Err(Error::forbidden("a mutation needs POST with the content type `application/json`"))
-        }
-        OperationType::Subscription if transport == Transport::Single => Err(Error::bad_request(
-            "a subscription needs a stream: connect by WebSocket with `graphql-transport-ws`, or send \
-             `Accept: text/event-stream`",
-        )),
-        _ => Ok(()),
     }
 }
 

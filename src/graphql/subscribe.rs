@@ -1,6 +1,8 @@
 //! Subscriptions: one root field, a stream of complete answers. What a change is, and who may see it, is
 //! publishing's affair. Must not know transports.
 
+use std::sync::Arc;
+
 use futures_util::stream::{BoxStream, StreamExt};
 
 use super::answer::{self, Fault};
@@ -85,7 +87,7 @@ async fn changes(
 /// An open subscription, whose end is noted with the number of its events.
 struct Open {
     publishing: Publishing,
-    actor: Actor,
+    actor: Arc<Actor>,
     request: String,
     id: i64,
     events: usize,

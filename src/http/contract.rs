@@ -2,7 +2,7 @@
 //! until when. Must not know what is in it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -50,11 +50,11 @@ impl Rates {
 /// `RATE_LIMITED`.
 pub(super) fn bind(
     shared: &Shared,
-    actor: Actor,
+    actor: Arc<Actor>,
     wanted: Option<&str>,
     transport: Transport,
     format: impl Into<Option<Format>>,
-) -> Result<Actor> {
+) -> Result<Arc<Actor>> {
     let actor = shared.engine.bind(actor, wanted)?;
     let Some(bound) = &actor.contract else { return Ok(actor) };
     let Some(agreed) = shared.engine.contracts().get(&bound.name, bound.version).cloned() else {

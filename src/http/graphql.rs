@@ -2,6 +2,8 @@
 //! event stream when that is asked for. Mutations run by POST with a JSON content type only, which no
 //! cross-site form can send.
 
+use std::sync::Arc;
+
 use axum::{
     Extension,
     body::Body,
@@ -77,7 +79,7 @@ fn not_acceptable() -> Response {
 }
 
 /// What the engine is told about a visit of an actor that is [bound](contract::bind) already.
-pub(super) fn context(visit: &door::Visit, actor: Actor, mutations: bool) -> graphql::Context {
+pub(super) fn context(visit: &door::Visit, actor: Arc<Actor>, mutations: bool) -> graphql::Context {
     graphql::Context {
         actor,
         request_id: visit.request_id.clone(),

@@ -1,7 +1,7 @@
 //! `graphql-transport-ws` to the letter: one loop per socket over what the client sends, what its operations
 //! yield and what time demands. A client that reads slowly holds its own operations back, nobody else's.
 
-use std::{borrow::Cow, collections::HashMap, pin::Pin, time::Duration};
+use std::{borrow::Cow, collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
@@ -117,7 +117,7 @@ struct Session {
     shared: Shared,
     visit: door::Visit,
     /// Who asks, once the connection is acknowledged.
-    actor: Option<Actor>,
+    actor: Option<Arc<Actor>>,
     /// Under which contract, as it says.
     contract: Option<String>,
     running: SelectAll<BoxStream<'static, (String, Yield)>>,
@@ -270,7 +270,7 @@ impl Session {
             }
             (Some(authorization), None) => door::bearer(&self.shared, &authorization).await,
             (None, Some(key)) => door::key(&self.shared, &key).await,
-            (None, None) => Ok(self.visit.actor().unwrap_or_else(|_| Actor::anonymous())),
+            (None, None) => Ok(self.visit.actor().unwrap_or_else(|_| Arc::new(Actor::anonymous()))),
         };
         let actor = actor.map_err(|error| Some(unwelcome(&error)))?;
         let forbidden = |error: Error| Some(Close::new(4403, error.message()));
@@ -325,11 +325,11 @@ impl Session {
     }
 
     fn over(&self) -> &'static str {
-        self.actor.as_ref().map_or("the token has expired", Auth::over)
+        self.actor.as_ref().map_or("the token has expired", |actor| Auth::over(actor))
     }
 
     /// The actor under its contract as that is now.
-    fn bound(&self, actor: Actor) -> Result<Actor, Error> {
+    fn bound(&self, actor: Arc<Actor>) -> Result<Arc<Actor>, Error> {
         contract::bind(&self.shared, actor, self.contract.as_deref(), Transport::Websocket, Format::Json)
     }
 

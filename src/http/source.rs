@@ -3,7 +3,7 @@
 
 mod pointer;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -130,7 +130,7 @@ struct Rejected {
 struct Batch<'a> {
     shared: &'a Shared,
     request_id: &'a str,
-    actor: Actor,
+    actor: Arc<Actor>,
     source: Source,
     key: Option<Pointer>,
     idempotency_key: Option<String>,

@@ -165,16 +165,17 @@ fn objects(kept: &[Field], fields: &mut std::collections::BTreeMap<u32, Access>)
     any
 }
 
-fn bound(agreed: &Agreed) -> Option<Bound> {
+/// The actor under this contract.
+fn under(actor: &Actor, agreed: &Agreed) -> Arc<Actor> {
     let Contract { name, version, limits, .. } = &agreed.contract;
-    let (name, version) = (name.clone(), *version);
-    Some(Bound {
-        name,
-        version,
+    let bound = Bound {
+        name: name.clone(),
+        version: *version,
         depth_max: limits.depth_max,
         cost_max: limits.cost_max,
         concurrent_max: limits.concurrent_max,
-    })
+    };
+    Arc::new(Actor { contract: Some(bound), ..actor.clone() })
 }
 
 /// What a pledge is to, and what is asked for within it; a version of its own leaves no choice.
@@ -223,20 +224,19 @@ impl Engine {
     /// # Errors
     /// `NOT_FOUND` for a contract that is not there for this actor, `BAD_REQUEST` when it has several and does not say
     /// which.
-    pub fn bind(&self, mut actor: Actor, wanted: Option<&str>) -> Result<Actor> {
+    pub fn bind(&self, actor: Arc<Actor>, wanted: Option<&str>) -> Result<Arc<Actor>> {
         let current = self.bound.current.load();
         let contracts = &current.contracts;
-        if let Some(pledge) = actor.contract.take() {
-            let agreed = pledged(contracts, &pledge, wanted).ok_or_else(|| not_in_force(&pledge))?;
-            actor.contract = bound(agreed);
-            return Ok(actor);
+        if let Some(pledge) = &actor.contract {
+            let agreed = pledged(contracts, pledge, wanted).ok_or_else(|| not_in_force(pledge))?;
+            return Ok(under(&actor, agreed));
         }
         if let Some(wanted) = wanted {
             let found = contracts.named(wanted);
             let administers = || self.allow(&actor, Action::Administer).is_ok();
             let found = found.filter(|agreed| agreed.contract.has(&actor) || administers());
-            actor.contract = bound(found.ok_or_else(|| self.unknown(&actor, wanted))?);
-            return Ok(actor);
+            let agreed = found.ok_or_else(|| self.unknown(&actor, wanted))?;
+            return Ok(under(&actor, agreed));
         }
         let own: Vec<&Arc<Agreed>> = contracts.of(&actor).collect();
         let Some((first, others)) = own.split_first() else { return Ok(actor) };
@@ -251,9 +251,7 @@ impl Engine {
             );
             return Err(Error::bad_request(text));
         }
-        let first = bound(first);
-        actor.contract = first;
-        Ok(actor)
+        Ok(under(&actor, first))
     }
 
     fn unknown(&self, actor: &Actor, wanted: &str) -> Error {

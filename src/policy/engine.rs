@@ -332,6 +332,41 @@ impl Engine {
         Ok(Viewer { engine: self, loaded, actor, collections, user, claims, unbound })
     }
 
+    /// Appends what decides what an actor is shown of collections that stay as they are: the policies and contracts in
+    /// force, its contract, and what policies can know of it. Actors for whom that is the same have the same views.
+    ///
+    /// # Errors
+    /// Only when a claim cannot be written as JSON.
+    pub fn standing(&self, actor: &Actor, out: &mut Vec<u8>) -> Result<()> {
+        let loaded = self.loaded.load();
+        let program = &loaded.program;
+        out.extend_from_slice(&loaded.version.to_le_bytes());
+        out.extend_from_slice(&self.bound.serial().to_le_bytes());
+        match &actor.contract {
+            None => out.push(u8::from(self.is_bound(actor))),
+            Some(bound) => {
+                out.push(2);
+                out.extend_from_slice(&bound.version.to_le_bytes());
+                json(&bound.name, out)?;
+            }
+        }
+        if program.members.contains("subject") {
+            out.push(b's');
+            json(&actor.subject, out)?;
+        }
+        if program.members.contains("roles") {
+            out.push(b'r');
+            json(&actor.roles, out)?;
+        }
+        for (name, value) in &actor.claims {
+            if program.members.contains(name) {
+                json(name, out)?;
+                json(value, out)?;
+            }
+        }
+        Ok(())
+    }
+
     fn scope_of(&self, viewer: &Viewer<'_>, collection: &Collection) -> Result<Option<Arc<Scope>>> {
         let Viewer { loaded, actor, collections, user, .. } = viewer;
         let key = viewer.key(collection);
@@ -405,6 +440,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn json(value: &impl serde::Serialize, out: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(out, value).map_err(Error::internal)
 }
 
 /// What one who may not can do about it.

@@ -76,7 +76,7 @@ impl Scope {
     }
 
     /// The memory that it takes, roughly. Conditions count for every field that has them.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let fields = self.fields.len() * (size_of::<u32>() + size_of::<Access>());
         let filters = self.conditional.values().map(Arc::as_ref).chain([&self.rows]);
         fields + filters.map(|filter| filter::size(filter) * CONDITION_BYTES).sum::<usize>()

@@ -165,7 +165,7 @@ impl Publishing {
     ///
     /// # Errors
     /// `NOT_FOUND`, `BAD_REQUEST`
-    pub fn bind(&self, actor: Actor, wanted: Option<&str>) -> Result<Actor> {
+    pub fn bind(&self, actor: Arc<Actor>, wanted: Option<&str>) -> Result<Arc<Actor>> {
         self.0.policy.bind(actor, wanted)
     }
 

@@ -3,6 +3,7 @@
 //! within its collection's scope.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{BoxStream, StreamExt as _, unfold};
@@ -38,7 +39,7 @@ pub struct Events {
 
 struct Listener {
     publishing: Publishing,
-    actor: Actor,
+    actor: Arc<Actor>,
     asked: Events,
     /// The collection that was named.
     collection: Option<i64>,
@@ -59,7 +60,11 @@ impl Publishing {
     /// # Errors
     /// `FORBIDDEN`; `NOT_FOUND` for a collection that there is not; `BAD_REQUEST` and `CURSOR_TOO_OLD` for a cursor;
     /// `BACKPRESSURE` when this node has as many subscriptions as it may.
-    pub async fn events(&self, actor: Actor, asked: Events) -> Result<BoxStream<'static, Result<Value>>> {
+    pub async fn events(
+        &self,
+        actor: Arc<Actor>,
+        asked: Events,
+    ) -> Result<BoxStream<'static, Result<Value>>> {
         self.0.policy.allow(&actor, Action::Steward)?;
         let collection = match &asked.collection {
             Some(name) => Some(self.stewarded(&actor, name).await?.id),

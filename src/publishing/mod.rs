@@ -174,6 +174,13 @@ impl Publishing {
         Ok(visible)
     }
 
+    /// What decides what an actor sees of the collections that there are: who has the same sees the same.
+    pub fn standing(&self, actor: &Actor) -> Result<Vec<u8>> {
+        let mut standing = self.version().to_le_bytes().to_vec();
+        self.0.policy.standing(actor, &mut standing)?;
+        Ok(standing)
+    }
+
     /// Whether an actor may ask in this way: [`policy::Engine::allow_request`].
     ///
     /// # Errors
@@ -249,7 +256,7 @@ impl Publishing {
     /// error.
     pub async fn subscribe(
         &self,
-        actor: Actor,
+        actor: Arc<Actor>,
         collection: &Collection,
         field: Selected,
     ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {

@@ -200,7 +200,7 @@ impl Publishing {
                 _ = ticks.tick() => false,
                 () = self.0.notes.many.notified() => false,
             };
-            let written = self.write_reads().await;
+            let written = self.write_reads(stopped).await;
             told = self.tell_lost(&metrics, &written, told);
             if stopped {
                 return;
@@ -216,8 +216,9 @@ impl Publishing {
         }
     }
 
-    /// Writes all that waits.
-    async fn write_reads(&self) -> Result<()> {
+    /// Writes what waits: `all` of it, else a batch and those that are full behind it. What comes while one is written
+    /// waits for the next time: to go on for it would be a transaction for a few reads each, without an end.
+    async fn write_reads(&self, all: bool) -> Result<()> {
         let limits = &self.0.reads;
         loop {
             let batch = self.0.notes.held().take(limits.batch_max.max(1));
@@ -227,6 +228,9 @@ impl Publishing {
             if let Err(error) = self.0.store.keep_reads(&batch).await {
                 self.0.notes.held().give_back(batch, limits);
                 return Err(error);
+            }
+            if !all && self.0.notes.held().len() < limits.batch_max {
+                return Ok(());
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) fn permit(publishing: &Publishing) -> Result<OwnedSemaphorePermit> {
 /// become personal since.
 pub(super) async fn open(
     publishing: Publishing,
-    actor: Actor,
+    actor: Arc<Actor>,
     planned: &Collection,
     field: Selected,
 ) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
@@ -139,7 +139,7 @@ enum Phase {
 
 struct Subscriber {
     publishing: Publishing,
-    actor: Actor,
+    actor: Arc<Actor>,
     collection: Arc<Collection>,
     field: Selected,
     tree: Tree,

@@ -86,7 +86,7 @@ impl Store {
             ]);
         }
         let mut tx = self.db.begin().await?;
-        tx.insert_many("data_read", &COLUMNS, rows, "").await?;
+        tx.append_many("data_read", &COLUMNS, rows).await?;
         tx.commit().await
     }
 

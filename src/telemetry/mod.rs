@@ -1,8 +1,10 @@
 //! Clock, log set-up, metrics and crash points, all passed in: nothing here is global but the log subscriber
 //! that the command line installs. Must not know what is measured beyond names and numbers.
 
+mod log;
 mod metrics;
 
+pub use log::Log;
 pub use metrics::{Metrics, Open};
 
 use std::{
@@ -44,20 +46,23 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Installs the log subscriber of this process: one line per event on standard error.
+/// Installs the log subscriber of this process: one line per event on standard error, until what is given back is
+/// dropped.
 ///
 /// # Errors
 /// `BAD_REQUEST` when the filter cannot be parsed or a subscriber is installed already.
-pub fn install_log(log: &config::Log) -> Result<()> {
+pub fn install_log(log: &config::Log) -> Result<Log> {
     let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
         .map_err(|error| Error::bad_request(format!("`log.filter` is not a filter: {error}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = Log::begin(log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.writer());
     let installed = if log.format == "json" {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     } else {
         builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
     };
-    installed.map_err(|error| Error::new(Code::BadRequest, "a log subscriber is installed").with_cause(error))
+    let twice = |error| Error::new(Code::BadRequest, "a log subscriber is installed").with_cause(error);
+    installed.map(|()| lines).map_err(twice)
 }
 
 /// Ends the process at once, as a power cut would, when `at` names this point; `at` is `store.crash_at`.

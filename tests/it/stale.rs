@@ -42,7 +42,7 @@ impl Deaf {
         let claims = json!({"roles": roles, "subject": "ann"}).as_object().unwrap().clone();
         let actor = Actor { subject: "ann".into(), roles, claims, contract: None, key: None };
         let context = Context {
-            actor,
+            actor: actor.into(),
             request_id: "r".into(),
             traceparent: None,
             mutations: true,

@@ -113,7 +113,7 @@ async fn reading(engine: &Arc<Engine>, config: &Config, actor: Actor, options: &
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Error::bad_request(format!("there is no collection `{name}`{hint}"))
     })?;
-    let actor = engine.bind(actor, options.contract.as_deref())?;
+    let actor = engine.bind(actor.into(), options.contract.as_deref())?;
     let told = engine.explain(&actor, &catalog.collections, collection)?;
     let row = match &options.key {
         Some(key) => Some(row(&store, collection, key, &told).await?),

@@ -39,7 +39,7 @@ async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String
         wanted.filter_map(|collection| scope(collection).transpose()).collect()
     };
     let context = Context {
-        actor: actor.clone(),
+        actor: actor.clone().into(),
         request_id: "r".into(),
         traceparent: None,
         mutations: false,
@@ -47,7 +47,7 @@ async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String
         format: crate::contract::Format::Json,
     };
     let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
-    let faults = preparer.prepare(&context, &request, Transport::Stream, visible).await.err();
+    let faults = preparer.prepare(&context, &request, Transport::Stream, None, visible).await.err();
     let faults = faults.into_iter().flatten().map(|fault| fault.message().to_owned()).collect();
     (scoped.into_inner(), faults)
 }

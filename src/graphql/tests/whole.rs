@@ -35,7 +35,7 @@ fn two() -> [Arc<Collection>; 2] {
 
 async fn prepared(preparer: &Preparer, catalog: &[Arc<Collection>], query: &str) -> Prepared {
     let context = Context {
-        actor: ann(),
+        actor: ann().into(),
         request_id: "r".into(),
         traceparent: None,
         mutations: false,
@@ -49,7 +49,7 @@ async fn prepared(preparer: &Preparer, catalog: &[Arc<Collection>], query: &str)
         all.retain(|(collection, _)| names.contains(&collection.field_name));
         Ok(all)
     };
-    let prepared = preparer.prepare(&context, &request, Transport::Single, wanted).await;
+    let prepared = preparer.prepare(&context, &request, Transport::Single, None, wanted).await;
     prepared.unwrap_or_else(|_| panic!("{query} is valid"))
 }
 

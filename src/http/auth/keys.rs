@@ -111,7 +111,7 @@ impl Keys {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` that says what is wrong with it, never more than its bearer knows.
-    pub fn verify(&self, token: &str, now_us: i64) -> Result<Actor> {
+    pub fn verify(&self, token: &str, now_us: i64) -> Result<Arc<Actor>> {
         self.actor(&Token::read(token, self.token_bytes_max)?, now_us)
     }
 
@@ -119,11 +119,11 @@ impl Keys {
     ///
     /// # Errors
     /// As [`Keys::verify`].
-    pub(super) fn actor(&self, token: &Token<'_>, now_us: i64) -> Result<Actor> {
+    pub(super) fn actor(&self, token: &Token<'_>, now_us: i64) -> Result<Arc<Actor>> {
         let claims = self.key.claims(token)?;
         self.times.check(&claims, now_us)?;
-        let actor = actor(claims)?;
-        self.known.insert(token.text.to_owned(), Arc::new(actor.clone()));
+        let actor = Arc::new(actor(claims)?);
+        self.known.insert(token.text.to_owned(), actor.clone());
         Ok(actor)
     }
 
@@ -132,9 +132,9 @@ impl Keys {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when it is good no longer.
-    pub(super) fn known(&self, token: &str, now_us: i64) -> Option<Result<Actor>> {
+    pub(super) fn known(&self, token: &str, now_us: i64) -> Option<Result<Arc<Actor>>> {
         let actor = self.known.get(token)?;
-        Some(self.times.check(&actor.claims, now_us).map(|()| Actor::clone(&actor)))
+        Some(self.times.check(&actor.claims, now_us).map(|()| actor))
     }
 
     /// Signs claims.

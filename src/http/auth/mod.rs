@@ -57,16 +57,16 @@ impl Auth {
     /// # Errors
     /// `UNAUTHENTICATED` that says what is wrong with it, never more than its bearer knows; the cause is for the log.
     /// `UNAVAILABLE` when the database cannot be asked about an API key.
-    pub async fn actor(&self, token: &str) -> Result<Actor> {
+    pub async fn actor(&self, token: &str) -> Result<Arc<Actor>> {
         if token.starts_with(API_KEY_PREFIX) {
-            return Box::pin(api_keys::actor(&self.store, token)).await;
+            return Box::pin(api_keys::actor(&self.store, token)).await.map(Arc::new);
         }
         if let Some(known) = self.keys.known(token, self.clock.now_us()) {
             return known;
         }
         let token = Token::read(token, self.token_bytes_max)?;
         match self.issuer_of(&token)? {
-            Some(issuer) => Box::pin(issuer.actor(&token, &self.clock)).await,
+            Some(issuer) => Box::pin(issuer.actor(&token, &self.clock)).await.map(Arc::new),
             None => self.keys.actor(&token, self.clock.now_us()),
         }
     }

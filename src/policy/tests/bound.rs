@@ -32,7 +32,7 @@ fn under_a_contract_nobody_acts_or_manages() {
     for action in [Action::Source, Action::Retract, Action::Steward, Action::Administer] {
         assert!(engine.allow(&ann, action).is_ok() && engine.allow_source(&ann, action, &source).is_ok());
     }
-    let bound = engine.bind(ann.clone(), Some("acme")).unwrap();
+    let bound = engine.bind(ann.clone().into(), Some("acme")).unwrap();
     for action in [Action::Source, Action::Retract, Action::Steward, Action::Administer] {
         assert!(
             engine.allow(&bound, action).is_err() && engine.allow_source(&bound, action, &source).is_err()
@@ -49,7 +49,7 @@ fn views_are_those_of_the_contracts_in_force() {
     let engine = engine(ALL);
     let orders = Arc::new(orders());
     let shown = |engine: &Engine, id: u32| {
-        let bound = engine.bind(actor("ann", &[], json!({})), Some("acme")).unwrap();
+        let bound = engine.bind(actor("ann", &[], json!({})).into(), Some("acme")).unwrap();
         let (_, scope) = engine.view(&bound, &Default::default(), &orders).unwrap().unwrap();
         // What can hold texts of any field is in no contract.
         assert_eq!((scope.rescued(), scope.rest()), (&Access::Hidden, &Access::Hidden));

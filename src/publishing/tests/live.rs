@@ -20,7 +20,7 @@ async fn open(world: &World, actor: &Actor, arguments: Value) -> Result<BoxStrea
         arguments,
         vec![leaf("op"), leaf("key"), leaf("cursor"), some("node", &["n", "status"]), some("before", &["n"])],
     );
-    world.publishing.subscribe(actor.clone(), &collection, asked).await
+    world.publishing.subscribe(actor.clone().into(), &collection, asked).await
 }
 
 async fn next(world: &World, stream: &mut BoxStream<'static, Result<Vec<u8>>>) -> Value {
@@ -140,7 +140,7 @@ async fn who_reads_slowly_gets_everything_and_little_is_kept_for_it() {
         let (collection, _) = world.collection(&admin);
         let twice = vec![some("node", &["n", "status"]), leaf("cursor"), some("before", &["status"])];
         let asked = field("shopOrder", json!({}), twice);
-        let mut stream = publishing.subscribe(admin.clone(), &collection, asked).await.unwrap();
+        let mut stream = publishing.subscribe(admin.clone().into(), &collection, asked).await.unwrap();
         assert!(futures_util::poll!(stream.next()).is_pending());
         for n in 2..=30 {
             world.apply(&[order(n)]).await;
@@ -181,7 +181,7 @@ async fn a_change_that_is_selected_too_often_ends_the_subscription_behind_those_
         ] {
             let head = world.store.position(collection.id).await.unwrap();
             let asked = field("shopOrder", json!({}), selection);
-            let mut stream = publishing.subscribe(admin.clone(), &collection, asked).await.unwrap();
+            let mut stream = publishing.subscribe(admin.clone().into(), &collection, asked).await.unwrap();
             for (n, size) in [(2, 20), (3, 1_000), (4, 20), (5, 20)] {
                 world.apply(&[order(head * 10 + n, size)]).await;
             }
@@ -207,7 +207,7 @@ async fn a_collection_that_cannot_be_read_holds_up_no_other() {
         let mut streams = Vec::new();
         for (collection, _) in world.publishing.visible(&admin).unwrap() {
             let asked = field(&collection.field_name, json!({}), vec![some("node", &["n"])]);
-            streams.push(world.publishing.subscribe(admin.clone(), &collection, asked).await.unwrap());
+            streams.push(world.publishing.subscribe(admin.clone().into(), &collection, asked).await.unwrap());
         }
         // Both are heard from here on, the broken one first.
         for stream in &mut streams {
@@ -234,7 +234,7 @@ async fn a_subscription_that_was_planned_for_an_older_shape_is_opened_by_the_new
         let (planned, _) = world.collection(&consumer);
         world.apply(&[effect("web", "1", 2, Some(&json!({"n": 2, "status": "ann@example.org"})))]).await;
         let asked = field("shopOrder", json!({}), vec![some("node", &["n", "status"])]);
-        let mut stream = world.publishing.subscribe(consumer.clone(), &planned, asked).await.unwrap();
+        let mut stream = world.publishing.subscribe(consumer.clone().into(), &planned, asked).await.unwrap();
         world.apply(&[effect("web", "1", 3, Some(&json!({"n": 3, "status": "eve@example.org"})))]).await;
         let change = next(&world, &mut stream).await;
         assert_eq!(change["node"]["n"], 3);

@@ -27,7 +27,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn new(pool: PgPool, connections_max: u32) -> Self {
-        let waiting_max = connections_max as usize / 2;
+        let waiting_max = connections_max as usize * 3 / 4;
         Kept { pool, waiting: Mutex::default(), waiting_max, wanted: AtomicUsize::new(0) }
     }
 

@@ -235,9 +235,18 @@ impl<'a> RowRef<'a> {
         row.get_ref(index).map_err(Error::internal)
     }
 
-    fn post(row: &'a sqlx::postgres::PgRow, index: usize) -> Result<Option<PgValueRef<'a>>> {
-        let value = row.try_get_raw(index).map_err(Error::internal)?;
-        Ok(if value.is_null() { None } else { Some(value) })
+    /// Looks at a value that is not null where it is: it is so large that handing it on takes longer than reading it.
+    #[inline]
+    fn post<T>(
+        row: &'a sqlx::postgres::PgRow,
+        index: usize,
+        read: impl FnOnce(&PgValueRef<'a>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match &row.try_get_raw(index) {
+            Ok(value) if value.is_null() => Ok(None),
+            Ok(value) => read(value).map(Some),
+            Err(error) => Err(Error::internal(error.to_string())),
+        }
     }
 
     /// Text at `index`, `None` when null.
@@ -249,10 +258,7 @@ impl<'a> RowRef<'a> {
                 other => Err(odd(index, "text", &other.data_type().to_string())),
             },
             RowRef::Copied(row) => row.opt_text(index),
-            RowRef::Postgres(row) => {
-                let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                value.as_str().map(Some).map_err(Error::internal)
-            }
+            RowRef::Postgres(row) => Self::post(row, index, |value| value.as_str().map_err(Error::internal)),
         }
     }
 
@@ -270,8 +276,7 @@ impl<'a> RowRef<'a> {
                 _ => row.bytes(index).map(Some),
             },
             RowRef::Postgres(row) => {
-                let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                value.as_bytes().map(Some).map_err(Error::internal)
+                Self::post(row, index, |value| value.as_bytes().map_err(Error::internal))
             }
         }
     }
@@ -286,17 +291,16 @@ impl<'a> RowRef<'a> {
                 other => Err(odd(index, "an integer", &other.data_type().to_string())),
             },
             RowRef::Copied(row) => row.opt_i64(index),
-            RowRef::Postgres(row) => {
-                let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                if let Some(bytes) = whole(row, index, &value, 20) {
-                    return Ok(Some(i64::from_be_bytes(bytes)));
+            RowRef::Postgres(row) => Self::post(row, index, |value| {
+                if let Some(bytes) = whole(row, index, value, 20) {
+                    return Ok(i64::from_be_bytes(bytes));
                 }
-                match pg_value(&value)? {
-                    Value::Int(int) => Ok(Some(int)),
+                match pg_value(value)? {
+                    Value::Int(int) => Ok(int),
                     Value::Float(_) => Err(widened(index)),
                     other => Err(odd(index, "an integer", other.kind())),
                 }
-            }
+            }),
         }
     }
 
@@ -311,20 +315,17 @@ impl<'a> RowRef<'a> {
                 other => Err(odd(index, "a float", &other.data_type().to_string())),
             },
             RowRef::Copied(row) => row.opt_f64(index),
-            RowRef::Postgres(row) => {
-                let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                if let Some(bytes) = whole(row, index, &value, 701) {
-                    return Ok(Some(f64::from_be_bytes(bytes)));
+            RowRef::Postgres(row) => Self::post(row, index, |value| {
+                if let Some(bytes) = whole(row, index, value, 701) {
+                    return Ok(f64::from_be_bytes(bytes));
                 }
-                match pg_value(&value)? {
-                    Value::Float(float) => Ok(Some(float)),
-                    Value::Int(int) => Ok(Some(int as f64)),
-                    Value::Text(text) => {
-                        text.parse().map(Some).map_err(|_| odd(index, "a float", "other text"))
-                    }
+                match pg_value(value)? {
+                    Value::Float(float) => Ok(float),
+                    Value::Int(int) => Ok(int as f64),
+                    Value::Text(text) => text.parse().map_err(|_| odd(index, "a float", "other text")),
                     other => Err(odd(index, "a float", other.kind())),
                 }
-            }
+            }),
         }
     }
 
@@ -340,16 +341,15 @@ impl<'a> RowRef<'a> {
                 Value::Null(_) => Ok(None),
                 _ => row.bool(index).map(Some),
             },
-            RowRef::Postgres(row) => {
-                let Some(value) = Self::post(row, index)? else { return Ok(None) };
-                if let Some([byte]) = whole(row, index, &value, 16) {
-                    return Ok(Some(byte != 0));
+            RowRef::Postgres(row) => Self::post(row, index, |value| {
+                if let Some([byte]) = whole(row, index, value, 16) {
+                    return Ok(byte != 0);
                 }
-                match pg_value(&value)? {
-                    Value::Bool(bool) => Ok(Some(bool)),
+                match pg_value(value)? {
+                    Value::Bool(bool) => Ok(bool),
                     other => Err(odd(index, "a boolean", other.kind())),
                 }
-            }
+            }),
         }
     }
 
@@ -371,10 +371,7 @@ impl<'a> RowRef<'a> {
             }
             RowRef::Copied(row) => Ok((*row).clone()),
             RowRef::Postgres(row) => (0..row.len())
-                .map(|index| match Self::post(row, index)? {
-                    None => Ok(Value::Null(Type::Text)),
-                    Some(value) => pg_value(&value),
-                })
+                .map(|index| Ok(Self::post(row, index, pg_value)?.unwrap_or(Value::Null(Type::Text))))
                 .collect::<Result<_>>()
                 .map(Row),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::error::Result;
 use crate::query::{Collection, ColumnRef};
-use crate::shape::{Column, Published, SqlType};
+use crate::shape::{Column, Field, Kind, Published, Scalar, SqlType};
 use crate::store::db::{Dialect, Tx};
 use crate::store::rows::{columns, room, table};
 
@@ -39,20 +39,36 @@ pub(super) async fn create(tx: &mut Tx, collection: &Collection, spare: u32) -> 
     Ok(())
 }
 
+/// PostgreSQL finds a column by walking over those before it, so that what conditions, groups and figures take stands
+/// first and what may be long, or is seldom asked for, last: to group 100,000 rows of 38 columns took a third longer in
+/// the order of the document. Columns that come later stand behind all.
 async fn create_typed(tx: &mut Tx, collection: &Collection) -> Result<()> {
     let (int, text) = (sql_type(SqlType::Int), sql_type(SqlType::Text));
     let table = table(collection);
-    let mut sql = format!(
-        "create table {table} (row_id bigint generated always as identity primary key, \
-         key {text} not null unique, rev {int} not null, pos {int} not null, record_id uuid not null, \
-         source_name {text} not null, source_uid {text} not null, author {text} not null, \
+    let mut all = vec![
+        "row_id bigint generated always as identity primary key".to_owned(),
+        format!("rev {int} not null, pos {int} not null, record_id uuid not null"),
+    ];
+    let mut columns = columns(&collection.shape, Dialect::Postgres);
+    let place = |column: &Column| {
+        let field = collection.shape.field(column.field_id);
+        let is_scalar = |field: &Field| matches!(field.kind, Kind::Scalar(scalar) if scalar != Scalar::Json);
+        match column.sql {
+            SqlType::Int | SqlType::Float => (0, 0),
+            SqlType::Bool => (1, 0),
+            SqlType::Text => match field.filter(|field| is_scalar(field)) {
+                Some(field) => (2, field.path.matches('/').count()),
+                None => (3, 0),
+            },
+        }
+    };
+    columns.sort_by_key(place);
+    all.extend(columns.iter().map(|column| format!("{} {}", column.name, sql_type(column.sql))));
+    all.push(format!(
+        "key {text} not null unique, source_name {text} not null, source_uid {text} not null, author {text} not null, \
          ingested_at {text} not null, occurred_at {text}, purposes {text}, rescued {text}, rest {text}"
-    );
-    for column in columns(&collection.shape, Dialect::Postgres) {
-        sql.push_str(&format!(", {} {}", column.name, sql_type(column.sql)));
-    }
-    sql.push(')');
-    tx.execute(&sql, &[]).await?;
+    ));
+    tx.execute(&format!("create table {table} ({})", all.join(", ")), &[]).await?;
     // Rows that came behind a position are looked for now and then; they stand about together, so that ranges of pages
     // will do, which take nothing.
     tx.execute(&format!("create index {table}_pos on {table} using brin (pos)"), &[]).await?;

@@ -39,6 +39,8 @@ pub(super) struct Node {
     pub(super) paged: bool,
     /// The selection below it; of a union, one for each of its types, by the type's name.
     pub(super) children: Vec<Node>,
+    /// The same as publishing reads it, where no variables are in it: made once for all requests.
+    fixed: Option<Arc<[Selected]>>,
 }
 
 impl Node {
@@ -66,12 +68,26 @@ impl Node {
     /// # Errors
     /// As [`Node::filled`].
     pub(super) fn selected(&self, variables: &Variables) -> Result<Selected> {
-        Ok(Selected {
-            response_key: self.key.to_string(),
-            name: self.name.to_string(),
-            arguments: self.filled(variables)?,
-            children: self.children.iter().map(|child| child.selected(variables)).collect::<Result<_>>()?,
-        })
+        let children = match &self.fixed {
+            Some(fixed) => fixed.clone(),
+            None => self.children.iter().map(|child| child.selected(variables)).collect::<Result<_>>()?,
+        };
+        let arguments = self.filled(variables)?;
+        Ok(Selected { response_key: self.key.clone(), name: self.name.clone(), arguments, children })
+    }
+
+    /// With what is fixed below it.
+    fn fixed(self) -> Self {
+        let open = |child: &Node| {
+            let is_fixed = |(_, template, _): &Member| template.constant().is_some();
+            (!child.children.is_empty() && child.fixed.is_none()) || !child.arguments.iter().all(is_fixed)
+        };
+        if self.children.iter().any(open) {
+            return self;
+        }
+        let none = Variables::new();
+        let fixed = self.children.iter().map(|child| child.selected(&none)).collect::<Result<_>>().ok();
+        Node { fixed, ..self }
     }
 }
 
@@ -275,7 +291,8 @@ impl<'a> Collector<'a> {
         let list = matches!(ty.nullable(), TypeRef::List(_));
         let paged = !list && defined.iter().any(|argument| &*argument.name == "first");
         let (key, name) = (group.key.into(), name.into());
-        Ok(Node { key, name, pos: first.pos, ty, parent: parent.into(), arguments, paged, children })
+        let (pos, parent) = (first.pos, parent.into());
+        Ok(Node { key, name, pos, ty, parent, arguments, paged, children, fixed: None }.fixed())
     }
 
     /// What is selected of a union when it is of one of its types.
@@ -288,7 +305,8 @@ impl<'a> Collector<'a> {
     ) -> Result<Node, Misplaced> {
         let (key, name, parent) = (of.clone(), of.clone(), union.name().into());
         let (ty, children) = (TypeRef::named(of.clone()), self.nodes(of, sets)?);
-        Ok(Node { key, name, pos, ty, parent, arguments: Vec::new(), paged: false, children })
+        let arguments = Vec::new();
+        Ok(Node { key, name, pos, ty, parent, arguments, paged: false, children, fixed: None }.fixed())
     }
 
     fn nodes_below(&self, parent: &str, sets: &[&'a SelectionSet]) -> Result<Vec<Node>, Misplaced> {

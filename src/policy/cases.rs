@@ -332,10 +332,10 @@ impl Case<'_> {
     fn projected(&self, collection: &Arc<Collection>, scope: &Scope, row: &Json) -> Result<Value> {
         let signer = Signer::new(SECRET);
         let selected = Selected {
-            response_key: "row".to_owned(),
-            name: "row".to_owned(),
+            response_key: "row".into(),
+            name: "row".into(),
             arguments: vec![("sourceUid".to_owned(), Json::String(String::new()))],
-            children: selected(&collection.shape.fields, scope),
+            children: selected(&collection.shape.fields, scope).into(),
         };
         if selected.children.is_empty() {
             return Ok(Value::Null);
@@ -355,7 +355,8 @@ fn selected(fields: &[Field], scope: &Scope) -> Vec<Selected> {
         let children = selected(field.children(), scope);
         let is_shown = scope.access(field.id) != &Access::Hidden && field.kind.maps() == 0;
         let is_whole = field.children().is_empty() || !children.is_empty();
-        let (response_key, name) = (field.name.clone(), field.name.clone());
+        let [response_key, name] = [(); 2].map(|()| field.name.as_str().into());
+        let children = children.into();
         (is_shown && is_whole).then_some(Selected { response_key, name, arguments: Vec::new(), children })
     };
     fields.iter().filter_map(one).collect()

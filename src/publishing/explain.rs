@@ -62,7 +62,7 @@ impl Publishing {
         let budget = Budget::new(self.0.limits.answer_bytes_max);
         let store = self.0.store.recording();
         let mut explaining = Explaining { publishing: self, actor, store, budget, told: Vec::new() };
-        let path = vec![field.response_key.clone()];
+        let path = vec![field.response_key.to_string()];
         explaining.root(&tree, path).await?;
         Ok(explaining.told)
     }
@@ -92,7 +92,7 @@ impl Explaining<'_> {
                 let related = tree.query.get().related().get(place);
                 let (Some(keys), Some(related)) = (wanted.keys.get(&place), related) else { continue };
                 let mut path = path.clone();
-                path.push(related.selected.response_key.clone());
+                path.push(related.selected.response_key.to_string());
                 let keys = keys.iter().map(String::as_str);
                 let (ahead, begun) = (self.budget.ahead(), Instant::now());
                 let signer = &self.publishing.0.signer;

@@ -1,6 +1,8 @@
 //! The history of a row: its changes, the newest first, each opened by the scope that its reader has now and shown as
 //! in a subscription. Must not know how a change is found.
 
+use std::sync::Arc;
+
 use super::Publishing;
 use super::subscribe::{fingerprint, projector};
 use crate::error::{Code, Error, Result};
@@ -129,7 +131,7 @@ impl Publishing {
     fn entry(
         &self,
         query: &Scoped<Query>,
-        fields: &[(String, PastField)],
+        fields: &[(Arc<str>, PastField)],
         seen: &Seen,
         budget: &Budget,
         out: &mut Vec<u8>,
@@ -142,7 +144,7 @@ impl Publishing {
             if out.len() > bytes_max {
                 return Err(budget.spent());
             }
-            let image = |row: &Option<std::sync::Arc<Json>>, nodes, out: &mut Vec<u8>| match row {
+            let image = |row: &Option<Arc<Json>>, nodes, out: &mut Vec<u8>| match row {
                 Some(row) => projector.row(nodes, row, out),
                 None => out.extend_from_slice(b"null"),
             };

@@ -218,7 +218,7 @@ impl Publishing {
 
     /// Writes what waits: `all` of it, else a batch and those that are full behind it. What comes while one is written
     /// waits for the next time: to go on for it would be a transaction for a few reads each, without an end.
-    async fn write_reads(&self, all: bool) -> Result<()> {
+    pub(super) async fn write_reads(&self, all: bool) -> Result<()> {
         let limits = &self.0.reads;
         loop {
             let batch = self.0.notes.held().take(limits.batch_max.max(1));

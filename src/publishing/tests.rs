@@ -18,6 +18,7 @@ mod lists;
 mod live;
 mod locks;
 mod nodes;
+mod noted;
 mod places;
 mod related;
 mod room;
@@ -161,7 +162,7 @@ pub(super) fn field(name: &str, arguments: Value, children: Vec<Selected>) -> Se
         response_key: name.into(),
         name: name.into(),
         arguments: arguments.into_iter().map(|(name, value)| (name, Json::from(value))).collect(),
-        children,
+        children: children.into(),
     }
 }
 

@@ -157,7 +157,7 @@ impl Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     /// The key in the response.
-    pub key: String,
+    pub key: Arc<str>,
     /// What stands there.
     pub what: ConnectionField,
 }
@@ -170,13 +170,13 @@ pub enum ConnectionField {
     /// The rows.
     Nodes(Vec<Node>),
     /// The rows with their cursors.
-    Edges(Vec<(String, EdgeField)>),
+    Edges(Vec<(Arc<str>, EdgeField)>),
     /// Where the page stands, by response key.
-    PageInfo(Vec<(String, PageInfo)>),
+    PageInfo(Vec<(Arc<str>, PageInfo)>),
     /// How many rows there are in all.
     TotalCount,
     /// The same, counted up to so many, by response key.
-    Estimate(i64, Vec<(String, CountField)>),
+    Estimate(i64, Vec<(Arc<str>, CountField)>),
 }
 
 /// What a member of a count shows that is told about.
@@ -226,7 +226,7 @@ pub struct Changes {
     /// First all rows as they are.
     pub snapshot: bool,
     /// What of a change is asked, by response key.
-    pub fields: Vec<(String, ChangeField)>,
+    pub fields: Vec<(Arc<str>, ChangeField)>,
 }
 
 /// One member of a change.
@@ -258,7 +258,7 @@ pub struct History {
     /// The most changes.
     pub limit: usize,
     /// What of them is asked, by response key.
-    pub fields: Vec<(String, HistoryField)>,
+    pub fields: Vec<(Arc<str>, HistoryField)>,
 }
 
 /// One member of a history.
@@ -267,7 +267,7 @@ pub enum HistoryField {
     /// The type's name.
     Typename(String),
     /// The changes, by response key.
-    Nodes(Vec<(String, PastField)>),
+    Nodes(Vec<(Arc<str>, PastField)>),
     /// Where older ones begin.
     EndCursor,
     /// Whether older ones are known not to be missing.

@@ -182,8 +182,8 @@ impl<'a> Compiler<'a> {
             .map(|cursor| fitting(cursor, &order))
             .transpose()?;
         let mut fields = Vec::with_capacity(self.selected.children.len());
-        for child in &self.selected.children {
-            let what = match child.name.as_str() {
+        for child in self.selected.children.iter() {
+            let what = match &*child.name {
                 "__typename" => ConnectionField::Typename(self.typename("Connection")),
                 "nodes" => ConnectionField::Nodes(self.row(&child.children)?),
                 "edges" => ConnectionField::Edges(self.edges(&child.children)?),
@@ -199,10 +199,10 @@ impl<'a> Compiler<'a> {
         Ok(List { order, limit, backward, from, fingerprint, fields })
     }
 
-    fn edges(&mut self, children: &[Selected]) -> Result<Vec<(String, EdgeField)>> {
+    fn edges(&mut self, children: &[Selected]) -> Result<Vec<(Arc<str>, EdgeField)>> {
         let mut fields = Vec::with_capacity(children.len());
         for child in children {
-            let field = match child.name.as_str() {
+            let field = match &*child.name {
                 "__typename" => EdgeField::Typename(self.typename("Edge")),
                 "node" => EdgeField::Node(self.row(&child.children)?),
                 "cursor" => EdgeField::Cursor,
@@ -249,7 +249,7 @@ impl<'a> Compiler<'a> {
             return Err(Error::bad_request("`snapshot` starts anew and `after` resumes: give one of them"));
         }
         let mut fields = Vec::with_capacity(self.selected.children.len());
-        for child in &self.selected.children {
+        for child in self.selected.children.iter() {
             fields.push((child.response_key.clone(), self.change(child, "Change")?));
         }
         Ok(Changes { after, snapshot, fields })
@@ -257,7 +257,7 @@ impl<'a> Compiler<'a> {
 
     /// A member of a change whose type has this suffix.
     fn change(&mut self, child: &Selected, suffix: &str) -> Result<ChangeField> {
-        Ok(match child.name.as_str() {
+        Ok(match &*child.name {
             "__typename" => ChangeField::Typename(self.typename(suffix)),
             "cursor" => ChangeField::Cursor,
             "op" => ChangeField::Op,
@@ -272,8 +272,8 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn estimate(children: &[Selected]) -> Result<Vec<(String, CountField)>> {
-    let field = |child: &Selected| match child.name.as_str() {
+fn estimate(children: &[Selected]) -> Result<Vec<(Arc<str>, CountField)>> {
+    let field = |child: &Selected| match &*child.name {
         "__typename" => Ok(CountField::Typename),
         "count" => Ok(CountField::Count),
         "kind" => Ok(CountField::Kind),
@@ -282,10 +282,10 @@ fn estimate(children: &[Selected]) -> Result<Vec<(String, CountField)>> {
     children.iter().map(|child| Ok((child.response_key.clone(), field(child)?))).collect()
 }
 
-fn page_info(children: &[Selected]) -> Result<Vec<(String, PageInfo)>> {
+fn page_info(children: &[Selected]) -> Result<Vec<(Arc<str>, PageInfo)>> {
     let mut fields = Vec::with_capacity(children.len());
     for child in children {
-        let field = match child.name.as_str() {
+        let field = match &*child.name {
             "__typename" => PageInfo::Typename,
             "hasNextPage" => PageInfo::HasNextPage,
             "hasPreviousPage" => PageInfo::HasPreviousPage,

@@ -1,5 +1,7 @@
 //! What is asked of groups of rows: by what they are grouped, and which figures of each are told.
 
+use std::sync::Arc;
+
 use crate::query::{FieldRef, Filter, Order, PageCursor};
 use crate::shape::Scalar;
 
@@ -23,7 +25,7 @@ pub struct Aggregate {
     /// Stands in cursors.
     pub fingerprint: u64,
     /// What of a group is asked, by response key.
-    pub fields: Vec<(String, Figure)>,
+    pub fields: Vec<(Arc<str>, Figure)>,
 }
 
 /// A figure of a group, of the type that [`Measure::scalar`] tells.
@@ -128,9 +130,9 @@ pub enum Figure {
     /// Where a page goes on behind the group.
     Cursor,
     /// The group's values, by response key.
-    Group(Vec<(String, GroupField)>),
+    Group(Vec<(Arc<str>, GroupField)>),
     /// A function of fields, by response key.
-    Function(Vec<(String, Argument)>),
+    Function(Vec<(Arc<str>, Argument)>),
 }
 
 /// What a member of `group` shows.

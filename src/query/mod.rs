@@ -103,13 +103,13 @@ pub struct Narrow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selected {
     /// The key in the response.
-    pub response_key: String,
+    pub response_key: Arc<str>,
     /// The field's name; `__typename` included.
-    pub name: String,
+    pub name: Arc<str>,
     /// Arguments by name; variables and defaults are put in.
     pub arguments: Vec<(String, Json)>,
     /// The selection below it; of a union, one for each of its types with the name of the type.
-    pub children: Vec<Selected>,
+    pub children: Arc<[Selected]>,
 }
 
 impl Selected {

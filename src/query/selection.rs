@@ -2,6 +2,7 @@
 //! rows, lists within rows, and images of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::query::told::{TOLD, Told, WHOLE};
@@ -20,7 +21,7 @@ const RECORD_SHAPE: &str = "RecordShape";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// The key in the response.
-    pub key: String,
+    pub key: Arc<str>,
     /// What stands there.
     pub what: What,
 }
@@ -80,7 +81,7 @@ pub struct Entries {
     /// At most so many.
     pub first: usize,
     /// The selected members of each by their keys in the response.
-    pub parts: Vec<(String, EntryPart)>,
+    pub parts: Vec<(Arc<str>, EntryPart)>,
 }
 
 /// A selected member of an entry.
@@ -123,7 +124,7 @@ pub enum By {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Meta {
     /// The key in the response.
-    pub key: String,
+    pub key: Arc<str>,
     /// What stands there.
     pub what: MetaField,
 }
@@ -138,7 +139,7 @@ pub enum MetaField {
     /// What the record tells.
     Told(&'static Told),
     /// Of an object that the record tells, the selected members.
-    Parts(&'static Told, Vec<(String, Part)>),
+    Parts(&'static Told, Vec<(Arc<str>, Part)>),
     /// What did not fit the published types.
     Rescued,
 }
@@ -202,7 +203,7 @@ impl Reader<'_> {
         let root = place == Place::Root;
         let mut nodes = Vec::with_capacity(selected.len());
         for member in selected {
-            let what = match member.name.as_str() {
+            let what = match &*member.name {
                 "__typename" => What::Typename(type_name.to_owned()),
                 resolve::RECORD if root => {
                     What::Record(record(type_name, &member.children, &mut self.used.shown)?)
@@ -245,7 +246,7 @@ impl Reader<'_> {
         (selected, place): (&Selected, Place),
     ) -> Result<Form> {
         let within = if place == Place::Text { Place::Text } else { Place::Columns };
-        let children = selected.children.as_slice();
+        let children = &*selected.children;
         Ok(match kind {
             Kind::Scalar(scalar) => match (field.enumeration(), self.collection.cast(field.id)) {
                 (_, Some(cast)) => Form::Cast(cast),
@@ -279,8 +280,8 @@ impl Reader<'_> {
                 (name, _) => return Err(Error::bad_request(format!("a map has no argument `{name}`"))),
             }
         }
-        for member in &selected.children {
-            let part = match member.name.as_str() {
+        for member in selected.children.iter() {
+            let part = match &*member.name {
                 "__typename" => EntryPart::Typename(entry_type(
                     self.types.get(&field.id).map_or("", String::as_str),
                     depth,
@@ -367,7 +368,7 @@ impl Reader<'_> {
         self.used.compared.insert(union.discriminator);
         let mut nodes = Vec::with_capacity(children.len());
         for selected in children {
-            let case = union.cases().find(|case| case.type_name == selected.name);
+            let case = union.cases().find(|case| *case.type_name == *selected.name);
             let case = case.ok_or_else(|| unknown(&selected.name))?;
             let known = |id: &u32| fields.iter().any(|field| field.id == *id && case.fields.contains(id));
             let of_case = self.nodes(fields, &case.type_name, &selected.children, place)?;
@@ -397,7 +398,7 @@ fn texts(keys: &Json) -> Result<BTreeSet<String>> {
 fn record(type_name: &str, selected: &[Selected], shown: &mut BTreeSet<u32>) -> Result<Vec<Meta>> {
     let mut members = Vec::with_capacity(selected.len());
     for member in selected {
-        let what = match member.name.as_str() {
+        let what = match &*member.name {
             "__typename" => MetaField::Typename(format!("{type_name}{RECORD_TYPE}")),
             "rescued" => MetaField::Rescued,
             name => match (resolve::envelope(name), told_member(name)) {
@@ -421,8 +422,8 @@ fn record(type_name: &str, selected: &[Selected], shown: &mut BTreeSet<u32>) -> 
     Ok(members)
 }
 
-fn parts(told: &Told, selected: &[Selected]) -> Result<Vec<(String, Part)>> {
-    let part = |member: &Selected| match member.name.as_str() {
+fn parts(told: &Told, selected: &[Selected]) -> Result<Vec<(Arc<str>, Part)>> {
+    let part = |member: &Selected| match &*member.name {
         "__typename" => Some(Part::Typename(RECORD_SHAPE)),
         name => {
             let place = told.parts.iter().position(|(part, _)| *part == name)?;

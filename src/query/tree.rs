@@ -1,6 +1,8 @@
 //! Projecting documents: the selection of a row given as the image that changes carry. Serves events, and is
 //! the reference for [`Plan`](super::Plan).
 
+use std::sync::Arc;
+
 use crate::query::marks;
 use crate::query::selection::{Part, record_type};
 use crate::query::told::{Told, WHOLE};
@@ -200,7 +202,7 @@ impl Projector<'_> {
         }
     }
 
-    fn entry(&self, parts: &[(String, EntryPart)], key: &str, value: &Json, row: &Json, out: &mut Vec<u8>) {
+    fn entry(&self, parts: &[(Arc<str>, EntryPart)], key: &str, value: &Json, row: &Json, out: &mut Vec<u8>) {
         for (index, (name, part)) in parts.iter().enumerate() {
             write::member(name, index == 0, out);
             match part {

@@ -1,6 +1,6 @@
-//! Lines of the log. Those below a warning wait a moment and are written together: to write one for each request takes a
-//! fifth of what answering a small one takes. A warning is written at once, behind all that came before it. Must not
-//! know what is logged.
+//! Lines of the log. Those below a warning wait a moment and are written together: to write one for each request takes
+//! a seventh of what answering a small one takes. A warning is written at once, behind all that came before it. Must
+//! not know what is logged.
 
 use std::{
     io::{self, Write},

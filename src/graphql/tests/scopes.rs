@@ -9,7 +9,21 @@ use crate::graphql::names;
 use crate::graphql::prepare::{Preparer, Transport, Wanted};
 use crate::graphql::{Context, Request};
 use crate::policy::Engine;
-use crate::record::Actor;
+use crate::record::{Actor, Json};
+use crate::shape::{Published, Relation};
+
+/// From coats to clothing with the same status.
+fn twins() -> Relation {
+    Relation {
+        id: "1".into(),
+        name: "twins".into(),
+        field: 1,
+        other: "orderClothing".into(),
+        other_field: 1,
+        many: true,
+        removed: false,
+    }
+}
 
 /// The collections that were scoped for a document, and what was wrong with it.
 async fn scoped(query: &str) -> (Vec<String>, Vec<String>) {
@@ -17,10 +31,20 @@ async fn scoped(query: &str) -> (Vec<String>, Vec<String>) {
 }
 
 async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String>) {
+    scoped_with(preparer, None, query, "{}").await
+}
+
+async fn scoped_with(
+    preparer: &Preparer,
+    standing: Option<&str>,
+    query: &str,
+    variables: &str,
+) -> (Vec<String>, Vec<String>) {
     let policy = "allow(_: User, \"read\", _: Row);\nallow_field(_, _, _, _);";
     let engine = Engine::from_texts(&config::Policy::default(), &[("p.polar", policy)]).unwrap();
     let mut coats = orders();
     (coats.id, coats.field_name, coats.type_name) = (8, "orderCoats".into(), "OrderCoats".into());
+    coats.shape = Arc::new(Published { relations: vec![twins()], ..Published::clone(&coats.shape) });
     let catalog = [Arc::new(orders()), Arc::new(coats)];
     let actor = Actor { subject: "ann".into(), ..Actor::anonymous() };
     let scoped = RefCell::new(Vec::new());
@@ -46,8 +70,10 @@ async fn scoped_by(preparer: &Preparer, query: &str) -> (Vec<String>, Vec<String
         transport: crate::contract::Transport::Http,
         format: crate::contract::Format::Json,
     };
-    let request = Request { query: query.into(), operation_name: None, variables: Vec::new() };
-    let faults = preparer.prepare(&context, &request, Transport::Stream, None, visible).await.err();
+    let Json::Object(variables) = Json::try_from(variables).unwrap() else { panic!("an object") };
+    let request = Request { query: query.into(), operation_name: None, variables };
+    let standing = standing.map(|text| text.as_bytes().to_vec());
+    let faults = preparer.prepare(&context, &request, Transport::Stream, standing, visible).await.err();
     let faults = faults.into_iter().flatten().map(|fault| fault.message().to_owned()).collect();
     (scoped.into_inner(), faults)
 }
@@ -113,4 +139,23 @@ async fn caches_are_bounded_by_what_their_entries_take() {
     }
     let [documents, plans, slices] = preparer.kept();
     assert!(documents > 32 && plans > 32 && slices > 0, "{documents}, {plans}, {slices}");
+}
+
+#[tokio::test]
+async fn who_has_the_same_standing_is_not_asked_about_again() {
+    let preparer = Preparer::new(Arc::new(config::Config::default()));
+    let query = "query($w: OrderCoatsFilter) { orderCoats(where: $w) { totalCount } }";
+    let asked = async |standing: &str, variables: &str| {
+        let (asked, faults) = scoped_with(&preparer, Some(standing), query, variables).await;
+        assert_eq!(faults, [""; 0], "{variables}");
+        asked
+    };
+    let (none, status) = ([""; 0], r#"{"w": {"status": {"eq": "new"}}}"#);
+    let twins = r#"{"w": {"twins": {"some": {"status": {"eq": "new"}}}}}"#;
+    assert_eq!(asked("a", "{}").await, ["orderCoats"]);
+    assert_eq!(asked("a", status).await, none);
+    assert_eq!(asked("b", status).await, ["orderCoats"], "who sees something else is");
+    assert_eq!(asked("a", twins).await, ["orderCoats", "orderClothing"], "these lead to more collections");
+    assert_eq!(asked("a", twins).await, ["orderCoats", "orderClothing"], "and stand for no others");
+    assert_eq!(asked("a", "{}").await, none);
 }

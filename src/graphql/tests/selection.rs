@@ -102,8 +102,8 @@ fn publishing_gets_arguments_with_variables_and_defaults_in() {
         Some(r#"{"and":[{"status":{"in":["open"]}},{"total":{"gt":1}}]}"#)
     );
     let row: &Selected = &selected.children[0];
-    assert_eq!((row.children[0].name.as_str(), row.children[0].arguments.len()), ("__typename", 0));
-    assert_eq!((row.children[1].response_key.as_str(), row.children[1].name.as_str()), ("a", "total"));
+    assert_eq!((&*row.children[0].name, row.children[0].arguments.len()), ("__typename", 0));
+    assert_eq!((&*row.children[1].response_key, &*row.children[1].name), ("a", "total"));
     let (nodes, variables) = compiled("subscription { orderClothing { op } }", "{}").unwrap();
     assert_eq!(nodes[0].selected(&variables).unwrap().arguments[0].1.to_text(), "false");
 }

@@ -42,8 +42,8 @@ fn selected(collection: &Visible) -> Vec<Selected> {
 /// The leaves, as tables have them.
 fn columns(selected: &[Selected], above: &[String], all: &mut Vec<Vec<String>>) {
     for one in selected {
-        let path = [above, std::slice::from_ref(&one.name)].concat();
-        if matches!(one.name.as_str(), "o" | "_record") {
+        let path = [above, &[one.name.to_string()]].concat();
+        if matches!(&*one.name, "o" | "_record") {
             columns(&one.children, &path, all);
         } else {
             all.push(path);

@@ -168,7 +168,7 @@ async fn a_change_that_is_selected_too_often_ends_the_subscription_behind_those_
         world.apply(&[order(1, 10)]).await;
         let (collection, _) = world.collection(&admin);
         let named = |name: String, children: Vec<Selected>, field_name: &str| Selected {
-            response_key: name,
+            response_key: name.into(),
             ..field(field_name, json!({}), children)
         };
         let texts =

@@ -64,7 +64,7 @@ fn asked(arguments: Value) -> crate::query::Selected {
     children.extend(PARTS.iter().map(|part| {
         let names = NAMES.iter().map(|name| leaf(name)).collect();
         let mut percentile = field("percentile", json!({"p": part}), names);
-        percentile.response_key = format!("p{part}");
+        percentile.response_key = format!("p{part}").into();
         percentile
     }));
     field("shopOrderAggregate", arguments, children)
@@ -146,7 +146,7 @@ async fn no_value_breaks_a_figure_of_spread() {
             assert_eq!(none[0][figure]["x"], json!(null), "{none}");
         }
         let mut wrong = asked(json!({}));
-        wrong.children = vec![field("percentile", json!({"p": 1.5}), vec![leaf("x")])];
+        wrong.children = [field("percentile", json!({"p": 1.5}), vec![leaf("x")])].into();
         assert!(
             world.ask(&admin, Root::Aggregate, &wrong).await.unwrap_err().to_string().contains("from 0 to 1")
         );

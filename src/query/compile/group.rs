@@ -1,5 +1,7 @@
 //! The arguments and the selection of an aggregate: names resolved, everything bounded.
 
+use std::sync::Arc;
+
 use super::Compiler;
 use super::selection;
 use crate::error::{Code, Error, Result};
@@ -128,11 +130,11 @@ impl Groups<'_, '_> {
         column(place, key.field.scalar, path.collect())
     }
 
-    fn fields(&mut self) -> Result<Vec<(String, Figure)>> {
+    fn fields(&mut self) -> Result<Vec<(Arc<str>, Figure)>> {
         let selected = self.compiler.selected;
         let mut fields = Vec::with_capacity(selected.children.len());
-        for child in &selected.children {
-            let figure = match child.name.as_str() {
+        for child in selected.children.iter() {
+            let figure = match &*child.name {
                 "__typename" => Figure::Typename(self.compiler.typename("Aggregate")),
                 "count" => Figure::Measure(self.place(Measure::Count)),
                 "cursor" => Figure::Cursor,
@@ -148,10 +150,10 @@ impl Groups<'_, '_> {
         Ok(fields)
     }
 
-    fn functions(&mut self, function: Function, children: &[Selected]) -> Result<Vec<(String, Argument)>> {
+    fn functions(&mut self, function: Function, children: &[Selected]) -> Result<Vec<(Arc<str>, Argument)>> {
         let mut arguments = Vec::with_capacity(children.len());
         for child in children {
-            let argument = match child.name.as_str() {
+            let argument = match &*child.name {
                 "__typename" => Argument::Typename(self.compiler.typename(function.suffix())),
                 field => Argument::Measure(self.function(function, field)?),
             };
@@ -161,7 +163,7 @@ impl Groups<'_, '_> {
     }
 
     /// Members of a group, each by any name of its field.
-    fn group(&self, children: &[Selected]) -> Result<Vec<(String, GroupField)>> {
+    fn group(&self, children: &[Selected]) -> Result<Vec<(Arc<str>, GroupField)>> {
         let mut members = Vec::with_capacity(children.len());
         for child in children {
             let member = match self.compiler.grouped(&child.name) {
@@ -175,7 +177,7 @@ impl Groups<'_, '_> {
                         (None, Some(_)) => return Err(not_grouped(&child.name)),
                     }
                 }
-                None if child.name == "__typename" => GroupField::Typename(self.compiler.typename("Group")),
+                None if &*child.name == "__typename" => GroupField::Typename(self.compiler.typename("Group")),
                 None => GroupField::Absent,
             };
             members.push((child.response_key.clone(), member));

@@ -13,15 +13,15 @@ impl Compiler<'_> {
         let after = cursor.transpose()?.map(|cursor| cursor.position);
         let (limit, _) = self.page()?;
         let mut fields = Vec::with_capacity(self.selected.children.len());
-        for child in &self.selected.children {
-            let field = match child.name.as_str() {
+        for child in self.selected.children.iter() {
+            let field = match &*child.name {
                 "__typename" => HistoryField::Typename(self.typename("History")),
                 "endCursor" => HistoryField::EndCursor,
                 "complete" => HistoryField::Complete,
                 "nodes" => {
                     let mut nodes = Vec::with_capacity(child.children.len());
-                    for member in &child.children {
-                        let field = match member.name.as_str() {
+                    for member in child.children.iter() {
+                        let field = match &*member.name {
                             "at" => PastField::At,
                             "revision" => {
                                 self.used.shown.extend(envelope("revision").map(|member| member.id));

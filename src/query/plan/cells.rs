@@ -225,7 +225,7 @@ impl Compiler<'_> {
 /// The keys of each leaf below an object.
 fn leaves(nodes: &[Node], above: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
     for node in nodes {
-        above.push(node.key.clone());
+        above.push(node.key.to_string());
         match &node.what {
             What::Field { form: Form::Object(below) | Form::Packed(below), .. } => {
                 leaves(below, above, paths)

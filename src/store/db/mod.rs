@@ -3,6 +3,7 @@
 //! SQL is written once, with `$1, $2, …`; where the dialects differ, callers ask [`Db::dialect`]. Nothing here
 //! knows a table.
 
+mod arguments;
 mod copy;
 mod failure;
 mod functions;

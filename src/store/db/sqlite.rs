@@ -419,6 +419,7 @@ impl ToSql for Bound<'_> {
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
             Value::Bytes(bytes) => ValueRef::Blob(bytes),
             Value::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
+            Value::List(..) => return Err(rusqlite::Error::ToSqlConversionFailure("a list".into())),
         }))
     }
 }

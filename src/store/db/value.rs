@@ -43,6 +43,8 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// UUID.
     Uuid(Uuid),
+    /// Values of a type, as one parameter that is an array; PostgreSQL's alone.
+    List(Type, Vec<Value>),
 }
 
 impl Value {
@@ -70,6 +72,7 @@ impl Value {
             Value::Text(_) => "text",
             Value::Bytes(_) => "bytes",
             Value::Uuid(_) => "uuid",
+            Value::List(..) => "a list",
         }
     }
 }

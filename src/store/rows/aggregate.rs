@@ -2,6 +2,7 @@
 //! that, and chooses among the groups. So what is shown, compared and ordered by is one value, and the next page goes
 //! on where the last one ended.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::planned;
@@ -200,7 +201,7 @@ impl Writer<'_> {
     }
 
     /// Writes an object, each of its members by `each`.
-    fn object<T>(&mut self, members: &[(String, T)], each: &mut dyn FnMut(&mut Self, &T)) {
+    fn object<T>(&mut self, members: &[(Arc<str>, T)], each: &mut dyn FnMut(&mut Self, &T)) {
         for (index, (key, member)) in members.iter().enumerate() {
             self.text(|out| write::member(key, index == 0, out));
             each(self, member);
@@ -208,7 +209,7 @@ impl Writer<'_> {
         self.text(|out| out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" }));
     }
 
-    fn fields(&mut self, fields: &[(String, Figure)]) {
+    fn fields(&mut self, fields: &[(Arc<str>, Figure)]) {
         self.object(fields, &mut |writer, figure| match figure {
             Figure::Typename(name) => writer.text(|out| write::text(name, out)),
             Figure::Cursor => writer.parts.push(Part::Cursor),

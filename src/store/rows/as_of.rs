@@ -64,7 +64,7 @@ impl Store {
             backward: false,
             from: None,
             fingerprint: 0,
-            fields: vec![Connection { key: String::new(), what }],
+            fields: vec![Connection { key: Arc::default(), what }],
         };
         let page = self.page_as_of(query, &list, position, with).await?;
         match page.count {

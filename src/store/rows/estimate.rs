@@ -1,6 +1,8 @@
 //! About how many rows there are, where counting them would take as long as there are many. The database's statistics
 //! are of all rows, so they are told only to who may see all of them.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use super::planned;
@@ -22,7 +24,7 @@ pub(super) enum CountKind {
 
 impl CountKind {
     /// Appends the count, all but the bracket at its end.
-    pub(super) fn write(self, count: i64, fields: &[(String, CountField)], out: &mut Vec<u8>) {
+    pub(super) fn write(self, count: i64, fields: &[(Arc<str>, CountField)], out: &mut Vec<u8>) {
         for (index, (key, field)) in fields.iter().enumerate() {
             write::member(key, index == 0, out);
             match field {

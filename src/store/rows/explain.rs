@@ -80,5 +80,8 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
         Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
         Value::Uuid(id) => format!("'{id}'"),
+        Value::List(_, values) => {
+            format!("array[{}]", values.iter().map(shown).collect::<Vec<_>>().join(","))
+        }
     }
 }

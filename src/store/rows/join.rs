@@ -116,9 +116,8 @@ impl Store {
         let total = Beside::of(list).exactly().total;
         let mut at: Option<String> = None;
         let mut each = |row: &RowRef<'_>| {
-            let key = text(key.scalar, row)?;
-            if at.as_ref() != Some(&key) {
-                if let Some(done) = at.replace(key) {
+            if at.is_none() || !is_key(key.scalar, row, at.as_deref())? {
+                if let Some(done) = at.replace(text(key.scalar, row)?) {
                     found.rows += page.count;
                     page.write(found.by_key.entry(done).or_default())?;
                     page.clear();
@@ -184,10 +183,10 @@ fn statement(
              where {filter}{beyond} {order} limit {limit}) q"
         );
         return Ok(match Beside::of(list).exactly().total {
-            false => format!("k.k{outer} from {all} cross join {rows} order by k.k, q.n"),
+            false => format!("k.k{outer} from {all} cross join {rows} order by k.at, q.n"),
             true => format!(
                 "k.k, t.total{outer} from {all} cross join lateral (select count(*) as total from {table} \
-                 where {filter}) t left join {rows} on true where t.total > 0 order by k.k, q.n"
+                 where {filter}) t left join {rows} on true where t.total > 0 order by k.at, q.n"
             ),
         });
     }
@@ -205,19 +204,21 @@ fn statement(
     })
 }
 
-/// The keys as the table `k` of one column, filled up with nulls, which equal nothing, to a power of two.
+/// The keys as the table `k`: on PostgreSQL with their places, of one list, so that one text and one plan are for any
+/// number of them; on SQLite filled up with nulls, which equal nothing, to a power of two.
 fn listed(sql: &mut Sql, scalar: Scalar, keys: &[Value]) -> String {
-    let (ty, null) = match scalar.sql() {
+    let (ty, kind) = match scalar.sql() {
         SqlType::Int => ("bigint", Type::Int),
         _ => ("text", Type::Text),
     };
-    let padding = keys.len().next_power_of_two() - keys.len();
-    let keys = keys.iter().cloned().chain(std::iter::repeat_n(Value::Null(null), padding));
-    let marks: Vec<String> = keys.map(|key| format!("(cast({} as {ty}))", sql.param(key))).collect();
-    match sql.dialect {
-        Dialect::Postgres => format!("(values {}) k(k)", marks.join(",")),
-        Dialect::Sqlite => format!("(select column1 as k from (values {})) k", marks.join(",")),
+    if sql.dialect == Dialect::Postgres {
+        let keys = sql.param(Value::List(kind, keys.to_vec()));
+        return format!("unnest({keys}::{ty}[]) with ordinality k(k, at)");
     }
+    let padding = keys.len().next_power_of_two() - keys.len();
+    let keys = keys.iter().cloned().chain(std::iter::repeat_n(Value::Null(kind), padding));
+    let marks: Vec<String> = keys.map(|key| format!("(cast({} as {ty}))", sql.param(key))).collect();
+    format!("(select column1 as k from (values {})) k", marks.join(","))
 }
 
 /// Columns behind others, by the names `c0`, `c1`, ….
@@ -245,6 +246,14 @@ fn value(scalar: Scalar, key: &str) -> Option<Value> {
         // Only the one text that a number is written as is equal to it.
         SqlType::Int => key.parse::<i64>().ok().filter(|number| number.to_string() == key).map(Value::Int),
         _ => (!key.contains('\0')).then(|| key.into()),
+    }
+}
+
+/// Whether the key of a row is this one.
+fn is_key(scalar: Scalar, row: &RowRef<'_>, key: Option<&str>) -> Result<bool> {
+    match scalar.sql() {
+        SqlType::Int => Ok(row.i64(0)?.map(|number| number.to_string()).as_deref() == key),
+        _ => Ok(row.text(0)? == key),
     }
 }
 

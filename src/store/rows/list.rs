@@ -1,6 +1,7 @@
 //! Pages of rows: keyset pagination both ways, with what a connection says about itself, in one statement, which
 //! `paged` writes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::estimate::CountKind;
@@ -353,7 +354,7 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    fn page_info(&self, fields: &[(String, PageInfo)], out: &mut Vec<u8>) -> Result<()> {
+    fn page_info(&self, fields: &[(Arc<str>, PageInfo)], out: &mut Vec<u8>) -> Result<()> {
         let collection: &Collection = self.query.get().collection();
         let from = self.list.from.is_some();
         let (start, end) =

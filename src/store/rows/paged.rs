@@ -1,6 +1,8 @@
 //! The statements of pages: which rows, in which order, from where on, with what is asked beside them. Behind a cursor
 //! they are read range by range, so that a page far behind costs no more than the first. Must not run them.
 
+use std::sync::Arc;
+
 use super::planned;
 use super::read::{gate, rows_filter, select_list};
 use super::sql::Sql;
@@ -52,7 +54,7 @@ impl Beside {
 /// Whether a list shows cursors of its rows.
 pub(super) fn has_cursors(list: &List) -> bool {
     let of_page =
-        |(_, field): &(String, PageInfo)| matches!(field, PageInfo::StartCursor | PageInfo::EndCursor);
+        |(_, field): &(Arc<str>, PageInfo)| matches!(field, PageInfo::StartCursor | PageInfo::EndCursor);
     list.fields.iter().any(|field| match &field.what {
         ConnectionField::PageInfo(fields) => fields.iter().any(of_page),
         ConnectionField::Edges(fields) => fields.iter().any(|(_, field)| matches!(field, EdgeField::Cursor)),

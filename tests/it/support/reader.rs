@@ -86,7 +86,7 @@ pub fn field(name: &str, arguments: Value, children: Vec<Selected>) -> Selected 
         response_key: name.into(),
         name: name.into(),
         arguments: arguments.into_iter().map(|(name, value)| (name, Json::from(value))).collect(),
-        children,
+        children: children.into(),
     }
 }
 

@@ -25,7 +25,7 @@ const READ_MAX: usize = 128;
 /// All collections at one moment; immutable.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// Raised by every published version of any collection.
+    /// Raised on this node whenever a collection is new or has changed: what is kept for one is good for no other.
     pub version: i64,
     /// By field name.
     pub collections: BTreeMap<Arc<str>, Arc<Collection>>,
@@ -72,14 +72,8 @@ impl Catalog {
     fn with(&self, changed: Vec<Arc<Collection>>) -> Catalog {
         let mut next = self.clone();
         for collection in changed {
-            let weight = |one: &Collection| version(one).0 + version(one).1 + 1;
-            next.version += weight(&collection);
-            if let Some(known) = next.collections.get_mut(collection.field_name.as_str()) {
-                next.version -= weight(known);
-                *known = collection.clone();
-            } else {
-                next.collections.insert(collection.field_name.as_str().into(), collection.clone());
-            }
+            next.version += 1;
+            next.collections.insert(collection.field_name.as_str().into(), collection.clone());
             put(&mut next.by_id, &collection, |a, b| a.id.cmp(&b.id));
             put(&mut next.by_kind, &collection, |a, b| kind(a).cmp(&kind(b)));
             next.rejecting.retain(|one| one.id != collection.id);

@@ -2,7 +2,8 @@
 //! same PostgreSQL and the same data, and of SQLite beside its library. Tells CPU for each request of server and of
 //! database, throughput and p99, side by side in one run. Ratios are what counts; absolute times belong to the machine.
 //!
-//! `cargo bench --bench load -- [postgres] [embedded] [growth] [export] [--quick] [--rows N] [--without-postgraphile]`
+//! `cargo bench --bench load -- [postgres] [embedded] [growth] [export] [--quick] [--rows N] [--without-postgraphile]
+//! [--only NAME]`, where the name is of a read, or, of growth, of the database.
 //!
 //! PostgreSQL must be installed; PostGraphile comes from npm (with a Node of its own) into `target/load`. Nothing is
 //! asserted but that all give the same rows.
@@ -76,7 +77,11 @@ fn main() {
         runtime().block_on(export::figures(&plan));
     }
     if has("growth") {
-        for mode in [Mode::Postgres, Mode::Embedded] {
+        let wanted = |mode: &Mode| {
+            plan.only.is_empty()
+                || plan.only.iter().any(|only| format!("{mode:?}").eq_ignore_ascii_case(only))
+        };
+        for mode in [Mode::Postgres, Mode::Embedded].into_iter().filter(wanted) {
             runtime().block_on(growth::figures(mode, &plan));
         }
     }

@@ -27,7 +27,9 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn new(pool: PgPool, connections_max: u32) -> Self {
-        let waiting_max = connections_max as usize * 3 / 4;
+        // Two are for those who do not say that they want one: who listens, and who makes indexes.
+        let most = connections_max as usize;
+        let waiting_max = (most * 3 / 4).min(most.saturating_sub(2));
         Kept { pool, waiting: Mutex::default(), waiting_max, wanted: AtomicUsize::new(0) }
     }
 

@@ -57,7 +57,9 @@ fn main() {
     {
         return runtime().block_on(handler::serve(kind, url));
     }
-    let has = |name: &str| args.iter().any(|arg| arg == name);
+    // What is said behind these is a value of theirs, however it reads.
+    let valued = |at: usize| at > 0 && ["--rows", "--only"].contains(&args[at - 1].as_str());
+    let has = |name: &str| args.iter().enumerate().any(|(at, arg)| arg == name && !valued(at));
     let quick = has("--quick");
     let after =
         |name: &str| args.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).collect();

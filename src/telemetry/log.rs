@@ -61,7 +61,8 @@ impl Lines {
         let mut held = lock(&self.held);
         let first = held.bytes.is_empty();
         held.bytes.extend_from_slice(line);
-        let full = held.bytes.len() > self.bytes_max;
+        // Behind the end nobody comes for what waits.
+        let full = held.ended || held.bytes.len() > self.bytes_max;
         drop(held);
         if at_once || full || self.wait.is_zero() {
             return self.flush(to);
@@ -212,7 +213,10 @@ mod tests {
         let patient = config::Log { flush_ms: 3_600_000, ..config::Log::default() };
         let log = Log::begin_to(&patient, out.clone()).unwrap();
         log.lines.push(b"last\n", false, &mut io::sink()).unwrap();
+        let lines = log.lines.clone();
         drop(log);
         assert_eq!(*lock(&out.0), b"last\n");
+        lines.push(b"late\n", false, &mut out.clone()).unwrap();
+        assert_eq!(*lock(&out.0), b"last\nlate\n", "what comes behind the end waits for nobody");
     }
 }

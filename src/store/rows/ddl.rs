@@ -62,7 +62,7 @@ async fn create_typed(tx: &mut Tx, collection: &Collection) -> Result<()> {
             },
         }
     };
-    columns.sort_by_key(place);
+    columns.sort_by_cached_key(place);
     all.extend(columns.iter().map(|column| format!("{} {}", column.name, sql_type(column.sql))));
     all.push(format!(
         "key {text} not null unique, source_name {text} not null, source_uid {text} not null, author {text} not null, \
